@@ -1,0 +1,8 @@
+# Each command installs what it needs and is complete by itself: see tools/dev.py, which also runs without make.
+# More words for a command: make test ARGS="-k search"
+
+PYTHON ?= python3
+
+.PHONY: help demo test check format bench package lock
+help demo test check format bench package lock:
+	@$(PYTHON) tools/dev.py $@ $(ARGS)

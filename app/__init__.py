@@ -1,0 +1,3 @@
+"""Cloche: a desktop monitor for Celery."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,20 @@
+"""Start here: `cloche`, `python -m app`, and the only entry of the frozen program."""
+
+import multiprocessing
+import sys
+
+
+def main() -> None:
+    """Run the command line; the collector's own word is looked at first, so that its process stays small."""
+    multiprocessing.freeze_support()
+    if sys.argv[1:2] == ["collector"]:
+        from app.collectors.__main__ import main as collect
+
+        sys.exit(collect())
+    from app.cli import cli
+
+    cli()
+
+
+if __name__ == "__main__":
+    main()

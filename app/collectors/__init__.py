@@ -1,0 +1,1 @@
+"""What touches a broker; runs in a process of its own, without Qt."""

@@ -1,0 +1,182 @@
+"""What can be seen of a broker: each capability tried in turn, with a remedy for what is missing."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import redis
+
+from app.collectors.control import Control
+from app.collectors.inspector import from_stats
+from app.collectors.normalise import Normaliser
+from app.collectors.redis_events import Link as EventLink
+from app.collectors.redis_events import RedisEvents, payloads
+from app.collectors.redis_queues import RedisQueues
+from app.collectors.transport import BrokerError, RedisAddress, broker_error, redis_address, redis_client
+from app.models.records import Event
+
+#: Seconds to listen for events: longer than two of Celery's heartbeats.
+LISTEN: Final = 5.0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One capability: ``ok`` is None where it could not be tried or told."""
+
+    name: str
+    ok: bool | None
+    text: str
+    remedy: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {"name": self.name, "ok": self.ok, "text": self.text, "remedy": self.remedy}
+
+    def line(self) -> str:
+        """As a line for people."""
+        mark = {True: "✓", False: "✗", None: "·"}[self.ok]
+        remedy = f"\n    → {self.remedy}" if self.remedy else ""
+        return f"{mark} {self.name}: {self.text}{remedy}"
+
+
+def examine(
+    url: str, password: str | None = None, options: dict[str, str] | None = None, *, listen: float = LISTEN
+) -> list[Finding]:
+    """Try everything Cloche needs of a broker. Raises `BrokerError` only for an address that can't be read."""
+    address = redis_address(url, password, options)
+    findings = list(_connection(address))
+    if any(finding.ok is False for finding in findings):
+        return findings
+    events, heard = _listen(address, listen)
+    findings.append(events)
+    findings.append(_queues(address))
+    findings.extend(_workers(address, heard))
+    return findings
+
+
+def _connection(address: RedisAddress) -> Iterator[Finding]:
+    client = redis_client(address, "cloche-doctor")
+    try:
+        info = client.ping() and _version(client)
+    except (redis.RedisError, OSError) as error:
+        fault = broker_error(error, address)
+        if fault.fault == "auth":
+            yield Finding("connect", True, f"{address.shown} answers.")
+            yield Finding(
+                "sign in", False, str(fault), "Put the password into the address: redis://user:password@host:port/0."
+            )
+        else:
+            yield Finding(
+                "connect", False, str(fault), "Check that the broker runs and that this machine may reach it."
+            )
+        return
+    finally:
+        client.close()
+    yield Finding("connect", True, f"{address.shown} answers{info}.")
+    yield Finding("sign in", True, "accepted." if address.password else "no password is needed.")
+
+
+def _version(client: redis.Redis) -> str:
+    try:
+        return f", Redis {client.info('server')['redis_version']}"
+    except redis.exceptions.ResponseError:
+        # INFO is often not permitted, and not needed.
+        return ""
+
+
+def _listen(address: RedisAddress, seconds: float) -> tuple[Finding, list[Event]]:
+    """Subscribe for some seconds; what was heard tells which workers and producers speak."""
+    heard: list[Event] = []
+    normaliser = Normaliser()
+    came = threading.Event()
+    stream = RedisEvents(address, came.set)
+    stream.start()
+    deadline = time.monotonic() + seconds
+    linked = False
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            came.wait(left)
+            came.clear()
+            for item in stream.take():
+                if isinstance(item, EventLink):
+                    if item.error is not None:
+                        remedy = f"Grant the user the channel: ACL SETUSER … &{address.event_channel}/* +psubscribe."
+                        return Finding("subscribe", False, str(item.error), remedy), heard
+                    linked = True
+                    continue
+                for payload in payloads(item):
+                    normaliser.redis_message(payload, item.seen, heard)
+    finally:
+        stream.stop()
+        stream.join()
+    if not linked:
+        return Finding(
+            "subscribe", False, "the broker did not confirm the subscription.", "Try again; the broker may be busy."
+        ), heard
+    return Finding(
+        "subscribe", True, f"{normaliser.received} events in {seconds:.0f} s on {address.event_channel}."
+    ), heard
+
+
+def _queues(address: RedisAddress) -> Finding:
+    queues = RedisQueues(address, on_command=lambda _number: None)
+    try:
+        poll = queues.poll()
+    except BrokerError as error:
+        return Finding(
+            "queues",
+            False,
+            str(error),
+            "Grant the user +llen +hlen +lindex +hvals +memory|usage +scan +sscan on the broker's keys.",
+        )
+    finally:
+        queues.close()
+    waiting = sum(queue.ready or 0 for queue in poll.queues)
+    return Finding("queues", True, f"{len(poll.queues)} found, {waiting:,} messages waiting.")
+
+
+def _workers(address: RedisAddress, heard: list[Event]) -> Iterator[Finding]:
+    control = Control(address, "observe", on_command=lambda _number: None)
+    try:
+        answers = control.ask("stats", timeout=2.0)
+    except BrokerError as error:
+        answers = {}
+        yield Finding(
+            "workers",
+            None,
+            f"they could not be asked: {error}",
+            "Without it, pools and slots stay unknown. Watching works.",
+        )
+    else:
+        yield _answered(answers, heard)
+    finally:
+        control.close()
+    talking = {event.hostname for event in heard if event.type != "task-sent" and event.uuid is not None}
+    alive = {event.hostname for event in heard if event.uuid is None} | set(answers)
+    mute = sorted(alive - talking)
+    if talking:
+        yield Finding("task events", True, f"sent by {', '.join(sorted(talking))}.")
+    elif alive:
+        text = f"none heard of {', '.join(mute)}; either there was no work, or they run without -E."
+        yield Finding("task events", None, text, "Start workers with -E, or set worker_send_task_events = True.")
+    else:
+        yield Finding("task events", None, "no worker was heard.", "Start a worker: celery -A yourapp worker -E.")
+    if any(event.type == "task-sent" for event in heard):
+        yield Finding("task-sent", True, "producers report what they send, so queue wait is exact.")
+    else:
+        text = "none heard; either nothing was sent, or producers do not report it. Queue wait is then unknown."
+        yield Finding("task-sent", None, text, "Set task_send_sent_event = True where tasks are sent from.")
+
+
+def _answered(answers: dict[str, Any], heard: list[Event]) -> Finding:
+    silent = sorted({event.hostname for event in heard if event.type == "worker-heartbeat"} - set(answers))
+    if not answers:
+        remedy = "Start a worker. A solo pool answers only between tasks; worker_enable_remote_control must be on."
+        return Finding("workers", None, "none answers.", remedy)
+    told = [
+        f"{hostname} ({from_stats(answer).get('pool') or 'pool unknown'})"
+        for hostname, answer in sorted(answers.items())
+    ]
+    also = f" Not answering: {', '.join(silent)}." if silent else ""
+    return Finding("workers", True, f"{', '.join(told)} answered.{also}")

@@ -1,0 +1,211 @@
+"""Queue depths on Redis: every priority list, what is unacked, what waits longest, and which queues there are.
+
+Only commands that read, one pipeline a second; what would cost the broker more with a larger queue is asked for
+within bounds.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+import redis
+
+from app.collectors.normalise import MAX_WORD, clean_word
+from app.collectors.transport import RedisAddress, broker_error, redis_client
+from app.models.records import Queue
+
+#: Queues polled at most; more are counted, not polled.
+MAX_QUEUES: Final = 10_000
+#: `unacked` holds whole messages: it is split by queue only up to so many of them, and so many bytes.
+MAX_UNACKED: Final = 500
+MAX_UNACKED_BYTES: Final = 1 << 20
+#: The message at a queue's head is looked at only where messages are smaller than this on average.
+MAX_HEAD_BYTES: Final = 64 << 10
+#: Keys looked at per second while bindings are searched for, and seconds between two such searches.
+SCAN_COUNT: Final = 500
+SCAN_PAUSE: Final = 60.0
+#: Seconds between two looks at what is expensive: heads of queues, and `unacked` by queue.
+LOOK_PAUSE: Final = 3.0
+
+_BINDINGS: Final = "_kombu.binding."
+_SEPARATOR: Final = "\x06\x16"
+#: Bindings of exchanges that carry no tasks.
+_NOT_TASKS: Final = (".pidbox", "celeryev")
+
+
+class _Headers(msgspec.Struct):
+    id: str | None = None
+    eta: str | None = None
+
+
+class _Message(msgspec.Struct):
+    headers: _Headers = msgspec.field(default_factory=_Headers)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The message that waits longest in a queue's list: its task id, or None where it has none that can be read."""
+
+    uuid: str | None
+
+
+class Poll(msgspec.Struct):
+    """One look at all queues. ``heads`` are the oldest messages by queue, or None where this was not a look at them."""
+
+    at: float
+    queues: list[Queue]
+    heads: dict[str, list[Head]] | None
+
+
+class RedisQueues:
+    """Polls queue depths over one connection. Not thread-safe.
+
+    Parameters: ``names`` are queues always shown; others are found through kombu's bindings or told with `add`.
+    """
+
+    def __init__(self, address: RedisAddress, names: Iterable[str] = (), *, on_command: Callable[[int], None]) -> None:
+        self._address = address
+        self._names: dict[str, None] = dict.fromkeys(["celery", *names])
+        self._client: redis.Redis = redis_client(address, "cloche-queues")
+        self._on_command = on_command
+        self._cursor = 0
+        self._scan_at = 0.0
+        self._look_at = 0.0
+        self._splits: Counter[str] | None = None
+
+    def add(self, names: Iterable[str]) -> None:
+        """More queues to poll."""
+        for name in names:
+            if len(self._names) < MAX_QUEUES:
+                self._names.setdefault(name)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def poll(self) -> Poll:
+        """Depths now. Raises `BrokerError` when the broker can't be asked."""
+        try:
+            return self._poll()
+        except (redis.RedisError, OSError) as error:
+            raise broker_error(error, self._address) from error
+
+    def _poll(self) -> Poll:
+        now = time.monotonic()
+        if now >= self._scan_at:
+            self._discover(now)
+        address = self._address
+        names = list(self._names)
+        keys = {name: address.priority_keys(name) for name in names}
+        pipeline = self._client.pipeline(transaction=False)
+        for name in names:
+            for key in keys[name]:
+                pipeline.llen(key)
+        pipeline.hlen(address.key(address.unacked))
+        depths = self._run(pipeline)
+        held = depths.pop()
+        lengths = {
+            name: depths[at * len(address.steps) : (at + 1) * len(address.steps)] for at, name in enumerate(names)
+        }
+        heads = None
+        if now >= self._look_at:
+            self._look_at = now + LOOK_PAUSE
+            heads = self._heads(
+                {
+                    key: length
+                    for name in names
+                    for key, length in zip(keys[name], lengths[name], strict=True)
+                    if length
+                },
+                keys,
+            )
+            self._splits = self._unacked() if isinstance(held, int) and held else Counter()
+        queues = []
+        for name in names:
+            # A list of another kind of value under a queue's name is an error of that key alone.
+            counts = [length if isinstance(length, int) else 0 for length in lengths[name]]
+            queues.append(
+                Queue(
+                    name,
+                    time.time(),
+                    ready=sum(counts),
+                    by_priority={str(step): count for step, count in zip(address.steps, counts, strict=True)},
+                    unacked=None if self._splits is None else self._splits[name],
+                )
+            )
+        return Poll(time.time(), queues, heads)
+
+    def _run(self, pipeline: Any) -> list[Any]:
+        self._on_command(1)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return replies
+
+    def _heads(self, lists: dict[str, int], keys: dict[str, list[str]]) -> dict[str, list[Head]]:
+        """The oldest message of each list, which is at its tail, where messages are small enough to look at."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key in lists:
+            pipeline.memory_usage(key, samples=5)
+        sizes = dict(zip(lists, self._run(pipeline), strict=True)) if lists else {}
+        small = [key for key, size in sizes.items() if isinstance(size, int) and size / lists[key] <= MAX_HEAD_BYTES]
+        pipeline = self._client.pipeline(transaction=False)
+        for key in small:
+            pipeline.lindex(key, -1)
+        found = dict(zip(small, self._run(pipeline), strict=True)) if small else {}
+        return {
+            name: [Head(_task_id(found[key])) for key in own if isinstance(found.get(key), bytes)]
+            for name, own in keys.items()
+            if any(isinstance(found.get(key), bytes) for key in own)
+        }
+
+    def _unacked(self) -> Counter[str] | None:
+        """Messages that workers hold, by queue; None where there are too many to look at."""
+        address = self._address
+        key = address.key(address.unacked)
+        self._on_command(1)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hlen(key)
+        pipeline.memory_usage(key, samples=5)
+        held, size = pipeline.execute(raise_on_error=False)
+        if not isinstance(held, int) or not isinstance(size, int) or held > MAX_UNACKED or size > MAX_UNACKED_BYTES:
+            return None
+        self._on_command(1)
+        split: Counter[str] = Counter()
+        for value in self._client.hvals(key):
+            try:
+                _, _, routing_key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+            split[routing_key] += 1
+        return split
+
+    def _discover(self, now: float) -> None:
+        """Look for kombu's bindings, a bounded number of keys each time, and take the queues they name."""
+        pattern = f"{self._address.key(_BINDINGS)}*"
+        self._on_command(1)
+        try:
+            self._cursor, found = self._client.scan(self._cursor, match=pattern, count=SCAN_COUNT)
+        except redis.exceptions.NoPermissionError:
+            # Queues are then those told by `task-sent`, by workers and by the user.
+            self._scan_at = now + SCAN_PAUSE
+            return
+        if self._cursor == 0:
+            self._scan_at = now + SCAN_PAUSE
+        for key in found:
+            if any(word in _text(key) for word in _NOT_TASKS):
+                continue
+            self._on_command(1)
+            _, members = self._client.sscan(key, 0, count=SCAN_COUNT)
+            names = (_text(member).rsplit(_SEPARATOR, 1)[-1] for member in members)
+            self.add(clean_word(name) for name in names if 0 < len(name) <= MAX_WORD)
+
+
+def _text(reply: bytes | str) -> str:
+    return reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
+
+
+def _task_id(message: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(message, type=_Message).headers.id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,1 @@
+"""What is known: records and rules, without Qt, brokers or sockets."""

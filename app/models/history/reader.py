@@ -1,0 +1,220 @@
+"""Questions to a history, for window and CLI alike; opened read-only, no transaction is held between two of them."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Engine, Select, create_engine, func, select, text
+from sqlalchemy.pool import StaticPool
+
+from app.models.history import schema
+from app.models.history.charts import Charts
+from app.models.history.errors import HistoryError
+from app.models.history.rows import SELECT_TASKS, task_from_row
+from app.models.records import Accounting, Queue, Task, Worker
+from app.models.search import Search
+
+#: Characters of a task's arguments that a table row carries.
+PREVIEW = 120
+
+_task = schema.task.c
+
+
+class TaskRow(msgspec.Struct, gc=False):
+    """What a table shows of one task; ``args`` is cut to `PREVIEW` characters."""
+
+    id: int
+    uuid: str
+    seen: float
+    state: str
+    name: str | None
+    args: str | None
+    queue: str | None
+    worker: str | None
+    retries: int
+    sent: float | None
+    received: float | None
+    started: float | None
+    finished: float | None
+    wait: float | None
+    runtime: float | None
+    eta: float | None
+    note: str | None
+
+
+_ROW_COLUMNS = (
+    _task.id,
+    _task.uuid,
+    _task.seen,
+    _task.state,
+    schema.name.c.name,
+    func.substr(_task.args, 1, PREVIEW),
+    schema.queue.c.name,
+    schema.worker.c.hostname,
+    _task.retries,
+    _task.sent,
+    _task.received,
+    _task.started,
+    _task.finished,
+    _task.wait,
+    _task.runtime,
+    _task.eta,
+    _task.note,
+)
+_ROW_SOURCE = (
+    schema.task.outerjoin(schema.name, schema.name.c.id == _task.name_id)
+    .outerjoin(schema.queue, schema.queue.c.id == _task.queue_id)
+    .outerjoin(schema.worker, schema.worker.c.id == _task.worker_id)
+)
+
+
+class Reader(Charts):
+    """Read-only view of a history; what it answers is committed. Not for use by two threads at once.
+
+    Raises `HistoryError` if there is no history at ``path``, or it can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            raise HistoryError(f"There is no history at {path}.")
+        super().__init__(_engine(path))
+        version = self.scalar(text("PRAGMA user_version"))
+        if self.scalar(text("PRAGMA application_id")) != schema.APPLICATION_ID:
+            raise HistoryError(f"{path} is not a history of Cloche.")
+        if version > schema.VERSION:
+            raise HistoryError(f"{path} was written by a newer Cloche. Update this one to open it.")
+
+    def meta(self) -> dict[str, str]:
+        """Facts about the file: ``broker`` (address without password), ``name``, ``created``, ``alive``."""
+        return {row.key: row.value for row in self.rows(select(schema.meta))}
+
+    def size(self) -> int:
+        """Bytes on disk, with what is not folded into the file yet."""
+        parts = (self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal"))
+        return sum(part.stat().st_size for part in parts if part.exists())
+
+    def task_total(self) -> int:
+        """Tasks in the history."""
+        return int(self.scalar(select(func.count()).select_from(schema.task)))
+
+    def states(self, since: float | None = None) -> dict[str, int]:
+        """Tasks by their present state, of those first seen after ``since``."""
+        counted = select(_task.state, func.count()).group_by(_task.state)
+        if since is not None:
+            counted = counted.where(_task.id >= self.first_since(since))
+        return {row[0]: row[1] for row in self.rows(counted)}
+
+    def tasks(
+        self,
+        *,
+        where: Search | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 200,
+    ) -> list[TaskRow]:
+        """A page of tasks, newest first: ids below ``before`` or above ``after``, first seen in the given time."""
+        condition = self._conditions(where, since, until)
+        if before is not None:
+            condition.append(_task.id < before)
+        if after is not None:
+            condition.append(_task.id > after)
+        return self._page(select(*_ROW_COLUMNS).where(*condition).order_by(_task.id.desc()).limit(limit))
+
+    def tasks_between(self, low: int, high: int, *, where: Search | None = None) -> list[TaskRow]:
+        """The tasks with ids from ``low`` to ``high``, newest first: a page read again."""
+        condition = [*self._conditions(where, None, None), _task.id.between(low, high)]
+        return self._page(select(*_ROW_COLUMNS).where(*condition).order_by(_task.id.desc()))
+
+    def task_count(self, *, where: Search | None = None, since: float | None = None, until: float | None = None) -> int:
+        """How many tasks a search finds."""
+        return int(
+            self.scalar(select(func.count()).select_from(schema.task).where(*self._conditions(where, since, until)))
+        )
+
+    def task(self, uuid: str) -> Task | None:
+        """Everything known of one task."""
+        found = self.sql(SELECT_TASKS + "WHERE task.uuid = ?", (uuid,))
+        return task_from_row(found[0]) if found else None
+
+    def records(self, *, where: Search | None = None, since: float | None = None, page: int = 1000) -> Iterator[Task]:
+        """Whole tasks, oldest first, read in pages so that any number can be exported."""
+        last = 0
+        while True:
+            ids = (
+                select(_task.id)
+                .where(*self._conditions(where, since, None), _task.id > last)
+                .order_by(_task.id)
+                .limit(page)
+            )
+            numbers = [number for (number,) in self.rows(ids)]
+            if not numbers:
+                return
+            listed = msgspec.json.encode(numbers).decode()
+            condition = "WHERE task.id IN (SELECT value FROM json_each(?)) ORDER BY task.id"
+            found = self.sql(SELECT_TASKS + condition, (listed,))
+            yield from (task_from_row(row) for row in found)
+            last = numbers[-1]
+
+    def workers(self) -> list[Worker]:
+        """Every worker ever heard of, by hostname."""
+        found = self.rows(select(schema.worker.c.record).order_by(schema.worker.c.hostname))
+        return [msgspec.json.decode(record, type=Worker) for (record,) in found]
+
+    def queues(self) -> list[Queue]:
+        """Every queue ever seen, by name."""
+        found = self.rows(select(schema.queue.c.record).order_by(schema.queue.c.name))
+        return [msgspec.json.decode(record, type=Queue) for (record,) in found]
+
+    def accounting(self) -> Accounting:
+        """Where every event went."""
+        counts: dict[str, dict[str, int]] = {"received": {}, "stored": {}, "shed": {}, "rejected": {}}
+        for kind, reason, n in self.rows(select(schema.accounting)):
+            counts[kind][reason] = n
+        return Accounting(
+            received=sum(counts["received"].values()),
+            stored=sum(counts["stored"].values()),
+            shed=counts["shed"],
+            rejected=counts["rejected"],
+        )
+
+    def first_since(self, moment: float) -> int:
+        """Smallest task id first seen at or after a time: ids grow with time, so a few probes find it."""
+        low, high = 1, int(self.scalar(select(func.coalesce(func.max(_task.id), 0)))) + 1
+        while low < high:
+            middle = (low + high) // 2
+            seen = self.scalar(select(_task.seen).where(_task.id >= middle).order_by(_task.id).limit(1))
+            if seen is None or seen >= moment:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _conditions(self, where: Search | None, since: float | None, until: float | None) -> list[ColumnElement[bool]]:
+        condition: list[ColumnElement[bool]] = []
+        if since is not None:
+            condition.append(_task.id >= self.first_since(since))
+        if until is not None:
+            condition.append(_task.id < self.first_since(until))
+        if where is not None:
+            condition.append(where.clause())
+        return condition
+
+    def _page(self, query: Select[Any]) -> list[TaskRow]:
+        return [TaskRow(*row) for row in self.rows(query.select_from(_ROW_SOURCE))]
+
+
+def _engine(path: Path) -> Engine:
+    # A file in a folder that can't be written (a colleague's, on a read-only share) can only be read as it stands.
+    return create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5
+        ),
+        poolclass=StaticPool,
+        isolation_level="AUTOCOMMIT",
+    )

@@ -1,0 +1,276 @@
+"""The one writer of a history: opens or creates the file, commits batches, and derives the coarser rollups."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+
+from app.models.history import schema
+from app.models.history.errors import HistoryError
+from app.models.history.lock import FileLock
+from app.models.history.rows import SELECT_TASKS, TASK_COLUMNS, Labels, Row, RowMaker, Rows, task_from_row
+from app.models.records import Gap, Queue, Task, Worker
+from app.models.reducer import Batch, Known
+from app.models.rollups import cell_from_row, merge, pack
+
+_TASK_UPSERT: Final = (  # every name in these statements is our own, from the schema
+    f"INSERT INTO task ({', '.join(TASK_COLUMNS)}) VALUES ({', '.join('?' * len(TASK_COLUMNS))}) "  # noqa: S608
+    "ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in TASK_COLUMNS if column not in ("id", "uuid", "seen"))
+)
+_ROLLUP_COLUMNS: Final = tuple(column.name for column in schema.rollup.columns)
+_COUNTS: Final = _ROLLUP_COLUMNS[3:-2]
+
+
+def _replace(table: str, columns: int) -> str:
+    return f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - our own table names
+
+
+_STATEMENTS: Final = {
+    "names": _replace("name", 2),
+    "workers": _replace("worker", 4),
+    "queues": _replace("queue", 3),
+    "series": _replace("series", 3),
+    "tasks": _TASK_UPSERT,
+    "cells": _replace("rollup", len(_ROLLUP_COLUMNS)),
+    "gauges": _replace("gauge", 5),
+    "gaps": _replace("gap", 4),
+    "accounting": _replace("accounting", 3),
+}
+
+#: Sums the closed buckets of one level into the next; the parameters are the coarser and finer level and the range
+#: of time.
+_ROLL_UP: Final = (
+    "INSERT OR REPLACE INTO rollup SELECT :coarse, bucket / :coarse * :coarse AS b, name_id, "  # noqa: S608
+    f"{', '.join(f'SUM({count})' for count in _COUNTS)}, merge_histograms(wait), merge_histograms(run) "
+    "FROM rollup WHERE level = :fine AND bucket >= :start AND bucket < :end GROUP BY b, name_id"
+)
+_ROLL_UP_GAUGES: Final = (
+    "INSERT OR REPLACE INTO gauge SELECT :coarse, bucket / :coarse * :coarse AS b, series_id, SUM(total), SUM(n) "
+    "FROM gauge WHERE level = :fine AND bucket >= :start AND bucket < :end GROUP BY b, series_id"
+)
+
+
+class _MergeHistograms:
+    """SQL aggregate over stored histograms."""
+
+    def __init__(self) -> None:
+        self._packed: list[bytes | None] = []
+
+    def step(self, packed: bytes | None) -> None:
+        self._packed.append(packed)
+
+    def finalize(self) -> bytes | None:
+        return pack(merge(self._packed))
+
+
+class Writer:
+    """A history opened for writing; no other process can open it so at the same time.
+
+    A file that is not a history, is damaged, or was written by a newer program is set aside under another name and a
+    new one is
+    begun; ``set_aside`` then holds a sentence about it. Raises `HistoryError` where the folder can't be written or
+    another
+    collector holds the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.set_aside: str | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path.with_name(path.name + ".lock"))
+        except OSError as error:
+            raise HistoryError(
+                f"The history can't be kept in {path.parent}: {error.strerror}. Choose another folder."
+            ) from error
+        if not self._lock.acquire():
+            raise HistoryError(f"Another Cloche is recording into {path}. Close it, or record into another file.")
+        try:
+            self._connection = self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._loader = _connect(path)
+        self._maker = RowMaker(
+            Labels(self._all("SELECT id, name FROM name")),
+            Labels(self._all("SELECT id, hostname FROM worker")),
+            Labels(self._all("SELECT id, name FROM queue")),
+            Labels([(number, (kind, key)) for number, kind, key in self._all("SELECT id, kind, key FROM series")]),
+        )
+        self._rolled = {
+            int(key.removeprefix("rolled.")): int(value)
+            for key, value in self.meta().items()
+            if key.startswith("rolled.")
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the WAL is folded into it."""
+        self._loader.close()
+        self._connection.close()
+        self._lock.release()
+
+    def known(self) -> Known:
+        """What a reducer needs to continue this history."""
+        finest = schema.LEVELS[0]
+        bucket = self._all("SELECT MAX(bucket) FROM rollup WHERE level = ?", finest)[0][0] or 0
+        cells = self._all(
+            f"SELECT name.name, {', '.join(_ROLLUP_COLUMNS[3:])} FROM rollup LEFT JOIN name ON name.id = name_id "  # noqa: S608
+            "WHERE level = ? AND bucket = ?",
+            finest,
+            bucket,
+        )
+        return Known(
+            next_task=(self._all("SELECT MAX(id) FROM task")[0][0] or 0) + 1,
+            workers=[msgspec.json.decode(text, type=Worker) for (text,) in self._all("SELECT record FROM worker")],
+            queues=[msgspec.json.decode(text, type=Queue) for (text,) in self._all("SELECT record FROM queue")],
+            bucket=bucket,
+            cells={row[0]: cell_from_row(row[1:]) for row in cells},
+        )
+
+    def load(self, uuids: Sequence[str]) -> Iterable[Task]:
+        """Tasks of the history among these ids (`reducer.Store`); may be called while another thread commits."""
+        condition = "WHERE task.uuid IN (SELECT value FROM json_each(?))"
+        rows = self._loader.execute(SELECT_TASKS + condition, (msgspec.json.encode(uuids).decode(),))
+        return [task_from_row(row) for row in rows]
+
+    def meta(self) -> dict[str, str]:
+        """Facts about the file: ``alive`` is the last moment it was written at, as text of a float."""
+        return dict(self._all("SELECT key, value FROM meta"))
+
+    def set_meta(self, **values: str) -> None:
+        """Store facts about the file."""
+        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    def accounting(self) -> dict[tuple[str, str], int]:
+        """Counts by (kind, reason), as committed."""
+        return {(kind, reason): n for kind, reason, n in self._all("SELECT kind, reason, n FROM accounting")}
+
+    def gaps(self) -> dict[int, Gap]:
+        """Gaps by number."""
+        return {
+            number: Gap(start, end, why)
+            for number, start, end, why in self._all('SELECT id, start, "end", why FROM gap')
+        }
+
+    def rows(self, batch: Batch) -> Rows:
+        """Rows of a batch, to be committed in the order they were made."""
+        return self._maker.rows(batch)
+
+    def commit(self, rows: Rows) -> None:
+        """Write rows in one transaction. Raises `HistoryError` if the disk fails; nothing is then written."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for kind, statement in _STATEMENTS.items():
+                    values: list[Row] = getattr(rows, kind)
+                    if values:
+                        connection.executemany(statement, values)
+                if rows.alive:
+                    connection.execute("INSERT OR REPLACE INTO meta VALUES ('alive', ?)", (repr(rows.alive),))
+                self._roll_up(rows.closed)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise HistoryError(f"The history {self.path} can't be written: {error}. Free space on the disk.") from error
+
+    def _roll_up(self, closed: int) -> None:
+        """Derive each coarser level from the finer one, up to the buckets that are complete."""
+        for fine, coarse in zip(schema.LEVELS, schema.LEVELS[1:], strict=False):
+            end = closed // coarse * coarse
+            start = self._rolled.get(coarse)
+            if start is None:
+                first = self._all("SELECT MIN(bucket) FROM rollup WHERE level = ?", fine)[0][0]
+                start = end if first is None else first // coarse * coarse
+            if start < end:
+                parameters = {"coarse": coarse, "fine": fine, "start": start, "end": end}
+                self._connection.execute(_ROLL_UP, parameters)
+                self._connection.execute(_ROLL_UP_GAUGES, parameters)
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"rolled.{coarse}", str(end)))
+                self._rolled[coarse] = end
+
+    def _all(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def _open(self) -> sqlite3.Connection:
+        fault = self._fault()
+        if fault is not None:
+            self.set_aside = _set_aside(self.path, fault)
+        try:
+            # Created by us, so that nobody else may read what tasks were given as arguments.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            connection = _connect(self.path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA cache_size = -65536")
+            # Task ids are random, so a commit touches many pages; folding the same page into the file once, not per
+            # commit, saves a fifth.
+            connection.execute("PRAGMA wal_autocheckpoint = 8000")
+            connection.create_aggregate("merge_histograms", 1, _MergeHistograms)  # type: ignore[arg-type]
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in schema.statements():
+                    connection.execute(statement)
+                connection.execute("INSERT INTO meta VALUES ('created', ?)", (repr(time.time()),))
+                connection.execute("COMMIT")
+        except (OSError, sqlite3.OperationalError) as error:
+            raise HistoryError(f"The history {self.path} can't be opened for writing: {error}.") from error
+        return connection
+
+    def _fault(self) -> str | None:
+        """Why an existing file can't be continued, or None."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return None
+        try:
+            connection = _connect(self.path)
+            try:
+                application = connection.execute("PRAGMA application_id").fetchone()[0]
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if application != schema.APPLICATION_ID:
+                    return (
+                        None
+                        if version == 0 and application == 0 and _is_empty(connection)
+                        else "it is not a history of Cloche"
+                    )
+                if version > schema.VERSION:
+                    return "a newer Cloche wrote it"
+                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                return None if verdict == "ok" else "it is damaged"
+            finally:
+                connection.close()
+        except sqlite3.DatabaseError:
+            return "it is damaged"
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT COUNT(*) = 0 FROM sqlite_master").fetchone()[0])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=64)
+
+
+def _set_aside(path: Path, fault: str) -> str:
+    """Rename a history that can't be used, and what belongs to it; says so in a sentence."""
+    aside = path.with_name(f"{path.name}.set-aside-{time.strftime('%Y%m%d-%H%M%S')}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return f"The history {path.name} could not be used: {fault}. It was kept as {aside.name}, and a new one was begun."

@@ -1,0 +1,295 @@
+"""How one event changes one task: attempts, precedence of states, and what is merely filled in.
+
+Within an attempt the rules agree with ``celery.events.state``. Attempts are told apart by ``retries`` where an event
+carries
+it (``task-sent``, ``task-received``) and by time where it does not, because a retry is received before the attempt
+it follows
+is reported as retried. Each function returns whether the event was news: a duplicate, or one that came too late to
+matter, is not.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from app.models import states
+from app.models.records import Attempt, Event, Task
+
+#: What a worker reports for a lost child or a hard time limit instead of the exception itself, which ends the
+#: traceback.
+_WRAPPED: Final = "ExceptionWithTraceback"
+#: These end a task for good; a rejected one may come back by being requeued.
+_DECIDED: Final = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED})
+
+_encode = msgspec.json.Encoder().encode
+
+
+def epoch(when: str | float | None) -> float | None:
+    """Seconds since the epoch of an ISO 8601 time (UTC if it names no zone), or None where it is not one."""
+    if when is None or isinstance(when, float):
+        return when
+    try:
+        moment = datetime.fromisoformat(when)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def sent(task: Task, event: Event) -> bool:
+    """A producer put the task (or its next attempt) into a queue."""
+    _describe(task, event)
+    if task.queue is None or event.retries:
+        task.queue = event.queue
+        task.routing_key = event.routing_key
+    if task.producer is None:
+        task.producer = event.hostname
+    retries = event.retries or 0
+    if retries > task.retries:
+        _open(task, retries, event.timestamp)
+    elif retries < task.retries:
+        earlier = _attempt(task, retries)
+        if earlier is None or earlier.sent is not None:
+            return False
+        earlier.sent = event.timestamp
+        return True
+    if task.sent is not None:
+        return False
+    task.sent = event.timestamp
+    if event.eta is not None:
+        task.eta = epoch(event.eta)
+    if task.started is not None:
+        measure_wait(task)
+    return True
+
+
+def received(task: Task, event: Event) -> bool:
+    """A worker fetched the task; again, if it was redelivered."""
+    _describe(task, event)
+    retries = event.retries or 0
+    if retries > task.retries:
+        _open(task, retries, event.timestamp)
+    elif retries < task.retries:
+        earlier = _attempt(task, retries)
+        if earlier is None or earlier.received is not None:
+            return False
+        earlier.received = event.timestamp
+        earlier.worker = event.hostname
+        return True
+    if event.eta is not None:
+        task.eta = epoch(event.eta)
+    if task.received is not None:
+        if event.timestamp <= task.received or task.state in _DECIDED:
+            return False
+        task.redelivered += 1
+        task.started = task.finished = None
+        task.state = states.RECEIVED
+    elif states.precedence(task.state) < states.PRECEDENCE[states.RECEIVED]:
+        task.state = states.RECEIVED
+    task.received = event.timestamp
+    if task.worker is None or task.started is None:
+        task.worker = event.hostname
+    return True
+
+
+def started(task: Task, event: Event) -> bool:
+    """A worker began to run the task."""
+    moment = event.timestamp
+    if task.attempts is not None:
+        earlier = _unstarted_before(task, moment)
+        if earlier is not None:
+            earlier.started = moment
+            earlier.worker = event.hostname
+            return True
+    if task.started is not None and moment <= task.started:
+        return False
+    if task.state in _DECIDED:
+        if task.started is None and task.finished is not None and moment <= task.finished:
+            task.started = moment
+            measure_wait(task)
+            return True
+        return False
+    if task.state == states.RETRY:
+        if task.finished is not None and moment <= task.finished:
+            task.started = moment
+            return True
+        _open(task, task.retries + 1, moment)
+    elif task.started is not None:
+        task.redelivered += 1
+    task.started = moment
+    task.worker = event.hostname
+    if states.precedence(task.state) < states.PRECEDENCE[states.STARTED]:
+        task.state = states.STARTED
+        task.finished = None
+    measure_wait(task)
+    return True
+
+
+def succeeded(task: Task, event: Event) -> bool:
+    """The task returned."""
+    if task.state == states.SUCCESS:
+        return False
+    _finish(task, event, states.SUCCESS)
+    task.result = event.result
+    task.exception = task.traceback = task.note = None
+    task.runtime = event.runtime if event.runtime is not None else _ran(task)
+    return True
+
+
+def failed(task: Task, event: Event) -> bool:
+    """The task raised, was killed at its hard time limit, or its worker process died."""
+    if task.state == states.SUCCESS:
+        return False
+    exception = event.exception
+    if exception is not None and exception.startswith(_WRAPPED) and event.traceback:
+        exception = event.traceback.rstrip().rsplit("\n", 1)[-1]
+    if task.state == states.FAILURE:
+        # A hard time limit is reported twice, by the worker and by its pool.
+        task.traceback = task.traceback or event.traceback
+        task.exception = task.exception or exception
+        return False
+    _finish(task, event, states.FAILURE)
+    task.exception = exception
+    task.traceback = event.traceback
+    task.runtime = _ran(task)
+    return True
+
+
+def retried(task: Task, event: Event) -> bool:
+    """An attempt failed and another one follows, which may have been sent and received already."""
+    moment = event.timestamp
+    for earlier in task.attempts or ():
+        if earlier.finished == moment:
+            return False
+        if earlier.finished is None:
+            earlier.finished = moment
+            earlier.state = states.RETRY
+            earlier.exception = event.exception
+            return True
+    if task.state in _DECIDED or (task.state == states.RETRY and task.finished is not None and moment <= task.finished):
+        return False
+    task.state = states.RETRY
+    task.finished = moment
+    task.worker = event.hostname
+    task.exception = event.exception
+    task.traceback = event.traceback
+    return True
+
+
+def revoked(task: Task, event: Event) -> bool:
+    """A worker dropped the task: revoked, terminated while it ran, or past its expiry."""
+    if task.state in _DECIDED:
+        return False
+    _finish(task, event, states.REVOKED)
+    if event.terminated:
+        task.note = (
+            f"terminated by {event.signum}" if isinstance(event.signum, str) else f"terminated by signal {event.signum}"
+        )
+    elif event.expired:
+        task.note = "expired before it started"
+    else:
+        task.note = "revoked before it started"
+    return True
+
+
+def rejected(task: Task, event: Event) -> bool:
+    """The task refused its message; with ``requeue`` it comes back."""
+    if task.state in _DECIDED or (task.finished is not None and event.timestamp <= task.finished):
+        return False
+    _finish(task, event, states.REJECTED)
+    task.note = "rejected and requeued" if event.requeue else "rejected"
+    return True
+
+
+def custom(task: Task, event: Event) -> bool:
+    """A custom event (``task-progress`` …): its state is its name in capitals, its own fields are kept."""
+    if event.payload:
+        task.progress = _encode(event.payload).decode()
+    if task.state in states.FINAL:
+        return False
+    task.state = event.type.removeprefix("task-").upper()
+    return True
+
+
+def measure_wait(task: Task) -> None:
+    """Time from sent (else received) to started; what an ETA or a retry's delay held back is not waiting."""
+    since = task.sent if task.sent is not None else task.received
+    if since is None or task.started is None:
+        task.wait = None
+        return
+    if task.eta is not None and task.eta > since:
+        since = task.eta
+    task.wait = max(0.0, task.started - since)
+
+
+def _describe(task: Task, event: Event) -> None:
+    if task.name is None:
+        task.name = event.name
+    if task.args is None:
+        task.args = event.args
+    if task.kwargs is None:
+        task.kwargs = event.kwargs
+    if event.expires is not None and task.expires is None:
+        task.expires = epoch(event.expires)
+    uuid = task.uuid
+    if event.root_id is not None and task.root is None and event.root_id != uuid:
+        task.root = event.root_id
+    # A retry names the task itself as its parent.
+    if event.parent_id is not None and task.parent is None and event.parent_id != uuid:
+        task.parent = event.parent_id
+
+
+def _finish(task: Task, event: Event, state: str) -> None:
+    task.state = state
+    task.finished = event.timestamp
+    task.worker = event.hostname
+
+
+def _ran(task: Task) -> float | None:
+    if task.started is None or task.finished is None:
+        return None
+    return max(0.0, task.finished - task.started)
+
+
+def _open(task: Task, retries: int, moment: float) -> None:
+    """Begin a later attempt at ``moment``; what already happened after that moment belongs to it."""
+    ended_later = task.finished is not None and task.finished >= moment and task.state in states.FINAL
+    started_later = task.started is not None and task.started >= moment
+    closed = task.state == states.RETRY or (task.state in states.FINAL and not ended_later)
+    attempt = Attempt(
+        retries=task.retries,
+        sent=task.sent,
+        received=task.received,
+        started=None if started_later else task.started,
+        finished=task.finished if closed else None,
+        state=task.state if closed else None,
+        worker=task.worker,
+        exception=task.exception if closed else None,
+        eta=task.eta,
+    )
+    task.attempts = [*(task.attempts or ()), attempt]
+    task.retries = retries
+    task.sent = task.received = task.eta = task.wait = None
+    if not started_later:
+        task.started = None
+    if not ended_later:
+        task.finished = task.runtime = None
+        task.exception = task.traceback = task.result = task.note = None
+        task.state = states.STARTED if started_later else states.PENDING
+
+
+def _attempt(task: Task, retries: int) -> Attempt | None:
+    for attempt in task.attempts or ():
+        if attempt.retries == retries:
+            return attempt
+    return None
+
+
+def _unstarted_before(task: Task, moment: float) -> Attempt | None:
+    """The earlier attempt that a start at ``moment`` belongs to: it happened before the present attempt was known."""
+    known = [time for time in (task.sent, task.received) if time is not None]
+    if known and moment < min(known):
+        for attempt in task.attempts or ():
+            if attempt.started is None and (attempt.finished is None or moment <= attempt.finished):
+                return attempt
+    return None

@@ -1,0 +1,1 @@
+"""Item models and plot series over the reader; QtCore only."""

@@ -1,0 +1,174 @@
+"""The vocabulary of all rooms: what came from the broker, and what is known of tasks, workers and queues.
+
+Times are seconds since the epoch, durations are seconds, both as floats. ``None`` always means *unknown*, never zero.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, gc=False):
+    """One Celery event, checked and made safe by the normaliser (fields as on the wire; PROTOCOL: ``celery.events``).
+
+    ``seen`` and ``payload`` are ours: the time we received it, and the own fields of a custom event.
+    """
+
+    type: str
+    hostname: str
+    timestamp: float
+    uuid: str | None = None
+    name: str | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    retries: int | None = None
+    eta: str | None = None
+    expires: str | float | None = None
+    queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    result: str | None = None
+    runtime: float | None = None
+    exception: str | None = None
+    traceback: str | None = None
+    terminated: bool | None = None
+    signum: int | str | None = None
+    expired: bool | None = None
+    requeue: bool | None = None
+    freq: float | None = None
+    active: int | None = None
+    processed: int | None = None
+    loadavg: list[float] | None = None
+    sw_ident: str | None = None
+    sw_ver: str | None = None
+    sw_sys: str | None = None
+    clock: int | None = None
+    pid: int | None = None
+    seen: float = 0.0
+    payload: dict[str, Any] | None = None
+
+
+class Attempt(msgspec.Struct, gc=False, array_like=True):
+    """One run of a task: first (0) or after that many retries."""
+
+    retries: int
+    sent: float | None = None
+    received: float | None = None
+    started: float | None = None
+    finished: float | None = None
+    state: str | None = None
+    worker: str | None = None
+    exception: str | None = None
+    eta: float | None = None
+
+
+class Task(msgspec.Struct, gc=False):
+    """Everything known of one task; one row of history.
+
+    ``wait`` is sent → started of the last attempt that started (received → started where no ``task-sent`` was seen; a
+    countdown or ETA does not count as waiting), ``runtime`` what the worker measured. ``seen`` is when we first
+    heard of it.
+    """
+
+    id: int
+    uuid: str
+    seen: float
+    state: str = "PENDING"
+    name: str | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    result: str | None = None
+    exception: str | None = None
+    traceback: str | None = None
+    queue: str | None = None
+    routing_key: str | None = None
+    worker: str | None = None
+    producer: str | None = None
+    root: str | None = None
+    parent: str | None = None
+    retries: int = 0
+    redelivered: int = 0
+    eta: float | None = None
+    expires: float | None = None
+    sent: float | None = None
+    received: float | None = None
+    started: float | None = None
+    finished: float | None = None
+    wait: float | None = None
+    runtime: float | None = None
+    note: str | None = None
+    progress: str | None = None
+    attempts: list[Attempt] | None = None
+
+
+class Worker(msgspec.Struct, gc=False):
+    """One worker, as it reported itself (events) and as it answered (inspection, in *observe* mode).
+
+    ``state`` is ``online``, ``silent`` (a heartbeat is overdue), ``lost`` (three are) or ``offline`` (it said goodbye).
+    ``succeeded``, ``failed`` and ``retried`` count what we saw; ``processed`` is the worker's own figure.
+    """
+
+    hostname: str
+    seen: float
+    state: str = "online"
+    since: float | None = None
+    heartbeat: float | None = None
+    freq: float | None = None
+    active: int | None = None
+    processed: int | None = None
+    load: list[float] | None = None
+    software: str | None = None
+    system: str | None = None
+    pid: int | None = None
+    pool: str | None = None
+    slots: int | None = None
+    prefetch: int | None = None
+    uptime: float | None = None
+    queues: list[str] | None = None
+    stats: str | None = None
+    inspected: float | None = None
+    clock_offset: float | None = None
+    succeeded: int = 0
+    failed: int = 0
+    retried: int = 0
+
+
+class Queue(msgspec.Struct, gc=False):
+    """One queue as last polled. ``by_priority`` maps a Celery priority step to its ready messages.
+
+    ``oldest`` is the age of the message at the head; ``oldest_exact`` is false where it is only a lower bound.
+    """
+
+    name: str
+    seen: float
+    ready: int | None = None
+    by_priority: dict[str, int] | None = None
+    unacked: int | None = None
+    consumers: int | None = None
+    oldest: float | None = None
+    oldest_exact: bool = False
+    sampled: float | None = None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """An interval in which we did not listen; ``end`` is None while it lasts."""
+
+    start: float
+    end: float | None
+    why: str
+
+
+class Accounting(msgspec.Struct, frozen=True):
+    """Where every event went: ``received == stored + sum(shed) + sum(rejected)``."""
+
+    received: int = 0
+    stored: int = 0
+    shed: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the identity holds."""
+        return self.received == self.stored + sum(self.shed.values()) + sum(self.rejected.values())

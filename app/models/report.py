@@ -1,0 +1,110 @@
+"""The figures of a history as one structure, for `cloche stats` and tests; from the questions the window asks."""
+
+import math
+import time
+from typing import Any, Final
+
+import msgspec
+
+from app.models.formats import clock_time, count, duration
+from app.models.history.charts import Span
+from app.models.history.reader import Reader
+from app.models.rollups import Percentiles
+
+PERCENTILES: Final = ("p50", "p95", "p99")
+
+
+def stats(reader: Reader, since: float | None = None) -> dict[str, Any]:
+    """Figures of all tasks first seen after ``since`` (of all, if None).
+
+    Seconds are numbers, what is unknown is None, states are in Celery's words.
+    """
+    span = Span(since or 0.0, max(time.time(), reader.alive() or 0.0) + 1.0)
+    states = reader.states(since)
+    accounting = reader.accounting()
+    return {
+        "tasks": {
+            "total": sum(states.values()),
+            "by_state": states,
+            "by_name": {
+                row.name: {
+                    "count": row.count,
+                    "failed": row.failed,
+                    "retried": row.retried,
+                    "wait": _percentiles(row.wait),
+                    "run": _percentiles(row.run),
+                }
+                for row in reader.names(span)
+            },
+        },
+        "workers": [
+            {key: value for key, value in msgspec.to_builtins(w).items() if key != "stats"} for w in reader.workers()
+        ],
+        "queues": [msgspec.to_builtins(queue) for queue in reader.queues()],
+        "accounting": msgspec.to_builtins(accounting),
+        "gaps": [
+            {"from": gap.start, "to": gap.end, "why": gap.why}
+            for gap in reader.gaps(None if since is None else Span(since, math.inf))
+        ],
+    }
+
+
+def _percentiles(found: Percentiles) -> dict[str, float | None]:
+    return {key: getattr(found, key) for key in PERCENTILES}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The same figures as lines for people."""
+    tasks, accounting = found["tasks"], found["accounting"]
+    states = " · ".join(
+        f"{count(n)} {state}" for state, n in sorted(tasks["by_state"].items(), key=lambda item: -item[1])
+    )
+    lines = [f"{count(tasks['total'])} tasks: {states or 'none'}", ""]
+    lines += _table(
+        ("task", "count", "failed", "retried", "wait p50", "p95", "p99", "run p50", "p95", "p99"),
+        [
+            (
+                name,
+                *(count(row[key]) for key in ("count", "failed", "retried")),
+                *(duration(row["wait"][p]) for p in PERCENTILES),
+                *(duration(row["run"][p]) for p in PERCENTILES),
+            )
+            for name, row in tasks["by_name"].items()
+        ],
+    )
+    lines += _table(
+        ("worker", "state", "pool", "slots", "processed"),
+        [
+            (w["hostname"], w["state"], w["pool"] or "—", count(w["slots"]), count(w["processed"]))
+            for w in found["workers"]
+        ],
+    )
+    lines += _table(
+        ("queue", "ready", "unacked", "consumers", "oldest"),
+        [
+            (q["name"], count(q["ready"]), count(q["unacked"]), count(q["consumers"]), duration(q["oldest"]))
+            for q in found["queues"]
+        ],
+    )
+    rejected, shed = sum(accounting["rejected"].values()), sum(accounting["shed"].values())
+    ended = f"{count(accounting['stored'])} stored + {count(rejected)} rejected + {count(shed)} shed"
+    lines.append(f"{count(accounting['received'])} events received = {ended}")
+    lines += [
+        f"Not listening from {clock_time(gap['from'])} to {clock_time(gap['to'])}: {gap['why']}"
+        for gap in found["gaps"]
+    ]
+    return "\n".join(lines)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns aligned: the first to the left, the others to the right; an empty line follows."""
+    if not rows:
+        return []
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in (header, *rows)
+    ] + [""]

@@ -1,0 +1,106 @@
+"""What the window and a collector say to each other, and how it is framed on a pipe."""
+
+import struct
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from app.models.profiles import Mode
+
+MAGIC: Final = b"ClcH"
+VERSION: Final = 1
+#: A frame above this many bytes is not one of ours.
+MAX_FRAME: Final = 8 << 20
+
+_HEADER: Final = struct.Struct(">4sBI")
+
+
+class Configure(msgspec.Struct, tag=True, frozen=True):
+    """First frame to a collector: what to connect to, and where to keep the history. The only frame with a password."""
+
+    name: str
+    url: str
+    history: str
+    password: str | None = None
+    mode: Mode = "observe"
+    options: dict[str, str] = {}
+    queues: list[str] = []
+
+
+class Committed(msgspec.Struct, tag=True, frozen=True):
+    """The history changed: everything received up to ``at`` is in it."""
+
+    seq: int
+    at: float
+
+
+HealthState = Literal["starting", "connecting", "live", "disconnected", "stopped", "file"]
+
+
+class Health(msgspec.Struct, tag=True, frozen=True):
+    """How a collector is, about once a second; ``text`` is a sentence where there is something to say.
+
+    ``behind`` is the time from receiving an event to its commit, ``lost`` the events shed, ``commands_per_second``
+    what we send.
+    """
+
+    state: HealthState = "starting"
+    text: str = ""
+    events_per_second: float = 0.0
+    behind: float = 0.0
+    commands_per_second: float = 0.0
+    lost: int = 0
+    since: float = 0.0
+
+
+class Notice(msgspec.Struct, tag=True, frozen=True):
+    """A sentence for people; a later one with the same ``key`` takes its place, an empty text withdraws it."""
+
+    key: str
+    text: str
+    severity: Literal["info", "warning", "error"] = "warning"
+
+
+Message = Configure | Committed | Health | Notice
+
+_decode = msgspec.json.Decoder(Message).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class WireError(Exception):
+    """The other end is not a Cloche of this version, or the pipe is damaged; the text says which."""
+
+
+def frame(message: Message) -> bytes:
+    """A message as it goes over the pipe."""
+    body = _encode(message)
+    return _HEADER.pack(MAGIC, VERSION, len(body)) + body
+
+
+class Deframer:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Messages that are complete with these bytes. Raises `WireError` where the stream is not ours."""
+        self._buffer += data
+        while len(self._buffer) >= _HEADER.size:
+            magic, version, length = _HEADER.unpack_from(self._buffer)
+            if magic != MAGIC or length > MAX_FRAME:
+                raise WireError("What answers is not a collector of Cloche.")
+            if version != VERSION:
+                raise WireError(
+                    f"The collector speaks version {version} of the protocol, this window {VERSION}. Restart Cloche."
+                )
+            end = _HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_HEADER.size : end])
+            del self._buffer[:end]
+            try:
+                yield _decode(body)
+            except msgspec.DecodeError as error:
+                raise WireError(f"A message of the collector could not be read: {error}.") from error

@@ -1,0 +1,164 @@
+"""Makes `.venv`: finds a Python, installs the locked packages with their hashes, and the project itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tools import system
+from tools.shell import ROOT, Trouble, run, run_quietly, say
+
+SUPPORTED = ((3, 13), (3, 12), (3, 11))
+VENV = ROOT / ".venv"
+RUNTIME_LOCK = "requirements.lock"
+DEVELOPER_LOCK = "requirements-dev.lock"
+"""The runtime lock and the developers' tools: whoever installed this one has both."""
+
+_STAMP = VENV / ".installed.json"
+
+
+def program(name: str) -> Path:
+    """Where a program of the environment is, whether installed already or not."""
+    return VENV / "Scripts" / (name + ".exe") if sys.platform == "win32" else VENV / "bin" / name
+
+
+def prepare(lock: str, command: str, needs: Sequence[system.Need] = ()) -> None:
+    """Bring the machine from any state to one where `command` can run; returns at once when it is there already.
+
+    Args:
+        lock: the lock file that names the packages.
+        command: what the person typed, for messages.
+        needs: what the system itself has to bring.
+
+    Raises:
+        Trouble: something is missing that can't be installed from here.
+    """
+    wanted = _fingerprint(lock)
+    if _is_installed(wanted):
+        system.provide(needs, command)
+        return
+    python = [] if _is_usable() else find_python(command)
+    system.provide([*needs, *_venv_needs(python)], command)
+    with _alone():  # the other one may have done it all by now
+        if python and not _is_usable():
+            _make(python, command)
+        if not _is_installed(wanted):
+            _install(lock, command)
+            _STAMP.write_text(json.dumps({**_read_stamp(), **wanted}, indent=1), encoding="utf-8")
+
+
+def find_python(command: str) -> list[str]:
+    """The command line of a Python to build on: the one that runs us if it will do, else the newest on the PATH.
+
+    Raises:
+        Trouble: there is none.
+    """
+    if sys.version_info[:2] in SUPPORTED:
+        return [getattr(sys, "_base_executable", "") or sys.executable]
+    for major, minor in SUPPORTED:
+        found = shutil.which(f"python{major}.{minor}")
+        candidate = ["py", f"-{major}.{minor}"] if sys.platform == "win32" else [found or ""]
+        if candidate[0] and _version(candidate) == (major, minor):
+            return candidate
+    raise Trouble(
+        f"Cloche runs on Python 3.11, 3.12 and 3.13, and this machine has only {platform.python_version()}. "
+        f"Install one of them (it may live beside the others) and run `{command}` again."
+    )
+
+
+def _is_usable() -> bool:
+    """Whether there is an environment whose Python runs: the one that it was made with may have been removed."""
+    return _version([str(program("python"))]) in SUPPORTED
+
+
+def _version(python: Sequence[str]) -> tuple[int, ...] | None:
+    """What it says when it runs; None if it doesn't, like a link to a Python that was removed or a shim without one."""
+    try:
+        answer = run_quietly([*python, "-c", "import sys; print(*sys.version_info[:2])"])
+    except OSError:
+        return None
+    return tuple(int(part) for part in answer.stdout.split()) if answer.returncode == 0 else None
+
+
+def _venv_needs(python: Sequence[str]) -> list[system.Need]:
+    """Debian keeps the half of `venv` that brings pip in a package of its own."""
+    if not python or sys.platform != "linux":
+        return []
+    if python == [sys.executable] and importlib.util.find_spec("ensurepip"):
+        return []
+    version = _version(python) or SUPPORTED[0]
+    package = "python{}.{}-venv".format(*version)
+    return [system.Need("ensurepip", package, "python", kind="module", python=python[0])]
+
+
+def shared_python() -> list[system.Need]:
+    """The library that a packaged program carries its Python in. Debian's own Python does without it."""
+    answer = run_quietly([program("python"), "-c", "import sys; print(sys.base_prefix, *sys.version_info[:2])"])
+    prefix, major, minor = answer.stdout.rsplit(maxsplit=2)
+    name = f"libpython{major}.{minor}"
+    return [system.Need(name + ".so.1.0", name, "python")] if prefix == "/usr" else []
+
+
+def _make(python: Sequence[str], command: str) -> None:
+    say("Making .venv with {}".format(" ".join(python)))
+    result = run_quietly([*python, "-m", "venv", "--clear", VENV])
+    if result.returncode != 0:
+        say(result.stdout)
+        raise Trouble(
+            f"Python could not make .venv (its words are above). Remove the folder, mend that, and run `{command}` "
+            "again."
+        )
+
+
+def _install(lock: str, command: str) -> None:
+    """Everything comes as a ready-made wheel whose hash is in the lock: no compiler, and no code that runs to build."""
+    say(f"Installing the packages of {lock} into .venv")
+    pip: list[str | Path] = [program("python"), "-m", "pip", "--no-input", "--disable-pip-version-check", "install"]
+    if not sys.stdout.isatty():
+        pip.append("-qq")
+    failed = run([*pip, "--require-hashes", "--only-binary=:all:", "--requirement", lock])
+    failed = failed or run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."])
+    if failed:
+        raise Trouble(
+            "pip could not install the packages (its words are above). Mend that, most often the network, and run "
+            f"`{command}` again."
+        )
+
+
+def _fingerprint(lock: str) -> dict[str, str]:
+    """What the stamp must say for everything of this lock to be there."""
+    names = {lock, RUNTIME_LOCK, "pyproject.toml"}
+    return {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in names}
+
+
+def _is_installed(wanted: dict[str, str]) -> bool:
+    stamp = _read_stamp()
+    return program("python").exists() and all(stamp.get(name) == value for name, value in wanted.items())
+
+
+def _read_stamp() -> dict[str, str]:
+    try:
+        stamp = json.loads(_STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two commands started at once must not install into one environment: the second waits for the first."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - exists on POSIX only
+
+    with (ROOT / ".venv.lock").open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
