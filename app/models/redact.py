@@ -36,8 +36,8 @@ def redact_url(url: str) -> str:
 def split_password(url: str) -> tuple[str, str | None]:
     """The URL without its password, and the password itself, not quoted; None where there is none.
 
-    The password may also be the parameter ``password``, as for Unix sockets. Other secret parameters stay in the URL. Of
-    several URLs each loses its password, and the first of those is returned: for Sentinel they are all the same.
+    The password may also be the parameter ``password``, as for Unix sockets; other secret parameters stay in the URL.
+    Of several URLs each loses its password, and the first of those is returned: for Sentinel they are all the same.
     """
     bare = []
     passwords: list[str] = []
@@ -53,7 +53,7 @@ def split_password(url: str) -> tuple[str, str | None]:
 
 
 def _parts(url: str, *, cautious: bool) -> tuple[str, str, str | None, str]:
-    """Scheme, user, password and rest, which make the URL when put together; the password has its ``:``, the rest its ``@``."""
+    """Scheme, user, password (with its ``:``) and rest (with its ``@``), which together are the URL."""
     start = _START.match(url)
     scheme = start[0] if start else ""
     location = url[len(scheme) :]
@@ -67,13 +67,12 @@ def _at(location: str, *, cautious: bool) -> int:
 
     By the rules it is the last one before the first of ``/ ? #``; a later one if those are in the password, unescaped.
     """
-    last = location.rfind("@")
-    if cautious or location.startswith(("/", "[")):
-        return -1 if location.startswith(("/", "[")) else last
+    if location.startswith(("/", "[")):
+        return -1
     end = _authority(location)
     ruled = location.rfind("@", 0, end)
-    if ruled < 0 and (location.startswith(":") or not _PLAIN.fullmatch(location, 0, end)):
-        return last
+    if cautious or (ruled < 0 and (location.startswith(":") or not _PLAIN.fullmatch(location, 0, end))):
+        return location.rfind("@")
     parameters = _PARAMETERS.search(location)
     later = location.rfind("@", end, parameters.start() if parameters else len(location))
     return later if later >= 0 and _HOST.match(location, later + 1) else ruled

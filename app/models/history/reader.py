@@ -1,5 +1,6 @@
 """Questions to a history, for window and CLI alike; opened read-only, no transaction is held between two of them."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,12 +210,13 @@ class Reader(Charts):
 
 
 def _engine(path: Path) -> Engine:
-    # A file in a folder that can't be written (a colleague's, on a read-only share) can only be read as it stands.
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    if not os.access(path.parent, os.W_OK):
+        # SQLite wants to note its readers beside the file; where that can't be, nobody writes the file either.
+        address += "&immutable=1"
     return create_engine(
         "sqlite://",
-        creator=lambda: sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5
-        ),
+        creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False, timeout=5),
         poolclass=StaticPool,
         isolation_level="AUTOCOMMIT",
     )

@@ -168,7 +168,7 @@ class RecordTableModel(QAbstractTableModel, Generic[R]):
         answers = {
             int(Qt.ItemDataRole.DisplayRole): header.title,
             int(Qt.ItemDataRole.ToolTipRole): plain_tip(header.tip),
-            int(Qt.ItemDataRole.AccessibleTextRole): header.tip or header.title,
+            int(Qt.ItemDataRole.AccessibleTextRole): header.title if header.title.isalnum() else header.tip,
         }
         return answers.get(role)
 

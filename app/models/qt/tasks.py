@@ -219,6 +219,6 @@ _COLUMNS: Final[tuple[tuple[Header, Callable[[TaskRow, float], Cell]], ...]] = (
     (Header("Received", numeric=True, tip="When a worker received the task, by that worker's clock"), _received),
     (Header("Wait", numeric=True, tip="From sent (or received, where the sending was not seen) to started"), _wait),
     (Header("Run", numeric=True, tip="Run time as the worker measured it"), _run),
-    (Header("Retries", numeric=True), lambda row, _: _retries(row)),
+    (Header("↻", numeric=True, tip="Retries"), lambda row, _: _retries(row)),
     (Header("Id", literal=True), lambda row, _: _text(row.uuid, "secondary")),
 )

@@ -1,0 +1,85 @@
+"""`cloche demo`: the fleet, and the window on its brokers."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Final
+
+import click
+
+from app.demo.fleet import Fleet
+from app.models.target import Target
+from app.ui.supervisor import Supervisor
+
+#: Seconds of work that pictures wait for, so that charts have something to show.
+WARM_UP: Final = 25.0
+
+
+def run_demo(*, duration: float | None, shots: Path | None, window: bool) -> int:
+    """Run the demo until the window is closed, Ctrl+C, or for ``duration`` seconds. Raises `BrokerUnavailable`."""
+    with tempfile.TemporaryDirectory(prefix="cloche-demo-") as folder, Fleet() as fleet:
+        for broker in fleet.brokers:
+            click.echo(f"{broker.name}: {broker.url}")
+        if not window:
+            _wait(duration)
+            return 0
+        targets = [
+            Target(broker.name, Path(folder) / f"{broker.name}.cloche", broker.url, environment=broker.environment)
+            for broker in fleet.brokers
+        ]
+        if not has_display():
+            click.echo("There is no display: the same window runs offscreen, draws its pages as pictures and ends.")
+            os.environ["QT_QPA_PLATFORM"] = "offscreen"
+            shots = shots or Path("shots")
+        return _run_window(targets, duration, shots)
+
+
+def has_display() -> bool:
+    """Whether a window can be shown here."""
+    platform = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
+    if platform in ("offscreen", "minimal"):
+        return False
+    if sys.platform != "linux" or platform:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _run_window(targets: list[Target], duration: float | None, shots: Path | None) -> int:
+    from app.application import run  # noqa: PLC0415 - Qt reads the environment when it is loaded
+
+    async def warmed_up(_supervisor: Supervisor) -> bool:
+        await asyncio.sleep(WARM_UP if duration is None else duration)
+        return True
+
+    code = run(targets, shots=shots, duration=None if shots else duration, ready=warmed_up, on_shots=_say_shots)
+    if shots is not None:
+        _print_figures(targets)
+    return code
+
+
+def _say_shots(made: list[Path]) -> None:
+    for path in made:
+        click.echo(f"picture: {path}")
+
+
+def _print_figures(targets: list[Target]) -> None:
+    from app.models.history.reader import Reader  # noqa: PLC0415 - only where figures are printed
+    from app.models.report import as_text, stats  # noqa: PLC0415
+
+    for target in targets:
+        reader = Reader(target.history)
+        try:
+            click.echo(f"\n{target.name}\n{as_text(stats(reader))}")
+        finally:
+            reader.close()
+
+
+def _wait(duration: float | None) -> None:
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: done.set())
+    done.wait(duration)
