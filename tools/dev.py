@@ -44,17 +44,19 @@ def test(arguments: Sequence[str]) -> None:
 
 
 def check(arguments: Sequence[str]) -> None:
-    """Check format, lint, types, import contracts, the lock, and links in documents."""
+    """Check format, lint, types, imports between rooms, the lock, and links in documents."""
     environment.prepare(DEVELOPER_LOCK, "make check")
     checks: tuple[tuple[str, list[str | Path], str], ...] = (
         ("format", [program("ruff"), "format", "--check", "."], "Mend by `make format`."),
         ("lint", [program("ruff"), "check", "."], "Some of it is mended by `make format`."),
         ("types", [program("mypy")], ""),
-        ("import contracts", [program("lint-imports"), "--no-cache", "--no-logo"], ""),
+        ("imports", [program("lint-imports"), "--no-cache", "--no-logo"], ""),
         ("lock", [program("python"), "-m", "tools.lock", "--check"], ""),
         ("links", [program("python"), "-m", "tools.links"], ""),
     )
     chosen = [each for each in checks if not arguments or each[0] in arguments]
+    if not chosen:
+        raise Trouble("There is no such check. There are: " + ", ".join(each[0] for each in checks))
     failed = []
     for name, command, remedy in chosen:
         say(f"== {name}")

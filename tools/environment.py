@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,8 +75,9 @@ def find_python(command: str) -> list[str]:
 
 
 def _is_usable() -> bool:
-    """Whether there is an environment whose Python runs: the one that it was made with may have been removed."""
-    return _version([str(program("python"))]) in SUPPORTED
+    """Whether there is an environment that works: its folder may have been moved, or the Python it was made with."""
+    place = _read_stamp().get("place", str(ROOT))
+    return place == str(ROOT) and _version([str(program("python"))]) in SUPPORTED
 
 
 def _version(python: Sequence[str]) -> tuple[int, ...] | None:
@@ -134,8 +136,16 @@ def _install(lock: str, command: str) -> None:
 
 def _fingerprint(lock: str) -> dict[str, str]:
     """What the stamp must say for everything of this lock to be there."""
-    names = {lock, RUNTIME_LOCK, "pyproject.toml"}
-    return {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in names}
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in {lock, RUNTIME_LOCK}}
+    texts["project"] = _installed_part((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    return {**digests, "place": str(ROOT)}
+
+
+def _installed_part(pyproject: str) -> str:
+    """The tables that decide what is installed; a new setting of a linter is no reason to install anything."""
+    tables = re.split(r"^(?=\[)", pyproject, flags=re.MULTILINE)
+    return "".join(table for table in tables if table.startswith(("[build-system", "[project", "[tool.hatch")))
 
 
 def _is_installed(wanted: dict[str, str]) -> bool:

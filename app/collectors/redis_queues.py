@@ -66,7 +66,7 @@ class RedisQueues:
 
     def __init__(self, address: RedisAddress, names: Iterable[str] = (), *, on_command: Callable[[int], None]) -> None:
         self._address = address
-        self._names: dict[str, None] = dict.fromkeys(["celery", *names])
+        self._names: dict[str, None] = dict.fromkeys(names)
         self._client: redis.Redis = redis_client(address, "cloche-queues")
         self._on_command = on_command
         self._cursor = 0
@@ -186,7 +186,8 @@ class RedisQueues:
         try:
             self._cursor, found = self._client.scan(self._cursor, match=pattern, count=SCAN_COUNT)
         except redis.exceptions.NoPermissionError:
-            # Queues are then those told by `task-sent`, by workers and by the user.
+            # Queues are then those told by `task-sent`, workers and the user, and the one that Celery has by default.
+            self.add(["celery"])
             self._scan_at = now + SCAN_PAUSE
             return
         if self._cursor == 0:
