@@ -143,8 +143,10 @@ def record(
     as_json: bool,
 ) -> None:
     """Collect from a broker into a history without a window, until Ctrl+C."""
+    from app.collectors.__main__ import end_on_failure
     from app.collectors.runner import Collector
 
+    end_on_failure()
     target = _target(url, options)
     config = Configure(
         name=target.name,

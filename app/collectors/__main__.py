@@ -1,5 +1,6 @@
 """The collector process: its configuration comes on stdin, it runs until stdin ends or it is asked to stop."""
 
+import os
 import signal
 import sys
 import threading
@@ -11,10 +12,22 @@ from app.models.history.errors import HistoryError
 from app.models.wire import Configure, Deframer, Message, Notice, WireError, frame
 
 
+def end_on_failure() -> None:
+    """Let the whole process end where one of its threads fails, so that it is started again and not half alive."""
+
+    def end(failed: threading.ExceptHookArgs) -> None:
+        sys.__excepthook__(failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
+        sys.stderr.flush()
+        os._exit(70)
+
+    threading.excepthook = end
+
+
 def main() -> int:
     """Run one collector; exit code 0 when asked to end, 1 when it could not begin."""
     # A Ctrl+C in the terminal goes to the whole group; the window ends its collectors itself, by closing the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_on_failure()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
 
     def emit(message: Message) -> None:

@@ -3,26 +3,26 @@
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import hiredis
 
+from app.collectors.committer import Committer, Job
 from app.collectors.control import Control
 from app.collectors.normalise import Normaliser
 from app.collectors.pollers import Inspection, InspectPoller, QueuePoller, Trouble
 from app.collectors.redis_events import Chunk, Link, RedisEvents, payloads
 from app.collectors.redis_queues import Head, Poll, RedisQueues
+from app.collectors.standing import Gaps, Meter
 from app.collectors.transport import redis_address
-from app.models.history.errors import HistoryError
-from app.models.history.rows import Rows, gap_row
+from app.models.history.rows import Rows
 from app.models.history.writer import Writer
-from app.models.records import Event, Gap
+from app.models.records import Event
 from app.models.redact import redact_url
-from app.models.reducer import Batch, Reducer
-from app.models.wire import Committed, Configure, Health, HealthState, Message, Notice
+from app.models.reducer import Reducer
+from app.models.wire import Committed, Configure, Message, Notice
 
 #: Seconds a change waits for its commit at most while little happens, and while much does.
 COMMIT_SOON: Final = 0.05
@@ -32,9 +32,8 @@ MANY: Final = 500
 TOO_MANY: Final = 5_000
 #: Changed tasks that may wait while a commit is under way; beyond, folding waits too.
 MOST: Final = 50_000
-#: Seconds between two inspections of a worker, and after a failed commit until it is tried again.
+#: Seconds between two inspections of a worker.
 INSPECT_PAUSE: Final = 60.0
-RETRY_COMMIT: Final = 2.0
 
 Emit = Callable[[Message], None]
 
@@ -57,16 +56,16 @@ class Collector:
         self._normaliser = Normaliser()
         self._reducer = Reducer(self._writer, self._writer.known())
         self._events = RedisEvents(address, self._wake.set)
-        self._commits = _Committer(self._writer, self._wake.set)
+        self._commits = Committer(self._writer, self._wake.set)
         self._queues = QueuePoller(RedisQueues(address, config.queues, on_command=self._count_commands), self._put)
         self._inspect: InspectPoller | None = None
         if config.mode != "passive":
             self._inspect = InspectPoller(Control(address, config.mode, on_command=self._count_commands), self._put)
         self._base = self._writer.accounting()
         self._stored = 0
-        self._gaps = _Gaps(self._writer)
+        self._gaps = Gaps(self._writer)
         self._heads: dict[str, tuple[Head, float]] = {}
-        self._health = _Meter()
+        self._health = Meter()
         self._commands = 0
         self._flushed = 0.0
         self._oldest: float | None = None
@@ -246,7 +245,7 @@ class Collector:
         rows.alive = at if self._health.state == "live" else 0.0
         rows.gaps = self._gaps.take()
         rows.accounting = self._accounting()
-        self._commits.submit(_Job(batch, rows, at, self._oldest))
+        self._commits.submit(Job(batch, rows, at, self._oldest))
         self._oldest = None
 
     def _accounting(self) -> list[tuple[object, ...]]:
@@ -275,132 +274,3 @@ class Collector:
         self._commit_if_due(force=True)
         self._commits.finish()
         self._take_commits()
-
-
-class _Job:
-    def __init__(self, batch: Batch, rows: Rows, at: float, oldest: float | None) -> None:
-        self.batch, self.rows, self.at, self.oldest = batch, rows, at, oldest
-
-
-class _Committer(threading.Thread):
-    """Writes one job at a time; SQLite lets go of the interpreter while it works."""
-
-    def __init__(self, writer: Writer, wake: Callable[[], None]) -> None:
-        super().__init__(name="commit", daemon=True)
-        self._writer = writer
-        self._wake = wake
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._done: deque[tuple[_Job, HistoryError | None]] = deque()
-        self._idle = threading.Event()
-        self._idle.set()
-        self._stopping = threading.Event()
-        self.recovered = False
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is under way."""
-        return not self._idle.is_set()
-
-    def submit(self, job: _Job) -> None:
-        """Commit a job; only while not `busy`."""
-        self._idle.clear()
-        self._jobs.put(job)
-
-    def wait(self) -> None:
-        """Until no job is under way."""
-        self._idle.wait()
-
-    def give_up(self) -> None:
-        """Try each job once only from now on."""
-        self._stopping.set()
-
-    def finish(self) -> None:
-        """Commit what was submitted, and end the thread."""
-        self._jobs.put(None)
-        self.join()
-
-    def take(self) -> list[tuple[_Job, HistoryError | None]]:
-        """Jobs that ended since the last call; one that fails is reported each time it is tried again."""
-        taken = []
-        while self._done:
-            taken.append(self._done.popleft())
-        return taken
-
-    def run(self) -> None:
-        """Commit until finished."""
-        while (job := self._jobs.get()) is not None:
-            failed = False
-            while True:
-                try:
-                    self._writer.commit(job.rows)
-                except HistoryError as error:
-                    failed = True
-                    self._done.append((job, error))
-                    self._wake()
-                    if self._stopping.wait(RETRY_COMMIT):
-                        break
-                else:
-                    self.recovered = self.recovered or failed
-                    self._done.append((job, None))
-                    break
-            self._idle.set()
-            self._wake()
-
-
-class _Gaps:
-    """Intervals in which we did not listen; the time since the history was last written is one."""
-
-    def __init__(self, writer: Writer) -> None:
-        known = writer.gaps()
-        self._next = max(known, default=0) + 1
-        self._open: tuple[int, Gap] | None = next(
-            ((number, gap) for number, gap in known.items() if gap.end is None), None
-        )
-        self._rows: list[tuple[object, ...]] = []
-        alive = writer.meta().get("alive")
-        if self._open is None and alive is not None:
-            self.begin(float(alive), "Cloche was not running.")
-
-    def begin(self, at: float, why: str) -> None:
-        if self._open is None:
-            self._open = (self._next, Gap(at, None, why))
-            self._next += 1
-            self._rows.append(gap_row(*self._open))
-
-    def end(self, at: float) -> None:
-        if self._open is not None:
-            number, gap = self._open
-            self._rows.append(gap_row(number, Gap(gap.start, max(gap.start, at), gap.why)))
-            self._open = None
-
-    def take(self) -> list[tuple[object, ...]]:
-        rows, self._rows = self._rows, []
-        return rows
-
-
-class _Meter:
-    """What a collector says of itself about once a second."""
-
-    def __init__(self) -> None:
-        self.state: HealthState = "starting"
-        self.text = ""
-        self.behind = 0.0
-        self._at = time.monotonic()
-        self._began = time.time()
-        self._counted = (0, 0)
-        self._rates = (0.0, 0.0)
-
-    def message(self, commands: int, events: int) -> Health:
-        now = time.monotonic()
-        passed = now - self._at
-        if passed >= 0.5:  # noqa: PLR2004 - a rate over less is noise
-            self._rates = ((commands - self._counted[0]) / passed, (events - self._counted[1]) / passed)
-            self._counted, self._at = (commands, events), now
-        return Health(
-            state=self.state,
-            text=self.text,
-            events_per_second=self._rates[1],
-            behind=self.behind,
-            commands_per_second=self._rates[0],
-            since=self._began,
-        )

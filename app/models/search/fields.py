@@ -78,7 +78,7 @@ def meaning(word: Word, clock: Clock) -> Meaning:
     field = word.text[:colon].casefold() if colon > 0 and not any(word.quoted[:colon]) else ""
     value = word.part(colon + 1)
     if field == "priority":
-        raise SearchError("The history does not record priorities, search by queue instead", word.position)
+        raise SearchError("The history does not record priorities (search by queue instead)", word.position)
     if field not in FIELDS:
         if field and value.text:
             _refuse_slip(field, word)
@@ -120,7 +120,7 @@ def _named(field: str, value: Word) -> Node:
 
 
 def _compare(field: str, value: Word, clock: Clock) -> Node:
-    bare = f"Compare with it, like {field}:>{value.text}"
+    bare = f"Write a comparison ({field}:>{value.text})"
     match field:
         case "retries":
             interval = figures.interval(value, figures.number, clock=clock)
@@ -180,7 +180,7 @@ def _choice(part: Word, choices: Mapping[str, Choice]) -> Choice:
     if choice is None:
         near = difflib.get_close_matches(part.text.casefold(), choices, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
-        raise SearchError(f"Unknown value {part.text!r}, {advice}", part.position)
+        raise SearchError(f"Unknown value {part.text!r} ({advice})", part.position)
     return choice
 
 
@@ -197,5 +197,5 @@ def _refuse_slip(field: str, word: Word) -> None:
     near = difflib.get_close_matches(field, FIELDS, n=1, cutoff=_LIKENESS) if _FIELD.fullmatch(field) else []
     meant = _ALIASES.get(field) or next(iter(near), None)
     if meant is not None:
-        advice = f"did you mean {meant!r}? To find the text itself, put it in quotes"
-        raise SearchError(f"Unknown field {field!r}, {advice}", word.position)
+        advice = f"did you mean {meant!r}? Put it in quotes to find it as text"
+        raise SearchError(f"Unknown field {field!r} ({advice})", word.position)

@@ -69,7 +69,7 @@ def number(word: Word) -> Value:
         SearchError: it is none.
     """
     if not _NUMBER.fullmatch(word.text) or not math.isfinite(float(word.text)):
-        raise SearchError(f"{word.text!r} is not a number, like 3, >=3 or 1..3", word.position)
+        raise SearchError(f"{word.text!r} is not a number (3, >=3, 1..3)", word.position)
     return Value(Figure(float(word.text)))
 
 
@@ -81,7 +81,7 @@ def duration(word: Word) -> Value:
     """
     seconds = _seconds(word.text)
     if seconds is None:
-        raise SearchError(f"{word.text!r} is not a duration, like 5s, 500ms, 2m or 1h30m", word.position)
+        raise SearchError(f"{word.text!r} is not a duration (5s, 500ms, 2m, 1h30m)", word.position)
     return Value(Figure(seconds))
 
 
@@ -97,8 +97,8 @@ def moment(word: Word, clock: Clock) -> Value:
     except (ValueError, OverflowError, OSError) as error:
         raise SearchError(f"{word.text!r} is not in the calendar", word.position) from error
     if value is None:
-        example = "-15m, today, 23:00, 2026-11-20 or 2026-11-20T23:00"
-        raise SearchError(f"{word.text!r} is not a time, like {example}", word.position)
+        examples = "-15m, today, 23:00, 2026-11-20, 2026-11-20T23:00"
+        raise SearchError(f"{word.text!r} is not a time ({examples})", word.position)
     return value
 
 
@@ -150,7 +150,7 @@ def _width(written: re.Match[str]) -> float:
 def _range(word: Word, dots: int, read: Callable[[Word], Value], clock: Clock) -> Interval:
     left, right = word.part(0, dots), word.part(dots + 2)
     if not left.text and not right.text:
-        raise SearchError("A range requires at least one end, like 1..5, 1.. or ..5", word.position)
+        raise SearchError("A range requires at least one end (1..5, 1.., ..5)", word.position)
     first = read(left) if left.text else None
     last = read(right) if right.text else None
     found = Interval(
@@ -159,7 +159,7 @@ def _range(word: Word, dots: int, read: Callable[[Word], Value], clock: Clock) -
         high_open=last is not None and last.stop is not None,
     )
     if found.is_empty(clock):
-        raise SearchError(f"The range ends before it begins: write {right.text}..{left.text}", word.position)
+        raise SearchError(f"The range ends before it begins (write {right.text}..{left.text})", word.position)
     return found
 
 

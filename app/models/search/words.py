@@ -135,4 +135,4 @@ def _word(text: str, start: int) -> tuple[Word, int]:
 def _check(character: str, position: int) -> None:
     """SQLite ends a pattern at NUL and can't take half a surrogate pair; the normaliser lets neither into a history."""
     if character == "\0" or "\ud800" <= character <= "\udfff":
-        raise SearchError(f"No task can contain the character U+{ord(character):04X}: leave it out", position)
+        raise SearchError(f"No task can contain the character U+{ord(character):04X}", position)
