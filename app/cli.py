@@ -55,12 +55,13 @@ def told(function: Callable[[], int]) -> int:
     """Run what may fail for reasons outside the program, and say the reason in its sentence."""
     from app.collectors.transport import BrokerError
     from app.demo.broker import BrokerUnavailable
+    from app.models.export import ExportError
     from app.models.history.errors import HistoryError
     from app.models.search import SearchError
 
     try:
         return function()
-    except (BrokerError, BrokerUnavailable, HistoryError, SearchError) as error:
+    except (BrokerError, BrokerUnavailable, ExportError, HistoryError, SearchError) as error:
         raise Sentence(str(error)) from error
 
 

@@ -32,8 +32,9 @@ MANY: Final = 500
 TOO_MANY: Final = 5_000
 #: Changed tasks that may wait while a commit is under way; beyond, folding waits too.
 MOST: Final = 50_000
-#: Seconds between two inspections of a worker.
+#: Seconds between two inspections of a worker, and until one that did not answer or could not be asked is asked again.
 INSPECT_PAUSE: Final = 60.0
+UNANSWERED_PAUSE: Final = 10.0
 
 Emit = Callable[[Message], None]
 
@@ -65,6 +66,8 @@ class Collector:
         self._stored = 0
         self._gaps = Gaps(self._writer)
         self._heads: dict[str, tuple[Head, float]] = {}
+        self._ask_at: dict[str, float] = {}
+        self._ask_after = 0.0
         self._health = Meter()
         self._commands = 0
         self._flushed = 0.0
@@ -180,11 +183,15 @@ class Collector:
                 self._age(item)
                 self._reducer.fold_queues(item.queues, item.at)
             elif isinstance(item, Inspection):
-                self._reducer.fold_inspection(item.hostname, item.learnt, now)
+                self._ask_at[item.hostname] = time.monotonic() + (INSPECT_PAUSE if item.learnt else UNANSWERED_PAUSE)
+                if item.learnt:
+                    self._reducer.fold_inspection(item.hostname, item.learnt, now)
                 queues = item.learnt.get("queues")
                 if queues:
                     self._queues.add(queues)
             else:
+                if item.key == "workers" and item.error is not None:
+                    self._ask_after = time.monotonic() + UNANSWERED_PAUSE
                 self._emit(Notice(item.key, "" if item.error is None else str(item.error)))
 
     def _age(self, poll: Poll) -> None:
@@ -214,15 +221,20 @@ class Collector:
         now = time.time()
         if self._health.state == "live":
             self._reducer.tick(now)
-            if self._inspect is not None and self._inspect.idle:
-                due = [
-                    worker.hostname
-                    for worker in self._reducer.workers.values()
-                    if worker.state == "online" and (worker.inspected is None or now - worker.inspected > INSPECT_PAUSE)
-                ]
-                if due:
-                    self._inspect.ask(due)
+            self._inspect_due()
         self._emit(self._health.message(self._commands, self._normaliser.received))
+
+    def _inspect_due(self) -> None:
+        now = time.monotonic()
+        if self._inspect is None or not self._inspect.idle or now < self._ask_after:
+            return
+        due = [
+            worker.hostname
+            for worker in self._reducer.workers.values()
+            if worker.state == "online" and now >= self._ask_at.get(worker.hostname, 0.0)
+        ]
+        if due:
+            self._inspect.ask(due)
 
     def _commit_if_due(self, *, force: bool = False) -> None:
         if self._commits.busy:

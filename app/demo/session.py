@@ -17,6 +17,8 @@ from app.ui.supervisor import Supervisor
 
 #: Seconds of work that pictures wait for, so that charts have something to show.
 WARM_UP: Final = 25.0
+#: The time range the demo begins with: its history is young.
+SPAN: Final = 300.0
 
 
 def run_demo(*, duration: float | None, shots: Path | None, window: bool) -> int:
@@ -55,7 +57,9 @@ def _run_window(targets: list[Target], duration: float | None, shots: Path | Non
         await asyncio.sleep(WARM_UP if duration is None else duration)
         return True
 
-    code = run(targets, shots=shots, duration=None if shots else duration, ready=warmed_up, on_shots=_say_shots)
+    code = run(
+        targets, shots=shots, duration=None if shots else duration, span=SPAN, ready=warmed_up, on_shots=_say_shots
+    )
     if shots is not None:
         _print_figures(targets)
     return code

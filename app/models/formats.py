@@ -46,11 +46,11 @@ def coarse(seconds: float | None) -> str:
 
 
 def running(seconds: float | None) -> str:
-    """A run time that still grows: ``6 s …``."""
+    """A run time that still grows: ``6 s …``, ``2 m 05 s …``, ``12 m …``, ``1 h 02 m …``."""
     if not _known(seconds):
         return UNKNOWN
-    seconds = max(0.0, seconds)
-    return f"{age(seconds) if seconds < MINUTE else _large(math.floor(seconds), math.floor)} …"
+    short = seconds < MINUTE or 10 * MINUTE <= seconds < HOUR
+    return f"{age(seconds) if short else _large(math.floor(seconds), math.floor)} …"
 
 
 def age(seconds: float | None) -> str:
@@ -137,14 +137,14 @@ def date_time(epoch: float | None, *, milliseconds: bool = True, tz: tzinfo | No
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds" if milliseconds else "seconds")
 
 
-def near_time(epoch: float | None, now: float, *, tz: tzinfo | None = None) -> str:
-    """Time of day with milliseconds if that is today, else the day with it: ``20 Nov 03:04:58``."""
+def near_time(epoch: float | None, now: float, *, brief: bool = False, tz: tzinfo | None = None) -> str:
+    """Time of day with milliseconds if that is today, else the day: ``20 Nov 03:04:58``, if brief ``20 Nov 03:04``."""
     moment, today = _moment(epoch, tz), _moment(now, tz)
     if moment is None:
         return UNKNOWN
     if today is not None and moment.date() == today.date():
         return clock_time(epoch, tz=tz)
-    return f"{moment.day} {moment:%b %H:%M:%S}"
+    return f"{moment.day} {moment:%b %H:%M}" if brief else f"{moment.day} {moment:%b %H:%M:%S}"
 
 
 def iso_utc(epoch: float | None) -> str:

@@ -46,7 +46,7 @@ def sent(task: Task, event: Event) -> bool:
         task.producer = event.hostname
     retries = event.retries or 0
     if retries > task.retries:
-        _open(task, retries, event.timestamp)
+        _open(task, retries, event)
     elif retries < task.retries:
         earlier = _attempt(task, retries)
         if earlier is None or earlier.sent is not None:
@@ -68,7 +68,7 @@ def received(task: Task, event: Event) -> bool:
     _describe(task, event)
     retries = event.retries or 0
     if retries > task.retries:
-        _open(task, retries, event.timestamp)
+        _open(task, retries, event)
     elif retries < task.retries:
         earlier = _attempt(task, retries)
         if earlier is None or earlier.received is not None:
@@ -95,12 +95,10 @@ def received(task: Task, event: Event) -> bool:
 def started(task: Task, event: Event) -> bool:
     """A worker began to run the task."""
     moment = event.timestamp
-    if task.attempts is not None:
-        earlier = _unstarted_before(task, moment)
-        if earlier is not None:
-            earlier.started = moment
-            earlier.worker = event.hostname
-            return True
+    if task.attempts is not None and _started_earlier(task, event):
+        return True
+    if moment in (attempt.started for attempt in task.attempts or ()):
+        return False
     if task.started is not None and moment <= task.started:
         return False
     if task.state in _DECIDED:
@@ -113,7 +111,7 @@ def started(task: Task, event: Event) -> bool:
         if task.finished is not None and moment <= task.finished:
             task.started = moment
             return True
-        _open(task, task.retries + 1, moment)
+        _open(task, task.retries + 1, event)
     elif task.started is not None:
         task.redelivered += 1
     task.started = moment
@@ -164,6 +162,7 @@ def retried(task: Task, event: Event) -> bool:
         if earlier.finished is None:
             earlier.finished = moment
             earlier.state = states.RETRY
+            earlier.worker = event.hostname
             earlier.exception = event.exception
             return True
     if task.state in _DECIDED or (task.state == states.RETRY and task.finished is not None and moment <= task.finished):
@@ -212,14 +211,23 @@ def custom(task: Task, event: Event) -> bool:
 
 
 def measure_wait(task: Task) -> None:
+    """Work out how long the present attempt waited."""
+    task.wait = _wait(task)
+
+
+def wait_of(task: Task, started: float) -> float | None:
+    """How long the attempt waited that started at this moment; None where that is not known."""
+    return next((_wait(attempt) for attempt in (task, *(task.attempts or ())) if attempt.started == started), None)
+
+
+def _wait(attempt: Task | Attempt) -> float | None:
     """Time from sent (else received) to started; what an ETA or a retry's delay held back is not waiting."""
-    since = task.sent if task.sent is not None else task.received
-    if since is None or task.started is None:
-        task.wait = None
-        return
-    if task.eta is not None and task.eta > since:
-        since = task.eta
-    task.wait = max(0.0, task.started - since)
+    since = attempt.sent if attempt.sent is not None else attempt.received
+    if since is None or attempt.started is None:
+        return None
+    if attempt.eta is not None and attempt.eta > since:
+        since = attempt.eta
+    return max(0.0, attempt.started - since)
 
 
 def _describe(task: Task, event: Event) -> None:
@@ -251,10 +259,13 @@ def _ran(task: Task) -> float | None:
     return max(0.0, task.finished - task.started)
 
 
-def _open(task: Task, retries: int, moment: float) -> None:
-    """Begin a later attempt at ``moment``; what already happened after that moment belongs to it."""
+def _open(task: Task, retries: int, event: Event) -> None:
+    """Begin a later attempt at the time of an event; an end after that time belongs to it, and a start may."""
+    moment = event.timestamp
     ended_later = task.finished is not None and task.finished >= moment and task.state in states.FINAL
-    started_later = task.started is not None and task.started >= moment
+    # A retry may be sent, and another worker may receive it, before the attempt that sent it is reported as started.
+    same_worker = event.type == "task-received" and event.hostname == task.worker
+    started_later = task.started is not None and task.started >= moment and (ended_later or same_worker)
     closed = task.state == states.RETRY or (task.state in states.FINAL and not ended_later)
     attempt = Attempt(
         retries=task.retries,
@@ -285,11 +296,21 @@ def _attempt(task: Task, retries: int) -> Attempt | None:
     return None
 
 
-def _unstarted_before(task: Task, moment: float) -> Attempt | None:
-    """The earlier attempt that a start at ``moment`` belongs to: it happened before the present attempt was known."""
-    known = [time for time in (task.sent, task.received) if time is not None]
-    if known and moment < min(known):
-        for attempt in task.attempts or ():
-            if attempt.started is None and (attempt.finished is None or moment <= attempt.finished):
-                return attempt
-    return None
+def _started_earlier(task: Task, event: Event) -> bool:
+    """Take a start for an earlier attempt if it belongs to one: a short task's retry is sent before its start is told.
+
+    A worker reports in order, so what it received first it also started first.
+    """
+    moment = event.timestamp
+    attempts = task.attempts or ()
+    if any(attempt.started == moment for attempt in attempts):
+        return False
+    for attempt in attempts:
+        if attempt.started is not None or (attempt.finished is not None and moment > attempt.finished):
+            continue
+        theirs = attempt.finished is None and attempt.worker == event.hostname
+        if theirs or task.received is None or moment < task.received:
+            attempt.started = moment
+            attempt.worker = event.hostname
+            return True
+    return False

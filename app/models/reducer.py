@@ -67,7 +67,7 @@ class Reducer:
         self._tasks_dirty: dict[str, Task] = {}
         self._workers_dirty: dict[str, Worker] = {}
         self._queues_dirty: dict[str, Queue] = {}
-        self._begun: list[Task] = []
+        self._begun: list[tuple[Task, float]] = []
         self._bucket = known.bucket
         self._cells = dict(known.cells)
         self._total = self._cells.setdefault(None, Cell())
@@ -161,9 +161,10 @@ class Reducer:
 
     def flush(self) -> Batch:
         """All that changed since the last flush; the caller writes it and then calls `committed`."""
-        for task in self._begun:
-            if task.wait is not None:
-                at = bucket_of(task.wait)
+        for task, started in self._begun:
+            wait = lifecycle.wait_of(task, started)
+            if wait is not None:
+                at = bucket_of(wait)
                 for cell in (self._total, self._cell(task.name)) if task.name is not None else (self._total,):
                     cell.wait[at] = cell.wait.get(at, 0) + 1
         self._begun.clear()
@@ -209,7 +210,7 @@ class Reducer:
     def _started(self, task: Task, event: Event) -> None:
         self._alive(event)
         if lifecycle.started(task, event):
-            self._begun.append(task)
+            self._begun.append((task, event.timestamp))
             self._total.started += 1
             if task.name is not None:
                 self._cell(task.name).started += 1

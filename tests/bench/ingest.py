@@ -32,7 +32,16 @@ def measure(tasks: int, batch: int) -> dict[str, Any]:
                 _until_live(collector)
                 before = process.cpu_times()
                 load = subprocess.Popen(
-                    [sys.executable, "-m", "tests.bench.load", broker.url, "--tasks", str(tasks), "--batch", str(batch)],
+                    [
+                        sys.executable,
+                        "-m",
+                        "tests.bench.load",
+                        broker.url,
+                        "--tasks",
+                        str(tasks),
+                        "--batch",
+                        str(batch),
+                    ],
                     stdout=subprocess.PIPE,
                     text=True,
                 )

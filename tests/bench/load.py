@@ -33,7 +33,11 @@ def events(tasks: int) -> Iterator[dict[str, object]]:
         }
         yield common | {"type": "task-started"}
         if number % 50:
-            yield common | {"type": "task-succeeded", "result": f"{{'status': 'ok', 'id': {number}}}", "runtime": 0.0123}
+            yield common | {
+                "type": "task-succeeded",
+                "result": f"{{'status': 'ok', 'id': {number}}}",
+                "runtime": 0.0123,
+            }
         else:
             trace = "Traceback (most recent call last):\n  ...\nValueError: no such order\n"
             yield common | {"type": "task-failed", "exception": "ValueError('no such order')", "traceback": trace}

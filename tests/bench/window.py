@@ -2,8 +2,8 @@
 
 import asyncio
 import bisect
+import json
 import math
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -15,13 +15,14 @@ import psutil
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication, QTableView
 
+from app.application import run
 from app.demo.broker import EmbeddedBroker
 from app.models.history.reader import Reader
+from app.models.qt.tasks import TaskTableModel
 from app.models.target import Target
 from app.ui.main_window import MainWindow
 from app.ui.supervisor import Connection, Supervisor
 from tests.bench.ingest import pin
-from tests.bench.load import EVENTS_PER_TASK
 
 BEAT_MS = 10
 
@@ -33,15 +34,8 @@ def measure(rate: float, seconds: float) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
-    figures: dict[str, Any] = eval_json(done.stdout)
+    figures: dict[str, Any] = json.loads(done.stdout.strip().rsplit("\n", 1)[-1])
     return figures
-
-
-def eval_json(text: str) -> Any:
-    """The last line, as JSON."""
-    import json
-
-    return json.loads(text.strip().rsplit("\n", 1)[-1])
 
 
 class Beat(QObject):
@@ -69,10 +63,10 @@ class Beat(QObject):
 class Seen(QObject):
     """When each task was first painted by the table of tasks: (time, newest id) per painting."""
 
-    def __init__(self, table: QTableView) -> None:
+    def __init__(self, table: QTableView, model: TaskTableModel) -> None:
         super().__init__()
         self.paintings: list[tuple[float, int]] = []
-        self._table = table
+        self._model = model
         table.viewport().installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -82,8 +76,8 @@ class Seen(QObject):
         return False
 
     def _painted(self) -> None:
-        model = self._table.model()
-        newest = getattr(model, "newest", 0)
+        rows = self._model.records()
+        newest = rows[0].id if rows else 0
         if newest and (not self.paintings or newest > self.paintings[-1][1]):
             self.paintings.append((time.time(), newest))
 
@@ -95,8 +89,12 @@ async def observe(supervisor: Supervisor, url: str, rate: float, seconds: float,
     window.show_page("tasks")
     connection = supervisor.connections[0]
     await live(connection)
-    table = next(table for table in window.pages["tasks"].findChildren(QTableView) if hasattr(table.model(), "newest"))
-    seen, beat = Seen(table), Beat()
+    table, model = next(
+        (table, model)
+        for table in window.pages["tasks"].findChildren(QTableView)
+        if isinstance(model := table.model(), TaskTableModel)
+    )
+    seen, beat = Seen(table, model), Beat()
     load = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.load", url, "--rate", str(rate), "--seconds", str(seconds)],
         stdout=subprocess.DEVNULL,
@@ -121,7 +119,8 @@ async def observe(supervisor: Supervisor, url: str, rate: float, seconds: float,
     load.wait()
     reader = Reader(connection.history)
     figures["event_to_pixel_ms"] = spread(latencies(seen.paintings, reader))
-    figures["tasks_seen"] = sum(1 for _ in seen.paintings)
+    figures["tasks"] = reader.task_total()
+    figures["paintings_with_news"] = len(seen.paintings)
     reader.close()
     return True
 
@@ -157,10 +156,6 @@ def spread(values: list[float]) -> dict[str, float | None]:
 
 def main() -> int:
     """One run in this process; prints its figures as JSON."""
-    import json
-
-    from app.application import run
-
     rate, seconds = float(sys.argv[1]), float(sys.argv[2])
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker:

@@ -45,7 +45,7 @@ class NameLine(msgspec.Struct):
 
 
 class NameTableModel(RecordTableModel[NameLine]):
-    """Task names, in the order they are shown."""
+    """Task names, by name: a `SortedTable` brings them into the order that is wanted."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(len(Column), _name, parent)
@@ -54,7 +54,9 @@ class NameTableModel(RecordTableModel[NameLine]):
         """Become the figures of a period, compared with those of the equal period before it."""
         busy = sum(row.busy for row in now)
         earlier = {row.name: row.run.p95 for row in before}
-        self.replace([NameLine(row, row.busy / busy if busy else None, earlier.get(row.name)) for row in now])
+        # In an order of their own that never changes, no row has to move when figures do.
+        ordered = sorted(now, key=lambda row: row.name)
+        self.replace([NameLine(row, row.busy / busy if busy else None, earlier.get(row.name)) for row in ordered])
 
     def header(self, column: int) -> Header:
         return _COLUMNS[column][0]

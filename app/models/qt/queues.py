@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from statistics import fmean, linear_regression
 from typing import Final
 
 import msgspec
@@ -32,17 +33,23 @@ class Column(IntEnum):
 #: Seconds over which the flow through a queue is measured, and the step of the series it is measured from.
 FLOW_SPAN: Final = 180.0
 FLOW_STEP: Final = 10.0
-#: A change is told from at least so many values; less than this change in a minute is called steady.
+#: A change is told from at least so many values. It is called steady below this change in a minute, or where the values
+#: scatter so much that the change is less than so many standard errors.
 _VALUES: Final = 3
 _STEADY: Final = 0.5
+_ERRORS: Final = 4.0
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """Messages per minute that came into a queue, that workers took, and by which it grew; None is unknown."""
+    """Messages per minute that came into a queue, that workers took, and by which it grew; None is unknown.
+
+    ``steady`` says that the growth is too little to be told from chance.
+    """
 
     came: float | None = None
     went: float | None = None
     net: float | None = None
+    steady: bool = False
 
 
 class QueueRow(msgspec.Struct):
@@ -60,7 +67,9 @@ class QueueRow(msgspec.Struct):
 
 def flow(ready: Series | None, came: Series | None, went: Series | None) -> Flow:
     """Flow of the time that these series cover: ready messages, and counts of those sent and started."""
-    return Flow(came=_per_minute(came), went=_per_minute(went), net=_growth(ready))
+    net, error = _growth(ready)
+    steady = net is not None and abs(net) < max(_STEADY, _ERRORS * error)
+    return Flow(came=_per_minute(came), went=_per_minute(went), net=net, steady=steady)
 
 
 def _per_minute(counts: Series | None) -> float | None:
@@ -69,12 +78,19 @@ def _per_minute(counts: Series | None) -> float | None:
     return sum(known) / (len(known) * counts.step) * 60 if counts is not None and known else None
 
 
-def _growth(values: Series | None) -> float | None:
-    known = [(i, value) for i, value in enumerate(values.values) if math.isfinite(value)] if values is not None else []
+def _growth(values: Series | None) -> tuple[float | None, float]:
+    """Slope of the line that fits the values best, and its standard error, per minute."""
+    known = (
+        [(at, value) for at, value in enumerate(values.values) if math.isfinite(value)] if values is not None else []
+    )
     if values is None or len(known) < _VALUES:
-        return None
-    (start, first), (end, last) = known[0], known[-1]
-    return (last - first) / ((end - start) * values.step) * 60
+        return None, 0.0
+    slope, middle = linear_regression(*zip(*known, strict=True))
+    left = sum((value - middle - slope * at) ** 2 for at, value in known)
+    spread = sum((at - fmean(at for at, _ in known)) ** 2 for at, _ in known)
+    error = math.sqrt(left / (len(known) - 2) / spread)
+    per_minute = 60 / values.step
+    return slope * per_minute, error * per_minute
 
 
 def drains(row: QueueRow) -> tuple[str, float | None]:
@@ -82,10 +98,10 @@ def drains(row: QueueRow) -> tuple[str, float | None]:
     net, ready = row.flow.net, row.queue.ready
     if net is None or not ready:
         return (formats.UNKNOWN, None)
-    if net >= _STEADY:
-        return ("growing", math.inf)
-    if net > -_STEADY:
+    if row.flow.steady:
         return ("steady", None)
+    if net > 0:
+        return ("growing", math.inf)
     seconds = ready / -net * 60
     return (formats.age(seconds) if seconds < formats.MINUTE else formats.duration(seconds), seconds)
 
@@ -143,7 +159,8 @@ def _flow(per_minute: float | None) -> Cell:
 
 def _drains(row: QueueRow) -> Cell:
     text, seconds = drains(row)
-    tone = {formats.UNKNOWN: "hint", "steady": "secondary", "growing": "failed"}.get(text, "")
+    alarm = "failed" if row.unattended else "retrying"
+    tone = {formats.UNKNOWN: "hint", "steady": "secondary", "growing": alarm}.get(text, "")
     net = row.flow.net
     tip = "" if net is None else f"Ready messages change by {net:+,.1f} per minute"
     return Cell(text, seconds, tone=tone, tip=tip)

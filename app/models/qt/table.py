@@ -26,7 +26,10 @@ TIP_LIMIT: Final = 1200
 
 
 class Role(IntEnum):
-    """What a model answers besides Qt's own roles. ``CELL`` is all of a cell at once, for delegates."""
+    """What a model answers besides Qt's own roles.
+
+    ``CELL`` is all of a cell at once, for delegates; ``NAME`` what a person calls the record by.
+    """
 
     SORT = Qt.ItemDataRole.UserRole + 1
     STATE = Qt.ItemDataRole.UserRole + 2
@@ -34,6 +37,7 @@ class Role(IntEnum):
     KEY = Qt.ItemDataRole.UserRole + 4
     RECORD = Qt.ItemDataRole.UserRole + 5
     CELL = Qt.ItemDataRole.UserRole + 6
+    NAME = Qt.ItemDataRole.UserRole + 7
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -104,6 +108,10 @@ class RecordTableModel(QAbstractTableModel, Generic[R]):
         """What a column shows of a record."""
         raise NotImplementedError
 
+    def name(self, record: R) -> str:
+        """What a person calls a record by."""
+        return str(self._key(record))
+
     def record(self, row: int) -> R:
         return self._rows[row]
 
@@ -153,6 +161,8 @@ class RecordTableModel(QAbstractTableModel, Generic[R]):
                 return record
             case Role.KEY:
                 return self._key(record)
+            case Role.NAME:
+                return self.name(record)
             case Qt.ItemDataRole.TextAlignmentRole:
                 return _alignment(self.header(column))
         return _ANSWERS[role](self.cell(record, column))
@@ -269,4 +279,6 @@ _ANSWERS: Final[Mapping[int, Callable[[Cell], Any]]] = MappingProxyType(
         int(Role.CELL): lambda cell: cell,
     }
 )
-_ROLES: Final = frozenset((*_ANSWERS, int(Role.RECORD), int(Role.KEY), int(Qt.ItemDataRole.TextAlignmentRole)))
+_ROLES: Final = frozenset(
+    (*_ANSWERS, int(Role.RECORD), int(Role.KEY), int(Role.NAME), int(Qt.ItemDataRole.TextAlignmentRole))
+)

@@ -67,6 +67,9 @@ class TaskTableModel(RecordTableModel[TaskRow]):
             return _LOST if column == Column.STATE else _UNKNOWN
         return _COLUMNS[column][1](record, self._now)
 
+    def name(self, record: TaskRow) -> str:
+        return record.uuid
+
     def is_lost(self, row: TaskRow) -> bool:
         """Whether a task was running on a worker that is gone (what the search ``is:lost`` finds)."""
         return row.worker in self._lost and row.started is not None and row.state not in _IDLE
@@ -176,7 +179,7 @@ def _received(row: TaskRow, now: float) -> Cell:
         sent = f"Sent {formats.date_time(row.sent)}, not received yet" if row.sent is not None else ""
         return Cell(formats.UNKNOWN, None, tone="hint", tip=sent)
     tip = f"{formats.date_time(at)}\n{formats.iso_utc(at)}\n{formats.age(now - at)} ago"
-    return Cell(formats.near_time(at, now), at, tone="secondary", tip=tip)
+    return Cell(formats.near_time(at, now, brief=True), at, tone="secondary", tip=tip)
 
 
 def _wait(row: TaskRow, now: float) -> Cell:

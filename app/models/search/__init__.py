@@ -19,7 +19,7 @@ Fields: ``field:value``
     ``kwargs:priority=high`` a keyword argument has exactly this value (at any depth; ``*`` is allowed)
     ``state:failed,retry``   exactly these states, in Celery's words (``FAILURE``) or the window's (``Failed``)
     ``has:traceback``        this is known; any field but ``state``, ``retries``, ``seen`` and ``uuid``: they always are
-    ``is:running``           started and not finished
+    ``is:running``           started and not finished, maybe in a state of its own
     ``is:waiting``           has yet to run: pending, received or to be retried
     ``is:finished``          succeeded, failed, revoked or rejected
     ``is:failed``            failed

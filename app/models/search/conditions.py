@@ -28,6 +28,8 @@ _LABELS: Final = {
 #: Where a word without a field is looked for, apart from name and worker; the cheapest comes first.
 _ANYWHERE: Final = (_task.state, _task.uuid, _task.args, _task.kwargs, _task.result, _task.exception)
 _WAITING: Final = (states.PENDING, states.RECEIVED, states.RETRY)
+#: A task in any other state is running: Celery's own, or a custom one that it reports while it runs.
+_NOT_RUNNING: Final = (*_WAITING, *sorted(states.FINAL))
 _GONE: Final = ("lost", "offline")
 
 Condition = Literal["failed", "finished", "lost", "running", "slow", "waiting"]
@@ -179,14 +181,15 @@ class Is(msgspec.Struct, frozen=True):
     condition: Condition
 
     def clause(self, clock: Clock, /) -> ColumnElement[bool]:
-        running = _task.state == states.STARTED
+        running = _task.state.not_in(_NOT_RUNNING)
         match self.condition:
             case "failed":
                 return _task.state == states.FAILURE
             case "finished":
                 return _task.state.in_(sorted(states.FINAL))
             case "lost":
-                return and_(running, _label("worker", (schema.worker.c.state.in_(_GONE),)))
+                gone = _label("worker", (schema.worker.c.state.in_(_GONE),))
+                return and_(gone, running, _task.started.is_not(None))
             case "running":
                 return running
             case "slow":

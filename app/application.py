@@ -1,0 +1,114 @@
+"""The window process: builds everything once, runs it, and ends it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+
+from app import paths
+from app.models.target import Target
+from app.ui.main_window import MainWindow
+from app.ui.shots import take_shots
+from app.ui.supervisor import Supervisor
+from app.ui.theme import ThemeManager
+
+__all__ = ["Ready", "Target", "run"]
+
+#: Returns when there is something to show, and whether that came about.
+Ready = Callable[[Supervisor], Awaitable[bool]]
+OnShots = Callable[[list[Path]], None]
+
+
+def run(
+    targets: Sequence[Target],
+    *,
+    shots: Path | None = None,
+    duration: float | None = None,
+    span: float | None = None,
+    ready: Ready | None = None,
+    on_shots: OnShots | None = None,
+) -> int:
+    """Open the window on these targets, until it is closed; exit code.
+
+    With ``shots``, every page is rendered into that folder once ``ready`` says so, and the program ends; where it says
+    False the exit code is 1. ``duration`` ends the program after so many seconds, ``span`` is the time range to begin
+    with, in seconds, if it is not the one last used.
+    """
+    # It looks for a Qt binding of its own unless one is there already.
+    import qasync  # noqa: PLC0415
+
+    # The query thread hands the interpreter to the window after a millisecond, not after five.
+    sys.setswitchinterval(0.001)
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    if not isinstance(application, QApplication):
+        raise TypeError("another kind of Qt application runs in this process")
+    application.setApplicationName("Cloche")
+    # Closing the last window would end the loop under its own feet; an event ends it.
+    application.setQuitOnLastWindowClosed(False)
+    loop = qasync.QEventLoop(application)
+    with loop:
+        session = Session(application)
+        return int(loop.run_until_complete(session.run(targets, shots, duration, span, ready, on_shots)))
+
+
+class Session:
+    """One run of the window, from its first collector to its last."""
+
+    def __init__(self, application: QApplication) -> None:
+        self._supervisor = Supervisor()
+        self._theme = ThemeManager(application)
+        settings = QSettings(str(paths.settings_file()), QSettings.Format.IniFormat)
+        self._window = MainWindow(self._supervisor, self._theme, settings)
+        self._ended = asyncio.Event()
+        self._window.closed.connect(self._ended.set)
+
+    async def run(
+        self,
+        targets: Sequence[Target],
+        shots: Path | None,
+        duration: float | None,
+        span: float | None,
+        ready: Ready | None,
+        on_shots: OnShots | None,
+    ) -> int:
+        """Show the window, or draw it, and leave nothing running. See `app.application.run`."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ended.set)
+        try:
+            for target in targets:
+                self._supervisor.add(target)
+            if span is not None:
+                self._window.range.go_live(span)
+            self._window.show()
+            if shots is not None:
+                return await self._draw(shots, ready, on_shots)
+            if duration is not None:
+                loop.call_later(duration, self._ended.set)
+            await self._ended.wait()
+            return 0
+        finally:
+            # Collectors end while the loop still runs, so that what they say last is heard.
+            await self._supervisor.close()
+            self._window.close()
+            await _cancel_others()
+
+    async def _draw(self, shots: Path, ready: Ready | None, on_shots: OnShots | None) -> int:
+        if ready is not None and not await ready(self._supervisor):
+            return 1
+        made = await take_shots(self._window, self._theme, shots)
+        if on_shots is not None:
+            on_shots(made)
+        return 0
+
+
+async def _cancel_others() -> None:
+    """End what pages have under way, as `asyncio.run` would; the loop must not close over it."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

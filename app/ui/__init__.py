@@ -1,0 +1,1 @@
+"""What is drawn: widgets over the models and the supervisor."""

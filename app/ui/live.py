@@ -1,0 +1,182 @@
+"""The time range that rules every page, and the base of pages that read history again as it grows."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, ClassVar, Final
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import QWidget
+
+from app.models.history.charts import Span
+from app.models.history.errors import HistoryError
+from app.ui.supervisor import Connection
+
+#: Ranges on offer in seconds, each with the width of a chart's bucket.
+RANGES: Final = {300.0: 5.0, 900.0: 10.0, 3_600.0: 30.0, 21_600.0: 180.0, 86_400.0: 600.0, 604_800.0: 3_600.0}
+#: Buckets a chart of any other range has about.
+BUCKETS: Final = 120
+
+
+class TimeRange(QObject):
+    """What span of time all pages show. ``changed`` follows every change but the passing of time.
+
+    Attributes: ``live`` is true while the end is now; ``span`` is in seconds; ``end`` is the end where it is not
+    live; while ``paused``
+    the end stands still and pages are not read again.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.span = 900.0
+        self.end: float | None = None
+        self.paused = False
+
+    @property
+    def live(self) -> bool:
+        return self.end is None
+
+    def go_live(self, span: float | None = None) -> None:
+        """Show the last ``span`` seconds, up to now."""
+        self.span = span or self.span
+        self.end = None
+        self.paused = False
+        self.changed.emit()
+
+    def look_back(self, start: float, end: float) -> None:
+        """Show an interval of the past."""
+        self.span, self.end = max(RANGES[300.0], end - start), end
+        self.changed.emit()
+
+    def step_by(self, spans: float) -> None:
+        """Move by so many spans; past the present is live."""
+        end = (time.time() if self.end is None else self.end) + spans * self.span
+        if end >= time.time():
+            self.go_live()
+        else:
+            self.look_back(end - self.span, end)
+
+    def set_paused(self, paused: bool) -> None:
+        """Freeze the picture, or let it go on."""
+        if paused != self.paused:
+            self.paused = paused
+            self.changed.emit()
+
+    def bounds(self, alive: float | None) -> Span:
+        """The span shown. ``alive`` is where a history ends that grows no more; None means that it grows until now."""
+        end = self.end if self.end is not None else time.time() if alive is None else alive
+        return Span(end - self.span, end)
+
+    def step(self) -> float:
+        """Seconds per bucket of a chart."""
+        exact = RANGES.get(self.span)
+        if exact is not None:
+            return exact
+        wanted = self.span / BUCKETS
+        return next((step for step in RANGES.values() if step >= wanted), 3_600.0)
+
+
+class View(QWidget):
+    """A page over one connection, which reads what it shows as history grows.
+
+    It reads when it becomes visible, when its range changes, and when something was committed; at most every
+    ``refresh_ms``, and not at all while it is hidden or paused.
+
+    Subclasses implement `load`.
+    """
+
+    refresh_ms: ClassVar[int] = 500
+
+    #: What can't be read, as a sentence; empty once it can.
+    trouble = Signal(str)
+    #: A `load` ended, and what it read is shown.
+    loaded = Signal()
+
+    def __init__(self, time_range: TimeRange, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.range = time_range
+        self.connection: Connection | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted = False
+        self._loading = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._begin)
+        time_range.changed.connect(self._range_changed)
+
+    def set_connection(self, connection: Connection | None) -> None:
+        """Show another connection."""
+        if self.connection is not None:
+            self.connection.committed.disconnect(self.touch)
+        self.connection = connection
+        if connection is not None:
+            connection.committed.connect(self.touch)
+        self.reload()
+
+    def touch(self) -> None:
+        """History grew: read it soon, if that would be seen."""
+        if not self.range.paused:
+            self._want()
+
+    def reload(self) -> None:
+        """Read again at once, paused or not."""
+        if not self._loading:
+            self._timer.stop()
+        self._want()
+
+    async def load(self) -> None:
+        """Read what the page shows from ``self.connection`` and show it. May raise `HistoryError`."""
+        raise NotImplementedError
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine of this page; what it can't read becomes `trouble`."""
+        task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Until nothing this page has begun is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.reload()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._timer.stop()
+
+    def _range_changed(self) -> None:
+        if not self.range.paused:
+            self.reload()
+
+    def _want(self) -> None:
+        self._wanted = True
+        if self.isVisible() and self.connection is not None and not self._loading and not self._timer.isActive():
+            self._timer.start(0)
+
+    def _begin(self) -> None:
+        if self._wanted and not self._loading and self.isVisible() and self.connection is not None:
+            self._wanted, self._loading = False, True
+            self.spawn(self._load())
+
+    async def _load(self) -> None:
+        try:
+            await self.load()
+        finally:
+            self._loading = False
+            # What came while reading waits for the next turn, so that a flood makes the picture newer, not the
+            # window slower.
+            self._timer.start(self.refresh_ms)
+        self.trouble.emit("")
+        self.loaded.emit()
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except HistoryError as error:
+            self.trouble.emit(str(error))

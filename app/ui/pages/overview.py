@@ -1,0 +1,238 @@
+"""How the broker does as a whole: seven figures, five charts on one time axis, and what each task name costs."""
+
+import asyncio
+import time
+from typing import Final
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from app.models.history.charts import Series
+from app.models.history.reader import Reader
+from app.models.qt.names import Column, NameTableModel
+from app.models.qt.table import SortedTable
+from app.ui.live import RANGES, TimeRange, View
+from app.ui.pages.overview_figures import LABELS, figures
+from app.ui.pages.overview_read import Ask, Before, Overview, read, total, whole
+from app.ui.theme import ThemeManager
+from app.ui.widgets import scale
+from app.ui.widgets.charts import TimeChart
+from app.ui.widgets.crosshair import Crosshair
+from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.rows import GAP, Rows
+from app.ui.widgets.table import RecordTable, Width
+from app.ui.widgets.tile import HEIGHT, Tile
+
+MARGIN: Final = 14
+_WIDE: Final = 1000
+_CHART: Final = 216
+#: The table of names is read again at most so often: it sums over all names, and nobody reads faster.
+_NAMES_EVERY: Final = 2.0
+
+_OUTCOMES: Final = {
+    "succeeded": "succeeded",
+    "retried": "retrying",
+    "failed": "failed",
+    "revoked": "revoked",
+    "rejected": "rejected",
+}
+_PERCENTILES: Final = {"p50": "accent", "p95": "retrying", "p99": "failed"}
+_STEPS: Final = {60.0: "min", 600.0: "10 min", 3600.0: "hour"}
+_WIDTHS: Final = (
+    Width(200, weight=3),
+    Width(88, weight=1),
+    Width(112, weight=1, rank=3),
+    Width(80, weight=1),
+    Width(88, weight=1, rank=2),
+    Width(88, weight=1),
+    Width(88, weight=1, rank=1),
+    Width(152, weight=1),
+)
+
+
+class OverviewPage(View):
+    """The first page. Signals: ``name_opened`` with a task name that the user wants to see the tasks of."""
+
+    refresh_ms = 500
+    name_opened = Signal(str)
+
+    def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
+        super().__init__(time_range)
+        self.setProperty("role", "page")
+        self._preset = time_range.span
+        self._before: Before | None = None
+        self._names_read = 0.0
+        self._crosshair = Crosshair(self)
+        self._tiles = [Tile(theme, label) for label in LABELS]
+        self._outcomes = self._chart(theme, "Outcomes", "No finished tasks in this range.", stacked=True)
+        self._ready = self._chart(theme, "Waiting by queue", "No queue was measured in this range.")
+        self._wait = self._chart(theme, "Queue wait", "No task was started in this range.", unit=scale.DURATION)
+        self._run = self._chart(theme, "Run time", "No task finished in this range.", unit=scale.DURATION)
+        self._slots = self._chart(theme, "Slots busy", "No worker reported in this range.")
+        self._charts = (self._outcomes, self._ready, self._wait, self._run, self._slots)
+        self._names = NameTableModel(self)
+        self._table = RecordTable(theme, SortedTable(self._names, self), _WIDTHS)
+        self._lay_out()
+        self._label()
+
+    def set_connection(self, connection: object) -> None:
+        self._before, self._names_read = None, 0.0
+        super().set_connection(connection)  # type: ignore[arg-type]
+
+    async def load(self) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        alive = None if connection.live else await connection.query(Reader.alive)
+        now = time.monotonic()
+        ask = Ask(
+            span=self.range.bounds(alive),
+            step=self.range.step(),
+            before=self._before,
+            names=now - self._names_read >= _NAMES_EVERY,
+        )
+        data = await connection.query(lambda reader: read(reader, ask))
+        if connection is not self.connection:
+            return
+        self._before = data.before
+        if data.names is not None:
+            self._names_read = now
+        await self._show(data)
+
+    async def _show(self, data: Overview) -> None:
+        """Show it chart by chart, so that keys and the mouse never wait for all of them."""
+        self._nothing.setVisible(not data.heard)
+        self._nothing_text.setText(_why_nothing(data))
+        present = self.range.end is None
+        for tile, figure in zip(self._tiles, figures(data, present=present), strict=True):
+            tile.show_figure(figure)
+        if data.names is not None:
+            self._show_names(data)
+        for chart, series, colours in self._series(data):
+            await asyncio.sleep(0)
+            chart.set_data(data.span, data.step, series, data.gaps, colours)
+
+    def _series(self, data: Overview) -> tuple[tuple[TimeChart, dict[str, Series], dict[str, str]], ...]:
+        often = ("succeeded", "retried", "failed")
+        shown = {name: one for name, one in data.outcomes.items() if name in often or _highest(one)}
+        outcomes = {name: whole(one, data.gaps) for name, one in shown.items()}
+        queues = sorted(data.ready.items(), key=lambda item: -_highest(item[1]))
+        waiting = {name: one for name, one in queues if _highest(one)} or dict(queues[:1])
+        slots = {"busy": total(data.active, data.gaps), "slots": total(data.slots, data.gaps)}
+        known = {name: one for name, one in slots.items() if one is not None}
+        return (
+            (self._outcomes, outcomes, _OUTCOMES),
+            (self._ready, waiting, {}),
+            (self._wait, data.wait, _PERCENTILES),
+            (self._run, data.run, _PERCENTILES),
+            (self._slots, known, {"busy": "accent", "slots": "hint"}),
+        )
+
+    def _show_names(self, data: Overview) -> None:
+        names = data.names or []
+        self._names.show(names, data.before.names)
+        self._fit_table()
+
+    def _fit_table(self) -> None:
+        """The page scrolls, not the table in it."""
+        rows = max(3, self._names.rowCount())
+        header = self._table.horizontalHeader().height()
+        self._card.setFixedHeight(max(header + rows * 28 + 3, self._spare()))
+
+    def _spare(self) -> int:
+        """Height that is left at the foot of the page."""
+        used = self._tile_rows.height() + self._chart_rows.height() + 2 * GAP + 2 * MARGIN
+        if self._nothing.isVisible():
+            used += self._nothing.height() + GAP
+        return self._scroll.viewport().height() - used
+
+    def _label(self) -> None:
+        step = self.range.step()
+        text = _STEPS.get(step, f"{step:.0f} s" if step < 60 else f"{step / 60:.0f} min")
+        self._outcomes.set_hint(f"tasks per {text}")
+        self._ready.set_hint("messages")
+        self._wait.set_hint("sent to started")
+        self._run.set_hint("measured by workers")
+        self._slots.set_hint("tasks running")
+
+    def _range_changed(self) -> None:
+        self._names_read = 0.0
+        if self.range.live and self.range.span in RANGES:
+            self._preset = self.range.span
+        self._label()
+        super()._range_changed()
+
+    def _chart(
+        self, theme: ThemeManager, title: str, empty: str, *, unit: scale.Unit = scale.COUNT, stacked: bool = False
+    ) -> TimeChart:
+        chart = TimeChart(theme, self._crosshair, title, unit=unit, stacked=stacked, empty=empty)
+        chart.range_selected.connect(self.range.look_back)
+        chart.reset.connect(lambda: self.range.go_live(self._preset))
+        return chart
+
+    def _lay_out(self) -> None:
+        self._tile_rows = Rows(self._tiles, HEIGHT, lambda width: (7,) if width >= _WIDE else (4, 3))
+        self._chart_rows = Rows(self._charts, _CHART, lambda width: (2, 3) if width >= _WIDE else (2, 2, 1))
+        self._nothing, self._nothing_text = _notice()
+        self._card = QFrame()
+        self._card.setProperty("role", "card")
+        inside = QVBoxLayout(self._card)
+        inside.setContentsMargins(1, 1, 1, 1)
+        inside.addWidget(self._table)
+        self._table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._table.setAccessibleName("Task names")
+        self._table.sortByColumn(Column.SHARE, Qt.SortOrder.DescendingOrder)
+        self._table.doubleClicked.connect(lambda index: self.name_opened.emit(str(self._table.key_at(index.row()))))
+        page = QWidget()
+        page.setProperty("role", "page")
+        column = QVBoxLayout(page)
+        column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        column.setSpacing(GAP)
+        for part in (self._nothing, self._tile_rows, self._chart_rows, self._card):
+            column.addWidget(part)
+        column.addStretch(1)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidget(page)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self._scroll)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        # A taller window gives its height to the charts first, as long as ten rows of the table stay in view.
+        room = self.height() - HEIGHT - 2 * GAP - 2 * MARGIN - 11 * 28
+        self._chart_rows.set_row_height(min(320, max(_CHART, (room - GAP) // 2)))
+        self._fit_table()
+
+
+def _highest(series: Series) -> float:
+    return max((value for value in series.values if value > 0), default=0.0)
+
+
+def _notice() -> tuple[QFrame, PlainLabel]:
+    card = QFrame()
+    card.setProperty("role", "card")
+    card.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    text = PlainLabel(role="secondary")
+    text.setWordWrap(True)
+    text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    layout = QVBoxLayout(card)
+    layout.setContentsMargins(12, 10, 12, 10)
+    layout.setSpacing(2)
+    layout.addWidget(PlainLabel("No task events yet", role="strong"))
+    layout.addWidget(text)
+    card.hide()
+    return card, text
+
+
+def _why_nothing(data: Overview) -> str:
+    online = sum(1 for worker in data.workers if worker.state == "online")
+    if online:
+        workers = "1 worker is" if online == 1 else f"{online} workers are"
+        return f"{workers} online. If tasks run now, they run without events: start the workers with -E."
+    return "No worker was heard either. Start workers with -E (celery -A your_app worker -E), and run a task."

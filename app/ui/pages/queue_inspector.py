@@ -1,0 +1,125 @@
+"""All that is known of one queue: where it is going, what waits by priority, and who takes it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from app.models import formats
+from app.models.history.charts import Series, Span
+from app.models.qt.queues import QueueRow, drains, oldest, priorities
+from app.models.qt.workers import state_sentence
+from app.models.records import Gap, Queue, Worker
+from app.ui.shapes import StateStyle
+from app.ui.theme import ThemeManager
+from app.ui.widgets.charts import TimeChart
+from app.ui.widgets.crosshair import Crosshair
+from app.ui.widgets.facts import Fact, FactList
+from app.ui.widgets.inspector import Inspector, heading, stack
+from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.share_bars import ShareBars
+
+_CHART: Final = 190
+_COLOURS: Final = {"ready": "accent", "unacked": "hint"}
+_MARKS: Final = {
+    "unattended": StateStyle("failed", "triangle-up", "Nobody consumes it"),
+    "growing": StateStyle("retrying", "triangle-up", "Growing"),
+    "empty": StateStyle("succeeded", "disc", "Empty"),
+    "flowing": StateStyle("succeeded", "disc", "Flowing"),
+    "steady": StateStyle("received", "ring", "Steady"),
+    "unknown": StateStyle("unknown", "ring", "Not known yet where it is going"),
+}
+
+
+class QueueInspector(Inspector):
+    """One tab: a chart over the time range, facts, priorities and consumers."""
+
+    def __init__(self, theme: ThemeManager, crosshair: Crosshair) -> None:
+        super().__init__(theme, "Copy the queue's name")
+        self.chart = TimeChart(theme, crosshair, "Messages", empty="The queue was not measured in this range.")
+        self.chart.setFixedHeight(_CHART)
+        self._facts = FactList()
+        self._bars = ShareBars(theme, "Ready by priority")
+        self._priorities = stack(heading("Ready by priority"), self._bars)
+        self._consumers = FactList()
+        self._nobody = PlainLabel(role="secondary")
+        self._nobody.setWordWrap(True)
+        self.add_tab(
+            "Summary",
+            self.chart,
+            self._facts,
+            self._priorities,
+            stack(heading("Consumed by"), self._consumers, self._nobody),
+        )
+
+    def show_queue(self, row: QueueRow, workers: Sequence[Worker], now: float) -> None:
+        """Show a queue and those of the workers that consume it, as it is ``now``."""
+        queue = row.queue
+        self.state.show_mark(_MARKS[condition(row)])
+        self.title.setText(queue.name)
+        self.copy.copied = queue.name
+        self.subtitle.setText(f"{formats.count(queue.ready)} ready · {formats.count(queue.unacked)} unacked")
+        self._facts.show_facts(facts(row, now))
+        by_priority = priorities(queue)
+        self._bars.show_parts([(f"Priority {step}", n) for step, n in by_priority])
+        self._priorities.setVisible(len(by_priority) > 1)
+        takers = consumers(queue, workers)
+        self._consumers.show_facts(
+            [Fact(worker.hostname, state_sentence(worker, now), tip=worker.hostname) for worker in takers]
+        )
+        self._nobody.setText("" if takers else _why_nobody(queue))
+        self._nobody.setVisible(not takers)
+
+    def show_trend(self, span: Span, step: float, series: Mapping[str, Series | None], gaps: Sequence[Gap]) -> None:
+        """Draw ready and unacknowledged messages over time."""
+        known = {name: one for name, one in series.items() if one is not None}
+        self.chart.set_data(span, step, known, gaps, _COLOURS)
+
+
+def condition(row: QueueRow) -> str:
+    """What there is to say of a queue first."""
+    if row.unattended:
+        return "unattended"
+    if row.queue.ready == 0:
+        return "empty"
+    words, seconds = drains(row)
+    return words if words in ("growing", "steady") else "flowing" if seconds is not None else "unknown"
+
+
+def consumers(queue: Queue, workers: Sequence[Worker]) -> list[Worker]:
+    """Workers that said they consume a queue and that are not gone."""
+    return [
+        worker for worker in workers if queue.name in (worker.queues or ()) and worker.state in ("online", "silent")
+    ]
+
+
+def facts(row: QueueRow, now: float) -> list[Fact]:
+    """What is known of a queue, in words."""
+    queue, flow = row.queue, row.flow
+    late = "error" if row.unattended else ""
+    words, _ = drains(row)
+    found = [
+        Fact("Ready", formats.count(queue.ready), tone=late),
+        Fact("Unacked", formats.count(queue.unacked), tip="Workers hold them and have not acknowledged them"),
+        Fact("Consumers", formats.count(queue.consumers), tone=late),
+        Fact("In", _per_minute(flow.came)),
+        Fact("Out", _per_minute(flow.went)),
+        Fact("Change", "" if flow.net is None else f"{flow.net:+,.1f} per minute".replace("-", "−")),
+        Fact("Drains in", "" if words == formats.UNKNOWN else words),
+        Fact(
+            "Oldest",
+            oldest(queue),
+            tip="" if queue.oldest_exact else "It may be older: nobody told us when it was sent",
+        ),
+        Fact("First seen", formats.date_time(queue.seen), tip=formats.iso_utc(queue.seen)),
+        Fact("Measured", "" if queue.sampled is None else f"{formats.age(now - queue.sampled)} ago"),
+    ]
+    return [fact for fact in found if fact.value not in ("", formats.UNKNOWN)]
+
+
+def _per_minute(flow: float | None) -> str:
+    return "" if flow is None else f"{formats.rate(flow)} per minute"
+
+
+def _why_nobody(queue: Queue) -> str:
+    if queue.consumers is None:
+        return "Not known: no worker has told us what it consumes."
+    return "Nobody. Start a worker with -Q and this name, or tell a running one to consume it."

@@ -1,0 +1,101 @@
+"""Every queue, consumed or not: what waits, where it is going, and all about the one selected."""
+
+import time
+from collections.abc import Hashable
+from typing import Final
+
+import msgspec
+
+from app.models.history.charts import Series, Span
+from app.models.history.reader import Reader
+from app.models.qt.queues import FLOW_SPAN, FLOW_STEP, Flow, QueueTableModel, flow
+from app.models.records import Gap, Queue, Worker
+from app.ui.live import TimeRange
+from app.ui.pages.queue_inspector import QueueInspector
+from app.ui.pages.table_page import TablePage
+from app.ui.theme import ThemeManager
+from app.ui.widgets.crosshair import Crosshair
+from app.ui.widgets.table import Width
+
+_WIDTHS: Final = (
+    Width(116, weight=3),
+    Width(58, weight=1),
+    Width(100, weight=1, rank=4),
+    Width(72, weight=1, rank=5),
+    Width(84, weight=1, rank=1),
+    Width(64, weight=1, rank=7),
+    Width(66, weight=1, rank=6),
+    Width(76, weight=1, rank=3),
+    Width(88, weight=1, rank=2),
+    Width(104, weight=2),
+)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    queues: list[Queue]
+    ready: dict[str, Series]
+    unacked: dict[str, Series]
+    flows: dict[str, Flow]
+    workers: list[Worker]
+    gaps: list[Gap]
+
+
+class QueuesPage(TablePage):
+    """The table of queues with the trend of each, and an inspector."""
+
+    refresh_ms = 500
+
+    def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
+        self._queues = QueueTableModel()
+        self._details = QueueInspector(theme, Crosshair())
+        super().__init__(theme, time_range, self._queues, _WIDTHS, self._details)
+        self._queues.setParent(self)
+        self.table.setAccessibleName("Queues")
+        self._details.chart.range_selected.connect(time_range.look_back)
+        self._details.chart.reset.connect(time_range.go_live)
+
+    async def load(self) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        alive = None if connection.live else await connection.query(Reader.alive)
+        span, step = self.range.bounds(alive), self.range.step()
+        found = await connection.query(lambda reader: _read(reader, span, step))
+        if connection is not self.connection:
+            return
+        self._queues.show(found.queues, found.ready, found.flows)
+        if not found.queues:
+            self.table.set_empty(
+                "No queue has been seen",
+                "A queue is known once a worker consumes it or a task is sent to it. If there should be one, look "
+                "whether this user may read the broker's keys, and whether this is the right database or virtual host.",
+            )
+        self._show_inspected(found, span, step, time.time() if alive is None else alive)
+
+    def most_telling(self) -> Hashable | None:
+        rows = self._queues.records()
+        most = max(rows, key=lambda row: (row.unattended, row.queue.ready or 0), default=None)
+        return None if most is None else most.queue.name
+
+    def _show_inspected(self, found: _Found, span: Span, step: float, now: float) -> None:
+        row = next((row for row in self._queues.records() if row.queue.name == self.inspected), None)
+        if row is None:
+            return
+        name = row.queue.name
+        self._details.show_queue(row, found.workers, now)
+        series = {"ready": found.ready.get(name), "unacked": found.unacked.get(name)}
+        self._details.show_trend(span, step, series, found.gaps)
+
+
+def _read(reader: Reader, span: Span, step: float) -> _Found:
+    lately = Span(span.end - FLOW_SPAN, span.end)
+    queues = reader.queues()
+    ready, came, went = (reader.gauge(f"queue.{kind}", lately, FLOW_STEP) for kind in ("ready", "in", "out"))
+    return _Found(
+        queues=queues,
+        ready=reader.gauge("queue.ready", span, step),
+        unacked=reader.gauge("queue.unacked", span, step),
+        flows={queue.name: flow(*(one.get(queue.name) for one in (ready, came, went))) for queue in queues},
+        workers=reader.workers(),
+        gaps=reader.gaps(span),
+    )

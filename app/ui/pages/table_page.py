@@ -1,0 +1,85 @@
+"""A page that is a small table, sorted by a click, with an inspector."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Final
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QVBoxLayout
+
+from app.models.qt.table import RecordTableModel, SortedTable
+from app.ui.live import TimeRange, View
+from app.ui.supervisor import Connection
+from app.ui.theme import ThemeManager
+from app.ui.widgets.inspector import Inspector, Panes
+from app.ui.widgets.table import RecordTable, Width
+
+MARGIN: Final = 14
+
+
+class TablePage(View):
+    """Subclasses implement `load`, which shows the record of ``self.inspected`` too, if there is one."""
+
+    refresh_ms = 400
+
+    def __init__(
+        self,
+        theme: ThemeManager,
+        time_range: TimeRange,
+        model: RecordTableModel[Any],
+        widths: Sequence[Width],
+        inspector: Inspector,
+    ) -> None:
+        super().__init__(time_range)
+        self.setProperty("role", "page")
+        self.inspected: Hashable | None = None
+        self.table = RecordTable(theme, SortedTable(model, self), widths)
+        self._model = model
+        self._inspector = inspector
+        self.table.opened.connect(self.inspect)
+        self.table.current_changed.connect(self._row_chosen)
+        inspector.closed.connect(self.close_inspector)
+        self.setFocusProxy(self.table)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        layout.addWidget(Panes(self.table, inspector))
+
+    def inspect(self, key: Hashable) -> None:
+        """Tell all about the record with this key."""
+        self.inspected = key
+        self._inspector.show()
+        self.reload()
+
+    def close_inspector(self) -> None:
+        """Leave the room to the table."""
+        self.inspected = None
+        self._inspector.put_away(self.table)
+
+    def set_connection(self, connection: Connection | None) -> None:
+        self.close_inspector()
+        self._model.replace([])
+        self.table.set_empty("")
+        super().set_connection(connection)
+
+    async def prepare_shot(self) -> None:
+        """Open the inspector on the row most worth looking at."""
+        await self.settled()
+        key = self.most_telling()
+        if key is not None:
+            self.table.go_to(key)
+            self.inspect(key)
+            await self.load()
+
+    def most_telling(self) -> Hashable | None:
+        """The key of the row that shows the most."""
+        return self.table.key_at(0) if self._model.rowCount() else None
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self._inspector.isVisible():
+            self.close_inspector()
+        else:
+            super().keyPressEvent(event)
+
+    def _row_chosen(self, key: Hashable) -> None:
+        if self._inspector.isVisible():
+            self.inspect(key)

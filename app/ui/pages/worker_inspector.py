@@ -1,0 +1,120 @@
+"""All that is known of one worker."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+from app.models import formats
+from app.models.history.reader import TaskRow
+from app.models.qt.tasks import TaskTableModel
+from app.models.qt.workers import failed_share, heard, state_sentence, uptime
+from app.models.records import Worker
+from app.ui.theme import ThemeManager
+from app.ui.widgets.facts import Fact, FactList
+from app.ui.widgets.inspector import Inspector
+from app.ui.widgets.json_tree import JsonTree
+from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.table import RecordTable, Width
+
+#: Recent tasks of a worker that are listed.
+RECENT: Final = 50
+_HIDDEN: Final = Width(0)
+_TASKS: Final = (
+    *(Width(103), Width(110, weight=1), _HIDDEN, _HIDDEN, _HIDDEN),
+    *(Width(96, rank=1), _HIDDEN, Width(72), _HIDDEN, _HIDDEN),
+)
+
+
+class WorkerInspector(Inspector):
+    """Tabs: summary, recent tasks, statistics. ``task_opened`` carries the id of a task to see more of."""
+
+    task_opened = Signal(str)
+
+    def __init__(self, theme: ThemeManager) -> None:
+        super().__init__(theme, "Copy the worker's name")
+        self._facts = FactList()
+        self._tasks = TaskTableModel(RECENT, self)
+        self._recent = RecordTable(theme, self._tasks, _TASKS)
+        self._recent.setAccessibleName("Recent tasks of the worker")
+        self._recent.set_empty("No task of this worker in the time range")
+        self._recent.doubleClicked.connect(lambda index: self.task_opened.emit(self._tasks.record(index.row()).uuid))
+        self._statistics = JsonTree("Statistics")
+        self._not_asked = PlainLabel(role="secondary")
+        self._not_asked.setWordWrap(True)
+        self._not_asked.setText(
+            "This worker has not been asked for its statistics. Workers are asked in the access mode "
+            "“observe” and in “operate”, not in “passive”."
+        )
+        self._about = QStackedWidget()
+        self.add_tab("Summary", self._facts)
+        self.tabs.addTab(self._recent, "Recent tasks")
+        self._about.addWidget(_padded(self._not_asked))
+        self._about.addWidget(_framed(self._statistics))
+        self.tabs.addTab(self._about, "Statistics")
+
+    def show_worker(self, worker: Worker, recent: Sequence[TaskRow], now: float) -> None:
+        """Show a worker, and the tasks it had lately, as it is ``now``."""
+        sentence = state_sentence(worker, now)
+        self.state.show_state(worker.state, sentence[:1].upper() + sentence[1:])
+        self.title.setText(worker.hostname)
+        self.copy.copied = worker.hostname
+        since = "" if worker.since is None else f"{worker.state} since {formats.near_time(worker.since, now)}"
+        self.subtitle.setText(since)
+        self._facts.show_facts(facts(worker, now))
+        self._tasks.show(recent, complete=True)
+        self._tasks.tick(now)
+        self._about.setCurrentIndex(0 if worker.stats is None else 1)
+        if worker.stats is not None:
+            self._statistics.show_json(worker.stats)
+
+
+def facts(worker: Worker, now: float) -> list[Fact]:
+    """What is known of a worker, in words; what is not known is left out."""
+    busy = "" if worker.active is None else f"{worker.active} of {formats.count(worker.slots)} busy"
+    failed, share = formats.count(worker.failed), formats.percent(failed_share(worker))
+    found = [
+        Fact("Slots", busy if worker.slots is not None else "" if worker.active is None else f"{worker.active} busy"),
+        Fact("Pool", worker.pool or ""),
+        *(Fact("" if at else "Consumes", queue, literal=True) for at, queue in enumerate(worker.queues or ())),
+        Fact("Prefetch", "" if worker.prefetch is None else formats.count(worker.prefetch)),
+        Fact("Processed", "" if worker.processed is None else formats.count(worker.processed), tip="As it counts them"),
+        Fact("Succeeded", formats.count(worker.succeeded), tip="As we saw them"),
+        Fact("Failed", f"{failed} ({share})", tip="As we saw them", tone="error" if worker.failed else ""),
+        Fact("Retried", formats.count(worker.retried), tip="As we saw them"),
+        Fact("Load", " · ".join(f"{load:.2f}" for load in worker.load or ()), tip="Over 1, 5 and 15 minutes"),
+        Fact("Last heard", f"{formats.age(heard(worker, now))} ago"),
+        Fact("Heartbeat", "" if worker.freq is None else f"every {formats.duration(worker.freq)}"),
+        Fact("Uptime", "" if uptime(worker, now) is None else formats.coarse(uptime(worker, now))),
+        Fact("Version", worker.software or ""),
+        Fact("System", worker.system or ""),
+        Fact("Process", "" if worker.pid is None else str(worker.pid), literal=True),
+        Fact("Clock", _clock(worker.clock_offset), tip="Its clock against ours"),
+        Fact("First seen", formats.date_time(worker.seen), tip=formats.iso_utc(worker.seen)),
+        Fact("Asked", "" if worker.inspected is None else f"{formats.age(now - worker.inspected)} ago"),
+    ]
+    return [fact for fact in found if fact.value]
+
+
+def _clock(offset: float | None) -> str:
+    if offset is None:
+        return ""
+    return f"{formats.duration(abs(offset))} {'ahead' if offset > 0 else 'behind'}"
+
+
+def _framed(tree: JsonTree) -> QWidget:
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(6, 8, 1, 1)
+    layout.addWidget(tree)
+    return page
+
+
+def _padded(widget: QWidget) -> QWidget:
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(14, 14, 14, 14)
+    layout.addWidget(widget)
+    layout.addStretch(1)
+    return page

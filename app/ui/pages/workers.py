@@ -1,0 +1,98 @@
+"""Every worker ever heard of: how it is, what it does, and all about the one selected."""
+
+import time
+from collections.abc import Hashable
+from typing import Final
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
+
+from app.models.history.charts import Span
+from app.models.history.reader import Reader, TaskRow
+from app.models.qt.workers import Column, WorkerTableModel
+from app.models.records import Worker
+from app.models.search import parse, quote
+from app.ui.live import TimeRange
+from app.ui.pages.table_page import TablePage
+from app.ui.pages.worker_inspector import RECENT, WorkerInspector
+from app.ui.theme import ThemeManager
+from app.ui.widgets.table import Width
+
+_TICK: Final = 1000
+_WIDTHS: Final = (
+    Width(120),
+    Width(136, weight=3),
+    Width(72, weight=1, rank=6),
+    Width(98),
+    Width(110, weight=3, rank=3),
+    Width(84, weight=1, rank=2),
+    Width(66, weight=1, rank=1),
+    Width(56, weight=1, rank=4),
+    Width(66, weight=1, rank=8),
+    Width(80, weight=1, rank=7),
+    Width(80, weight=1, rank=5),
+)
+
+
+class WorkersPage(TablePage):
+    """Signals: ``task_opened`` with the id of a task that the user wants to see."""
+
+    task_opened = Signal(str)
+
+    def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
+        self._workers = WorkerTableModel()
+        self._details = WorkerInspector(theme)
+        super().__init__(theme, time_range, self._workers, _WIDTHS, self._details)
+        self._workers.setParent(self)
+        self.table.setAccessibleName("Workers")
+        self.table.sortByColumn(Column.STATE, Qt.SortOrder.AscendingOrder)  # trouble first
+        self._details.task_opened.connect(self.task_opened)
+        self._clock = QTimer(self)
+        self._clock.setInterval(_TICK)
+        self._clock.timeout.connect(self._tick)
+
+    async def load(self) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        alive = None if connection.live else await connection.query(Reader.alive)
+        span, inspected = self.range.bounds(alive), self.inspected
+        workers, recent = await connection.query(lambda reader: _read(reader, inspected, span))
+        if connection is not self.connection:
+            return
+        now = time.time() if alive is None else alive
+        self._workers.replace(workers)
+        self._workers.tick(now)
+        if not workers:
+            self.table.set_empty(
+                "No worker has been heard of",
+                "A worker is known by its heartbeat, seconds after its start. Start one on this broker: "
+                "celery -A your_app worker -E",
+            )
+        worker = next((worker for worker in workers if worker.hostname == self.inspected), None)
+        if worker is not None and inspected == self.inspected:
+            self._details.show_worker(worker, recent, now)
+
+    def most_telling(self) -> Hashable | None:
+        busiest = max(self._workers.records(), key=lambda w: (w.state == "online", w.processed or 0), default=None)
+        return None if busiest is None else busiest.hostname
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._clock.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._clock.stop()
+
+    def _tick(self) -> None:
+        if not self.range.paused and self.connection is not None and self.connection.live:
+            self._workers.tick(time.time())
+
+
+def _read(reader: Reader, inspected: Hashable | None, span: Span) -> tuple[list[Worker], list[TaskRow]]:
+    """All workers, and what the inspected one did lately."""
+    if not isinstance(inspected, str):
+        return reader.workers(), []
+    by_it = parse(f"worker:{quote(inspected)}")
+    return reader.workers(), reader.tasks(where=by_it, since=span.start, limit=RECENT)

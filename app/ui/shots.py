@@ -1,0 +1,64 @@
+"""Pictures of every page in both themes and two sizes, for documents and for eyes that review."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from app.ui.live import View
+from app.ui.main_window import MainWindow
+from app.ui.theme import Mode, ThemeManager
+
+SIZES: Final = ((1440, 900), (1024, 700))
+THEMES: Final[tuple[Mode, ...]] = ("dark", "light")
+
+
+async def take_shots(
+    window: MainWindow, theme: ThemeManager, directory: Path, sizes: Sequence[tuple[int, int]] = SIZES
+) -> list[Path]:
+    """Render each page once it shows what it read; the files are called ``{page}-{theme}-{width}x{height}.png``.
+
+    Raises:
+        OSError: a picture can't be written.
+    """
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+    taken = []
+    mode = theme.mode
+    window.show()
+    for name, page in window.pages.items():
+        for width, height in sizes:
+            window.resize(width, height)
+            window.show_page(name)
+            await _loaded(page)
+            prepare = getattr(page, "prepare_shot", None)
+            if prepare is not None:
+                await prepare()
+            for wanted in THEMES:
+                theme.set_mode(wanted)
+                path = directory / f"{name}-{wanted}-{width}x{height}.png"
+                if not window.grab().save(str(path)):
+                    raise OSError(f"The picture {path} can't be written.")
+                taken.append(path)
+    theme.set_mode(mode)
+    return taken
+
+
+async def _loaded(page: View) -> None:
+    """Until the page has read once more, or said why it can't."""
+    if page.connection is None:
+        return
+    done = asyncio.get_running_loop().create_future()
+
+    def finish(trouble: str = "told") -> None:
+        if trouble and not done.done():
+            done.set_result(None)
+
+    page.loaded.connect(finish)
+    page.trouble.connect(finish)
+    try:
+        page.reload()
+        await done
+        await page.settled()
+    finally:
+        page.loaded.disconnect(finish)
+        page.trouble.disconnect(finish)

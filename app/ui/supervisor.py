@@ -1,0 +1,149 @@
+"""Which connections there are, and the collector that runs for each; questions to their histories are answered here."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.models.history.errors import HistoryError
+from app.models.history.reader import Reader
+from app.models.profiles import Profile
+from app.models.target import Target
+from app.models.wire import Committed, Configure, Health, Notice
+from app.ui.link import CollectorLink, Ended
+
+T = TypeVar("T")
+
+#: A collector that ended unexpectedly is started again after a second, so many times within a minute.
+RESTART_AFTER: Final = 1_000
+RESTARTS: Final = 5
+
+
+class Connection(QObject):
+    """One broker with its collector and history, or one history file alone.
+
+    ``committed``: the history grew. ``health_changed``: see `health`. ``noticed`` carries a `Notice` for people.
+    """
+
+    committed = Signal()
+    health_changed = Signal()
+    noticed = Signal(object)
+
+    def __init__(self, target: Target, executor: ThreadPoolExecutor, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.target = target
+        self.profile = Profile(target.name, target.url, target.environment)
+        self.history: Path = target.history
+        self.live = bool(target.url)
+        self.health = Health(state="starting" if self.live else "file", since=time.time())
+        self._executor = executor
+        self._reader: Reader | None = None
+        self._link: CollectorLink | None = None
+        self._restarts: list[float] = []
+        self._closing = False
+
+    def start(self) -> None:
+        """Start the collector, if there is a broker to collect from."""
+        if not self.live or self._closing:
+            return
+        target = self.target
+        config = Configure(
+            target.name, target.url, str(target.history), target.password, self.profile.mode, target.options
+        )
+        self._link = CollectorLink(config, self)
+        self._link.message.connect(self._hear)
+        self._link.ended.connect(self._ended)
+        self._link.start()
+
+    def stop(self) -> None:
+        """Ask the collector to end."""
+        self._closing = True
+        if self._link is not None:
+            self._link.stop()
+
+    async def wait(self) -> None:
+        """Until the collector is gone and the history closed."""
+        if self._link is not None:
+            await self._link.wait()
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._close_reader)
+
+    @property
+    def collector_pid(self) -> int:
+        """Process id of the collector; 0 while none runs."""
+        return 0 if self._link is None else self._link.pid
+
+    async def query(self, function: Callable[[Reader], T]) -> T:
+        """What ``function`` answers of the history, from the query thread. Raises `HistoryError`."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._answer, function)
+
+    def _answer(self, function: Callable[[Reader], T]) -> T:
+        if self._reader is None:
+            self._reader = Reader(self.history)
+        try:
+            return function(self._reader)
+        except HistoryError:
+            # The file may have been replaced under us: the next question opens it anew.
+            self._close_reader()
+            raise
+
+    def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _hear(self, message: object) -> None:
+        if isinstance(message, Committed):
+            self.committed.emit()
+        elif isinstance(message, Health):
+            self.health = message
+            self.health_changed.emit()
+        elif isinstance(message, Notice):
+            self.noticed.emit(message)
+
+    def _ended(self, ended: Ended) -> None:
+        if self._closing:
+            return
+        text = ended.text
+        now = time.monotonic()
+        self._restarts = [at for at in self._restarts if now - at < 60.0] + [now]
+        if ended.again and len(self._restarts) <= RESTARTS:
+            text += " It is started again."
+            QTimer.singleShot(RESTART_AFTER, self, self.start)
+        elif ended.again:
+            text += f" It ended {RESTARTS} times within a minute and is not started again. Restart Cloche."
+        self.health = msgspec.structs.replace(self.health, state="stopped", text=text, events_per_second=0.0)
+        self.health_changed.emit()
+        self.noticed.emit(Notice("collector", text, "error"))
+
+
+class Supervisor(QObject):
+    """All connections of the window; ``added`` carries each new one."""
+
+    added = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.connections: list[Connection] = []
+        # One thread answers all questions: SQLite is fast enough, and two would only contend for the interpreter.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="query")
+
+    def add(self, target: Target) -> Connection:
+        """Open a connection, and start its collector."""
+        connection = Connection(target, self._executor, self)
+        self.connections.append(connection)
+        connection.start()
+        self.added.emit(connection)
+        return connection
+
+    async def close(self) -> None:
+        """End all collectors, all at once, and close their histories."""
+        for connection in self.connections:
+            connection.stop()
+        for connection in self.connections:
+            await connection.wait()
+        self._executor.shutdown()

@@ -1,0 +1,115 @@
+"""Messages to people: what happened, why, what to do; no boxes to click away before work goes on."""
+
+from typing import Final
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout
+
+from app.models.wire import Notice
+from app.ui import icons
+from app.ui.theme import ThemeManager
+from app.ui.widgets.labels import PlainLabel
+
+_ICONS: Final = {"info": ("info", "accent"), "warning": ("triangle-alert", "retrying"), "error": ("circle-x", "failed")}
+_MOST: Final = 4
+
+
+class NoticeBar(QFrame):
+    """The notices that stand now, newest first; one with a known key takes its predecessor's place and counts it."""
+
+    def __init__(self, theme: ThemeManager, most: int = _MOST) -> None:
+        super().__init__()
+        self._theme = theme
+        self._most = most
+        self._rows: dict[str, _Row] = {}
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(0)
+        self.setProperty("role", "notices")
+        self.hide()
+
+    def show_notice(self, notice: Notice, origin: str = "") -> None:
+        """Show a notice; `origin` says whose it is where there are several brokers. An empty text withdraws it."""
+        key = f"{origin}\0{notice.key}"
+        if not notice.text:
+            self._drop(key)
+            return
+        row = self._rows.pop(key, None)
+        if row is None:
+            row = _Row(self._theme)
+            row.dismiss.clicked.connect(lambda: self._drop(key))
+        self._rows[key] = row
+        row.show_notice(notice, origin)
+        self._layout.removeWidget(row)
+        self._layout.insertWidget(0, row)
+        while len(self._rows) > self._most:
+            self._drop(next(iter(self._rows)))
+        self.show()
+
+    def texts(self) -> list[str]:
+        """The texts that stand now, newest first."""
+        return [row.text for row in reversed(self._rows.values())]
+
+    def _drop(self, key: str) -> None:
+        row = self._rows.pop(key, None)
+        if row is not None:
+            self._layout.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        self.setVisible(bool(self._rows))
+
+
+class _Row(QFrame):
+    def __init__(self, theme: ThemeManager) -> None:
+        super().__init__()
+        self._theme = theme
+        self.text = ""
+        self._severity = "warning"
+        self._count = 0
+        self.setProperty("role", "notice")
+        self._icon = QLabel()
+        self._what = PlainLabel(role="strong")
+        self._why = PlainLabel(role="secondary")
+        self._times = PlainLabel(role="count")
+        self._times.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        for label in (self._what, self._why):
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._why.setWordWrap(True)
+        self._copy, self.dismiss = QToolButton(), QToolButton()
+        self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.text))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, 4, 10, 4)
+        row.setSpacing(8)
+        row.addWidget(self._icon)
+        row.addWidget(self._what)
+        row.addWidget(self._why, 1)
+        row.addWidget(self._times)
+        for button, name in ((self._copy, "Copy this message"), (self.dismiss, "Dismiss")):
+            button.setProperty("kind", "flat")
+            button.setToolTip(name)
+            button.setAccessibleName(name)
+            row.addWidget(button)
+        theme.changed.connect(self._wear)
+
+    def show_notice(self, notice: Notice, origin: str) -> None:
+        self._count += 1
+        self.text = f"{origin}: {notice.text}" if origin else notice.text
+        self._severity = notice.severity
+        what, _, why = self.text.partition(". ")
+        self._what.setText(f"{what}." if why else what)
+        self._why.setText(why)
+        self._times.setText(f"× {self._count}")
+        self._times.setToolTip(f"Came {self._count} times")
+        self._times.setVisible(self._count > 1)
+        self._wear()
+
+    def _wear(self) -> None:
+        theme = self._theme.theme
+        name, token = _ICONS[self._severity]
+        self.setProperty("severity", self._severity)
+        self.style().unpolish(self)
+        self.style().polish(self)
+        self._icon.setPixmap(icons.pixmap(name, theme, token, ratio=self.devicePixelRatio()))
+        self._copy.setIcon(icons.icon("copy", theme, "secondary", size=14))
+        self.dismiss.setIcon(icons.icon("x", theme, "secondary", size=14))

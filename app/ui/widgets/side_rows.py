@@ -1,0 +1,130 @@
+"""The rows of the sidebar: a broker with its state, and a page with its key."""
+
+from typing import Final
+
+import msgspec
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
+
+from app.ui import fonts, icons
+from app.ui.theme import ThemeManager
+from app.ui.widgets.labels import plain_tooltip
+
+_LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+class BrokerState(msgspec.Struct, frozen=True):
+    """What a broker's row shows; colours are tokens of the theme."""
+
+    name: str
+    tag: str
+    short_tag: str
+    colour: str
+    dot: str
+    words: str
+    tooltip: str = ""
+
+
+class SideRow(QAbstractButton):
+    """A checkable row with the look of a list's: rounded when chosen or hovered, ringed when it has the focus."""
+
+    def __init__(self, theme: ThemeManager, height: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.setCheckable(True)
+        self.setFixedHeight(height)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        theme.changed.connect(self.update)
+
+    def sizeHint(self) -> QSize:
+        return QSize(200, self.height())
+
+    def _paint_ground(self, painter: QPainter) -> None:
+        theme = self._theme.theme
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ground = "selection" if self.isChecked() else "hover" if self.underMouse() else None
+        painter.setPen(QPen(theme.colour("accent"), 1) if self.hasFocus() else Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour(ground) if ground else Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+
+
+class BrokerRow(SideRow):
+    """A broker: its colour, name and environment, and below how it is."""
+
+    def __init__(self, theme: ThemeManager, state: BrokerState) -> None:
+        super().__init__(theme, 42)
+        self._state = state
+        self._fonts = (
+            fonts.ui_font(13, QFont.Weight.Medium),
+            fonts.ui_font(10, QFont.Weight.Bold),
+            fonts.ui_font(12),
+        )
+        self.show_state(state)
+
+    def show_state(self, state: BrokerState) -> None:
+        """Show another state of it."""
+        if state != self._state or not self.accessibleName():
+            self._state = state
+            self.setAccessibleName(f"{state.name}, {state.tag.lower()}, {state.words}")
+            self.setToolTip(plain_tooltip(state.tooltip))
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, theme, state = QPainter(self), self._theme.theme, self._state
+        self._paint_ground(painter)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour(state.colour))
+        painter.drawRoundedRect(QRectF(0, 9, 3, self.height() - 18), 1.5, 1.5)
+        painter.setBrush(theme.colour(state.dot))
+        painter.drawEllipse(QRectF(15, 26, 8, 8))
+        name, tag, small = self._fonts
+        right = self.width() - 8
+        tag_text, room = self._tag_and_room(right - 15)
+        painter.setFont(tag)
+        painter.setPen(theme.colour(state.colour))
+        painter.drawText(QRectF(0, 3, right, 18), _RIGHT, tag_text)
+        painter.setFont(name)
+        painter.setPen(theme.colour("text"))
+        shown = QFontMetrics(name).elidedText(state.name, Qt.TextElideMode.ElideMiddle, room)
+        painter.drawText(QRectF(15, 4, room, 18), _LEFT, shown)
+        painter.setFont(small)
+        painter.setPen(theme.colour("secondary"))
+        words = QFontMetrics(small).elidedText(state.words, Qt.TextElideMode.ElideRight, right - 28)
+        painter.drawText(QRectF(28, 21, right - 28, 18), _LEFT, words)
+
+    def _tag_and_room(self, width: int) -> tuple[str, int]:
+        """The environment's tag, short where the name needs the room, and what is left for the name."""
+        name, tag, _ = (QFontMetrics(font) for font in self._fonts)
+        for text in (self._state.tag, self._state.short_tag):
+            room = width - (tag.horizontalAdvance(text) + 8 if text else 0)
+            if name.horizontalAdvance(self._state.name) <= room:
+                return text, room
+        return self._state.short_tag, room
+
+
+class PageRow(SideRow):
+    """A page: its icon and name, and the key that leads to it."""
+
+    def __init__(self, theme: ThemeManager, title: str, icon: str, key: str) -> None:
+        super().__init__(theme, 30)
+        self.title = title
+        self._icon = icon
+        self._key = key
+        self.setAccessibleName(title)
+        self.setToolTip(f"{title} ({key})")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, theme = QPainter(self), self._theme.theme
+        self._paint_ground(painter)
+        token = "text" if self.isChecked() else "secondary"
+        picture = icons.pixmap(self._icon, theme, token, ratio=self.devicePixelRatio())
+        painter.drawPixmap(10, (self.height() - icons.SIZE) // 2, picture)
+        painter.setPen(theme.colour("text"))
+        painter.setFont(fonts.ui_font(13, QFont.Weight.Medium if self.isChecked() else QFont.Weight.Normal))
+        painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), _LEFT, self.title)
+        painter.setFont(fonts.ui_font(12))
+        painter.setPen(theme.colour("hint"))
+        painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), _RIGHT, self._key)

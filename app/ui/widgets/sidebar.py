@@ -1,0 +1,120 @@
+"""The left edge of the window: which broker, and which page."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QButtonGroup, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from app.ui.theme import ThemeManager
+from app.ui.widgets.labels import ElidedLabel, PlainLabel
+from app.ui.widgets.side_rows import BrokerRow, BrokerState, PageRow
+
+WIDTH: Final = 216
+
+
+class PageEntry(NamedTuple):
+    """A page as the sidebar lists it."""
+
+    name: str
+    title: str
+    icon: str
+    key: str
+
+
+class Sidebar(QFrame):
+    """Brokers above, pages below.
+
+    Signals: ``broker_chosen`` with the broker's place in the list, ``page_chosen`` with the page's name.
+    """
+
+    broker_chosen = Signal(object)
+    page_chosen = Signal(str)
+
+    def __init__(self, theme: ThemeManager, pages: Sequence[PageEntry]) -> None:
+        super().__init__()
+        self._theme = theme
+        self.setProperty("role", "bar")
+        self.setFixedWidth(WIDTH)
+        self._brokers: list[BrokerRow] = []
+        self._broker_group, self._page_group = QButtonGroup(self), QButtonGroup(self)
+        self._scope = ElidedLabel(role="hint")
+        self._scope.setContentsMargins(10, 0, 10, 0)
+        self._pages = {entry.name: PageRow(theme, entry.title, entry.icon, entry.key) for entry in pages}
+        for entry in pages:
+            row = self._pages[entry.name]
+            self._page_group.addButton(row)
+            row.clicked.connect(lambda _=False, name=entry.name: self.page_chosen.emit(name))
+        self._below = QWidget()
+        self._below.hide()  # pages are of no use without a broker
+        self._lay_out()
+        theme.changed.connect(self.update)
+
+    def add_broker(self, state: BrokerState) -> None:
+        """List one more broker."""
+        row, place = BrokerRow(self._theme, state), len(self._brokers)
+        self._brokers.append(row)
+        self._broker_group.addButton(row)
+        row.clicked.connect(lambda: self.broker_chosen.emit(place))
+        self._broker_rows.addWidget(row)
+        self._none.hide()
+        self._below.show()
+
+    def show_broker(self, place: int, state: BrokerState) -> None:
+        """Show how a broker is now."""
+        self._brokers[place].show_state(state)
+
+    def choose_broker(self, place: int, name: str) -> None:
+        """Mark the broker that all pages are about."""
+        self._brokers[place].setChecked(True)
+        self._scope.setText(name)
+
+    def choose_page(self, name: str) -> None:
+        """Mark the page that is shown."""
+        self._pages[name].setChecked(True)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        QPainter(self).fillRect(self.width() - 1, 0, 1, self.height(), self._theme.theme.colour("line"))
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(8, 14, 9, 8)
+        column.setSpacing(0)
+        heading = PlainLabel("Brokers", role="hint")
+        heading.setContentsMargins(10, 0, 0, 8)
+        column.addWidget(heading)
+        self._none = PlainLabel("None yet", role="small")
+        self._none.setContentsMargins(10, 0, 0, 0)
+        column.addWidget(self._none)
+        self._broker_rows = QVBoxLayout()
+        self._broker_rows.setSpacing(2)
+        column.addLayout(self._broker_rows)
+        column.addWidget(self._below)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidget(inside)
+        area.viewport().setAutoFillBackground(False)
+        inside.setAutoFillBackground(False)
+        self._lay_out_pages()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 1, 0)
+        whole.addWidget(area)
+
+    def _lay_out_pages(self) -> None:
+        line = QFrame()
+        line.setProperty("role", "separator")
+        line.setFixedHeight(1)
+        column = QVBoxLayout(self._below)
+        column.setContentsMargins(0, 14, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(line)
+        column.addSpacing(12)
+        column.addWidget(self._scope)
+        column.addSpacing(6)
+        for row in self._pages.values():
+            column.addWidget(row)

@@ -1,0 +1,263 @@
+"""A table as all pages show it: quiet rows of one height, columns that fit the room, keys, and copying."""
+
+from collections.abc import Hashable, Sequence
+from typing import Final
+
+import msgspec
+from PySide6.QtCore import (
+    QAbstractItemModel,
+    QEvent,
+    QItemSelectionModel,
+    QKeyCombination,
+    QModelIndex,
+    QPersistentModelIndex,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
+
+from app.models.qt.table import RecordTableModel, Role
+from app.ui.theme import ThemeManager
+from app.ui.widgets.delegates import CellDelegate
+from app.ui.widgets.labels import PlainLabel
+
+ROW_HEIGHT: Final = 28
+_HEADER_HEIGHT: Final = 29
+#: In a table that is too narrow even so, columns with a weight shrink down to this.
+_NARROWEST: Final = 64
+_COPY_NAMES: Final = QKeyCombination(
+    Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier, Qt.Key.Key_C
+)
+_STEPS: Final = {int(Qt.Key.Key_J): 1, int(Qt.Key.Key_K): -1}
+
+
+class Width(msgspec.Struct, frozen=True):
+    """Room of a column: at least ``least`` pixels, and a share by ``weight`` of what is left.
+
+    Where there is no room for all, columns of the highest ``rank`` are left out first, and those of rank 0 never. A
+    column of no width at all is not shown.
+    """
+
+    least: int
+    weight: int = 0
+    rank: int = 0
+
+
+class RecordTable(QTableView):
+    """A view of a `RecordTableModel`, or of a `SortedTable` over one (then a click on a header sorts).
+
+    Ctrl+C copies the selected rows as shown, Ctrl+Shift+C what names them (ids).
+
+    Signals: ``current_changed`` with the key of the row that the user went to; ``opened`` with the key of the row that
+    the user wants to see more of (a click, Enter).
+    """
+
+    current_changed = Signal(object)
+    opened = Signal(object)
+
+    def __init__(self, theme: ThemeManager, model: QAbstractItemModel, widths: Sequence[Width]) -> None:
+        super().__init__()
+        self._widths = widths
+        self._by_hand: dict[int, int] = {}
+        self._fitting = False
+        self._removing = False
+        self._empty = _Empty(self.viewport())
+        self.setModel(model)
+        self._delegates = [self._delegate(theme, column) for column in range(model.columnCount())]
+        self._dress()
+        if not isinstance(model, RecordTableModel):
+            self._sort_on_click()
+        theme.changed.connect(self.viewport().update)
+        for signal in (model.rowsInserted, model.rowsRemoved, model.modelReset):
+            signal.connect(self._show_empty)
+        self._show_empty()
+
+    def set_empty(self, title: str, text: str = "") -> None:
+        """Say why there are no rows, and what to do."""
+        self._empty.say(title, text)
+
+    def key_at(self, row: int) -> Hashable:
+        """Key of a row's record."""
+        key: Hashable = self.model().index(row, 0).data(Role.KEY)
+        return key
+
+    def current_key(self) -> Hashable | None:
+        """Key of the row that the keyboard is on."""
+        row = self.currentIndex().row()
+        return self.key_at(row) if row >= 0 else None
+
+    def go_to(self, key: Hashable, *, centre: bool = False) -> bool:
+        """Select the row with this key and bring it into view; False if there is none."""
+        row = next((row for row in range(self.model().rowCount()) if self.key_at(row) == key), None)
+        if row is None:
+            return False
+        self.selectRow(row)
+        hint = QAbstractItemView.ScrollHint
+        self.scrollTo(self.model().index(row, 0), hint.PositionAtCenter if centre else hint.EnsureVisible)
+        return True
+
+    def selected_rows(self) -> list[int]:
+        """The selected rows, from the top."""
+        return sorted(index.row() for index in self.selectionModel().selectedRows())
+
+    def visible_rows(self) -> tuple[int, int]:
+        """First and last row in view; (0, -1) where there is none."""
+        first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
+        return (max(0, first), last if last >= 0 else self.model().rowCount() - 1)
+
+    def text_of(self, rows: Sequence[int]) -> str:
+        """Rows as shown, for the clipboard: a line each, columns parted by tabs."""
+        model = self.model()
+        columns = [column for column in range(model.columnCount()) if not self.isColumnHidden(column)]
+        lines = [
+            [str(model.index(row, column).data(Qt.ItemDataRole.AccessibleTextRole) or "") for column in columns]
+            for row in rows
+        ]
+        return "\n".join("\t".join(line) for line in lines)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self._copy(self.text_of(self.selected_rows()))
+        elif event.keyCombination() == _COPY_NAMES:
+            self._copy("\n".join(str(self.model().index(row, 0).data(Role.NAME)) for row in self.selected_rows()))
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            if (key := self.current_key()) is not None:
+                self.opened.emit(key)
+        elif (step := _STEPS.get(event.key())) and not event.modifiers():
+            self._step(step)
+        elif event.text().isprintable() and event.text().strip():
+            event.ignore()  # a letter is a key of the page, not the beginning of a search in the first column
+        else:
+            super().keyPressEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        super().mouseMoveEvent(event)
+        self._hover(self.rowAt(event.position().toPoint().y()))
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._hover(-1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._empty.setGeometry(self.viewport().rect())
+        self._fit()
+
+    def rowsAboutToBeRemoved(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
+        # Qt would go to a neighbour, and the user would find himself looking at another record.
+        if start <= self.currentIndex().row() <= end:
+            self._removing = True
+            self.selectionModel().clearCurrentIndex()
+            self._removing = False
+        super().rowsAboutToBeRemoved(parent, start, end)
+
+    def currentChanged(
+        self, current: QModelIndex | QPersistentModelIndex, previous: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        super().currentChanged(current, previous)
+        if not self._removing and current.isValid() and current.row() != previous.row():
+            self.current_changed.emit(self.key_at(current.row()))
+
+    def _copy(self, text: str) -> None:
+        if text:
+            QGuiApplication.clipboard().setText(text)
+
+    def _step(self, step: int) -> None:
+        row = min(max(0, self.currentIndex().row() + step), self.model().rowCount() - 1)
+        if row >= 0:
+            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+            self.selectionModel().setCurrentIndex(self.model().index(row, 0), flags)
+
+    def _hover(self, row: int) -> None:
+        if row != self._delegates[0].hovered:
+            for delegate in self._delegates:
+                delegate.hovered = row
+            self.viewport().update()
+
+    def _delegate(self, theme: ThemeManager, column: int) -> CellDelegate:
+        header = self.model().headerData(column, Qt.Orientation.Horizontal, Role.CELL)
+        delegate = CellDelegate(theme, header, self)
+        self.setItemDelegateForColumn(column, delegate)
+        return delegate
+
+    def _dress(self) -> None:
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setMouseTracking(True)
+        self.setTabKeyNavigation(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.verticalScrollBar().setSingleStep(ROW_HEIGHT)
+        rows, columns = self.verticalHeader(), self.horizontalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setMinimumSectionSize(ROW_HEIGHT)
+        rows.setDefaultSectionSize(ROW_HEIGHT)
+        columns.setFixedHeight(_HEADER_HEIGHT)
+        columns.setHighlightSections(False)
+        columns.setMinimumSectionSize(24)
+        columns.setSectionsMovable(True)
+        columns.setSectionsClickable(False)
+        columns.sectionResized.connect(self._remember)
+        self.clicked.connect(lambda index: self.opened.emit(self.key_at(index.row())))
+
+    def _sort_on_click(self) -> None:
+        header = self.horizontalHeader()
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # the model's own order until the user wants another
+        header.setSortIndicatorClearable(True)
+        self.setSortingEnabled(True)
+
+    def _remember(self, column: int, _: int, width: int) -> None:
+        """A width that the user dragged is kept."""
+        if not self._fitting and width > 0:
+            self._by_hand[column] = width
+
+    def _fit(self) -> None:
+        """Give each column its room, and leave out the least important ones where there is too little."""
+        shown = {at: self._by_hand.get(at, width.least) for at, width in enumerate(self._widths) if width.least}
+        room = self.viewport().width()
+        for column in sorted(shown, key=lambda column: -self._widths[column].rank):
+            if sum(shown.values()) <= room or not self._widths[column].rank:
+                break
+            del shown[column]
+        spare = room - sum(shown.values())
+        weights = {column: self._widths[column].weight for column in shown if column not in self._by_hand}
+        self._fitting = True
+        for column in range(len(self._widths)):
+            self.setColumnHidden(column, column not in shown)
+        for column, width in shown.items():
+            weight = weights.get(column, 0)
+            extra = spare * weight // sum(weights.values()) if weight else 0
+            self.setColumnWidth(column, max(width + extra, min(width, _NARROWEST)))
+        self._fitting = False
+
+    def _show_empty(self) -> None:
+        self._empty.setVisible(self.model().rowCount() == 0)
+
+
+class _Empty(QWidget):
+    """What stands in the place of rows."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._title = PlainLabel(role="strong")
+        self._text = PlainLabel(role="secondary")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(32, 0, 32, 48)
+        layout.setSpacing(6)
+        layout.addStretch(1)
+        for label in (self._title, self._text):
+            label.setWordWrap(True)
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            layout.addWidget(label)
+        layout.addStretch(1)
+
+    def say(self, title: str, text: str) -> None:
+        self._title.setText(title)
+        self._text.setText(text)
+        self._text.setVisible(bool(text))

@@ -1,0 +1,126 @@
+"""The way of one task as a bar per attempt, and its steps with their durations under it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from app.models import formats, states
+from app.models.records import Task
+from app.ui import fonts
+from app.ui.shapes import paint_shape, state_style
+from app.ui.theme import ThemeManager
+from app.ui.widgets.attempts import Kind, Lane, lanes
+from app.ui.widgets.facts import Fact, FactList
+
+#: Attempts drawn; of more, the first ones are left out.
+MOST: Final = 12
+_HEIGHT: Final = 10
+_PITCH: Final = 18
+_MARK: Final = 9
+_NUMBERS: Final = 18
+#: What a segment is at least wide, so that no step vanishes beside a long one.
+_LEAST: Final = 3.0
+_TOKENS: Final[dict[Kind, tuple[str, float]]] = {
+    "held": ("pending", 0.35),
+    "queued": ("received", 0.9),
+    "reserved": ("received", 0.5),
+    "ran": ("running", 1.0),
+}
+
+
+class Timeline(QWidget):
+    """Bars above, steps below; all attempts share one axis of time."""
+
+    def __init__(self, theme: ThemeManager) -> None:
+        super().__init__()
+        self._bars = _Bars(theme)
+        self._steps = FactList()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(10)
+        layout.addWidget(self._bars)
+        layout.addWidget(self._steps)
+
+    def show_task(self, task: Task, now: float) -> None:
+        """Show how a task came to where it is ``now``."""
+        told = lanes(task, now)
+        self._bars.show_lanes(told[-MOST:])
+        self._steps.show_facts([*_earlier(told[:-1][-MOST:]), *steps(task, now)])
+
+
+class _Bars(QWidget):
+    def __init__(self, theme: ThemeManager) -> None:
+        super().__init__()
+        self._theme = theme
+        self._lanes: Sequence[Lane] = ()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("Timeline")
+        theme.changed.connect(self.update)
+
+    def show_lanes(self, told: Sequence[Lane]) -> None:
+        if told != self._lanes:
+            self._lanes = told
+            self.setAccessibleDescription("\n".join(lane.sentence() for lane in told))
+            self.updateGeometry()
+            self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(200, max(1, len(self._lanes)) * _PITCH)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        segments = [segment for lane in self._lanes for segment in lane.segments]
+        painter = QPainter(self)
+        theme = self._theme.theme
+        left = _NUMBERS if len(self._lanes) > 1 else 0
+        room = self.width() - left - _MARK - 6
+        start = min((segment.start for segment in segments), default=0.0)
+        length = max((segment.end for segment in segments), default=1.0) - start
+        for number, lane in enumerate(self._lanes):
+            y = number * _PITCH + (_PITCH - _HEIGHT) / 2
+            x = float(left)
+            if left:
+                painter.setPen(theme.colour("hint"))
+                painter.setFont(fonts.ui_font(11))
+                painter.drawText(
+                    QRectF(0, number * _PITCH, left, _PITCH), Qt.AlignmentFlag.AlignVCenter, str(lane.retries + 1)
+                )
+            for segment in lane.segments:
+                token, alpha = _TOKENS[segment.kind]
+                x = max(x, left + (segment.start - start) / length * room)
+                width = max(_LEAST, left + (segment.end - start) / length * room - x)
+                painter.fillRect(QRectF(x, y, width - 1, _HEIGHT), theme.colour(token, alpha))
+                x += width
+            style = state_style(lane.state)
+            mark = QRectF(min(x + 4, self.width() - _MARK), y + (_HEIGHT - _MARK) / 2, _MARK, _MARK)
+            paint_shape(painter, mark, style.shape, theme.colour(style.token))
+
+
+def steps(task: Task, now: float) -> list[Fact]:
+    """The moments of the present attempt, each with the time since the one before."""
+    last = state_style(task.state).word.lower() if task.state in states.FINAL | {states.RETRY} else ""
+    moments = (("Sent", task.sent), ("Received", task.received), ("Started", task.started), (last, task.finished))
+    told: list[Fact] = []
+    before: float | None = None
+    for word, moment in moments:
+        if moment is None or not word:
+            continue
+        note = "" if before is None else f"+ {formats.duration(max(0.0, moment - before))}"
+        tone = "error" if word == "failed" else ""
+        tip = f"{formats.date_time(moment)}\n{formats.iso_utc(moment)}"
+        told.append(Fact(word.capitalize(), formats.near_time(moment, now), note, tone=tone, tip=tip))
+        before = moment
+    if before is not None and not last:
+        doing = "Running" if task.started is not None else "Waiting"
+        told.append(Fact(doing, "until now", f"+ {formats.coarse(now - before)}"))
+    return told
+
+
+def _earlier(told: Sequence[Lane]) -> list[Fact]:
+    return [Fact(f"Attempt {lane.retries + 1}", lane.sentence() or formats.UNKNOWN, tip=_ended(lane)) for lane in told]
+
+
+def _ended(lane: Lane) -> str:
+    return "\n".join(part for part in (lane.worker, lane.exception) if part)
