@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -50,19 +51,20 @@ def run(
     # Closing the last window would end the loop under its own feet; an event ends it.
     application.setQuitOnLastWindowClosed(False)
     loop = qasync.QEventLoop(application)
-    with loop:
-        session = Session(application)
+    with loop, tempfile.TemporaryDirectory() as folder:
+        # Drawing pictures changes the window in every way, which its user did not ask to be kept.
+        session = Session(application, paths.settings_file() if shots is None else Path(folder) / "window.ini")
         return int(loop.run_until_complete(session.run(targets, shots, duration, span, ready, on_shots)))
 
 
 class Session:
     """One run of the window, from its first collector to its last."""
 
-    def __init__(self, application: QApplication) -> None:
+    def __init__(self, application: QApplication, settings: Path) -> None:
         self._supervisor = Supervisor()
         self._theme = ThemeManager(application)
-        settings = QSettings(str(paths.settings_file()), QSettings.Format.IniFormat)
-        self._window = MainWindow(self._supervisor, self._theme, settings)
+        kept = QSettings(str(settings), QSettings.Format.IniFormat)
+        self._window = MainWindow(self._supervisor, self._theme, kept)
         self._ended = asyncio.Event()
         self._window.closed.connect(self._ended.set)
 

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from app import __version__
-from app.models.wire import Committed, Configure, Health, Message, Notice
+from app.models.wire import Configure, Health, Message, Notice
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -167,9 +167,10 @@ def record(
         collector.run()
         return 0
 
-    code = told(recorded)
+    told(recorded)
     progress.end(Path(config.history))
-    sys.exit(code)
+    if not progress.listened:
+        raise Sentence(f"Nothing was recorded: {progress.last_text or 'the broker did not answer in time.'}")
 
 
 @cli.command()
@@ -301,15 +302,15 @@ class _Progress:
         self._json = as_json
         self._terminal = sys.stderr.isatty()
         self._notices: dict[str, str] = {}
-        self._commits = 0
+        #: Whether the broker was ever reached, and what was said last about why not.
+        self.listened = False
+        self.last_text = ""
 
     def say(self, text: str) -> None:
         click.echo(text, err=True)
 
     def take(self, message: Message) -> None:
-        if isinstance(message, Committed):
-            self._commits += 1
-        elif isinstance(message, Notice):
+        if isinstance(message, Notice):
             if message.text and self._notices.get(message.key) != message.text:
                 self.say(message.text)
             self._notices[message.key] = message.text
@@ -317,6 +318,8 @@ class _Progress:
             self._health(message)
 
     def _health(self, health: Health) -> None:
+        self.listened = self.listened or health.state == "live"
+        self.last_text = health.text
         if self._json:
             said = msgspec.structs.asdict(health)
             click.echo(json.dumps({key: said[key] for key in ("state", "text", "events_per_second", "behind", "lost")}))

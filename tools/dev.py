@@ -7,7 +7,9 @@ Each command is complete by itself: it first brings the machine to where it can 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,8 +94,12 @@ def package(arguments: Sequence[str]) -> None:
     if run([program("pyinstaller"), "--noconfirm", *arguments, "pyinstaller.spec"]) != 0:
         raise Trouble("PyInstaller could not build the program: its words are above.")
     built = ROOT / "dist" / "cloche" / ("cloche.exe" if sys.platform == "win32" else "cloche")
-    if run([built, "selftest"], {**OFFSCREEN, **os.environ}) != 0:
-        raise Trouble(f"The program was built into {built.parent} but fails its own test (above).")
+    # In another folder and without our environment, so that it can't lean on the Python it was built with.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(built.parent, Path(folder) / "some where else", symlinks=True)) / built.name
+        bare = {"HOME": folder, "PATH": "", "LC_ALL": "C.UTF-8"} if sys.platform != "win32" else dict(os.environ)
+        if run([copy, "selftest"], {**OFFSCREEN, **bare}) != 0:
+            raise Trouble(f"The program was built into {built.parent} but fails its own test (above).")
     say(f"Built and tested: {built}")
 
 

@@ -21,6 +21,8 @@ from app.models.records import Attempt, Event, Task
 _WRAPPED: Final = "ExceptionWithTraceback"
 #: These end a task for good; a rejected one may come back by being requeued.
 _DECIDED: Final = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED})
+#: These end an attempt for good.
+_ENDED: Final = _DECIDED | {states.RETRY}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -95,22 +97,19 @@ def received(task: Task, event: Event) -> bool:
 def started(task: Task, event: Event) -> bool:
     """A worker began to run the task."""
     moment = event.timestamp
-    if task.attempts is not None and _started_earlier(task, event):
+    if _started_earlier(task, event):
         return True
-    if moment in (attempt.started for attempt in task.attempts or ()):
+    if _knows_start(task, moment):
         return False
-    if task.started is not None and moment <= task.started:
-        return False
-    if task.state in _DECIDED:
-        if task.started is None and task.finished is not None and moment <= task.finished:
-            task.started = moment
-            measure_wait(task)
-            return True
+    if task.finished is not None and moment <= task.finished and task.state in _ENDED:
+        if task.started is not None:
+            return False
+        task.started = moment
+        measure_wait(task)
+        return True
+    if task.state in _DECIDED or (task.started is not None and moment <= task.started):
         return False
     if task.state == states.RETRY:
-        if task.finished is not None and moment <= task.finished:
-            task.started = moment
-            return True
         _open(task, task.retries + 1, event)
     elif task.started is not None:
         task.redelivered += 1
@@ -302,10 +301,9 @@ def _started_earlier(task: Task, event: Event) -> bool:
     A worker reports in order, so what it received first it also started first.
     """
     moment = event.timestamp
-    attempts = task.attempts or ()
-    if any(attempt.started == moment for attempt in attempts):
+    if task.attempts is None or _knows_start(task, moment):
         return False
-    for attempt in attempts:
+    for attempt in task.attempts:
         if attempt.started is not None or (attempt.finished is not None and moment > attempt.finished):
             continue
         theirs = attempt.finished is None and attempt.worker == event.hostname
@@ -314,3 +312,7 @@ def _started_earlier(task: Task, event: Event) -> bool:
             attempt.worker = event.hostname
             return True
     return False
+
+
+def _knows_start(task: Task, moment: float) -> bool:
+    return task.started == moment or any(attempt.started == moment for attempt in task.attempts or ())

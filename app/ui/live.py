@@ -53,8 +53,9 @@ class TimeRange(QObject):
 
     def step_by(self, spans: float) -> None:
         """Move by so many spans; past the present is live."""
-        end = (time.time() if self.end is None else self.end) + spans * self.span
-        if end >= time.time():
+        now = time.time()
+        end = (now if self.end is None else self.end) + spans * self.span
+        if end > now - self.step():
             self.go_live()
         else:
             self.look_back(end - self.span, end)

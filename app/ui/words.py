@@ -42,10 +42,15 @@ def span_text(seconds: float) -> str:
     return _SPANS.get(seconds) or formats.duration(seconds)
 
 
-def range_text(time_range: TimeRange) -> str:
+def latest_text(seconds: float, *, grows: bool) -> str:
+    """The latest part of a history that grows (``Live · 15 min``), or of one that does not (``Last 15 min``)."""
+    return f"Live · {span_text(seconds)}" if grows else f"Last {span_text(seconds)}"
+
+
+def range_text(time_range: TimeRange, *, grows: bool = True) -> str:
     """What span is shown: ``Live · 15 min`` or ``21 Nov 02:50 – 03:05``."""
     if time_range.end is None:
-        return f"Live · {span_text(time_range.span)}"
+        return latest_text(time_range.span, grows=grows)
     start, end = (_local(moment) for moment in (time_range.end - time_range.span, time_range.end))
     today = _local(time.time()).date()
     clock = "%H:%M:%S" if time_range.span < 600 else "%H:%M"

@@ -221,7 +221,7 @@ class Writer:
             connection.execute("PRAGMA cache_size = -65536")
             # Task ids are random, so a commit touches many pages; folding the same page into the file once, not per
             # commit, saves a fifth.
-            connection.execute("PRAGMA wal_autocheckpoint = 8000")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.create_aggregate("merge_histograms", 1, _MergeHistograms)  # type: ignore[arg-type]
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                 connection.execute("BEGIN IMMEDIATE")

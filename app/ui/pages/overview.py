@@ -21,7 +21,7 @@ from app.ui.widgets.charts import TimeChart
 from app.ui.widgets.crosshair import Crosshair
 from app.ui.widgets.labels import PlainLabel
 from app.ui.widgets.rows import GAP, Rows
-from app.ui.widgets.table import RecordTable, Width
+from app.ui.widgets.table import ROW_HEIGHT, RecordTable, Width
 from app.ui.widgets.tile import HEIGHT, Tile
 
 MARGIN: Final = 14
@@ -74,6 +74,7 @@ class OverviewPage(View):
         self._names = NameTableModel(self)
         self._table = RecordTable(theme, SortedTable(self._names, self), _WIDTHS)
         self._lay_out()
+        self._fit_table()
         self._label()
 
     def set_connection(self, connection: object) -> None:
@@ -136,16 +137,8 @@ class OverviewPage(View):
 
     def _fit_table(self) -> None:
         """The page scrolls, not the table in it."""
-        rows = max(3, self._names.rowCount())
         header = self._table.horizontalHeader().height()
-        self._card.setFixedHeight(max(header + rows * 28 + 3, self._spare()))
-
-    def _spare(self) -> int:
-        """Height that is left at the foot of the page."""
-        used = self._tile_rows.height() + self._chart_rows.height() + 2 * GAP + 2 * MARGIN
-        if self._nothing.isVisible():
-            used += self._nothing.height() + GAP
-        return self._scroll.viewport().height() - used
+        self._card.setMinimumHeight(header + max(3, self._names.rowCount()) * ROW_HEIGHT + 3)
 
     def _label(self) -> None:
         step = self.range.step()
@@ -183,6 +176,7 @@ class OverviewPage(View):
         self._table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._table.setAccessibleName("Task names")
+        self._table.set_empty("No task ran in this range.")
         self._table.sortByColumn(Column.SHARE, Qt.SortOrder.DescendingOrder)
         self._table.doubleClicked.connect(lambda index: self.name_opened.emit(str(self._table.key_at(index.row()))))
         page = QWidget()
@@ -190,9 +184,9 @@ class OverviewPage(View):
         column = QVBoxLayout(page)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(GAP)
-        for part in (self._nothing, self._tile_rows, self._chart_rows, self._card):
+        for part in (self._nothing, self._tile_rows, self._chart_rows):
             column.addWidget(part)
-        column.addStretch(1)
+        column.addWidget(self._card, 1)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -205,9 +199,8 @@ class OverviewPage(View):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         # A taller window gives its height to the charts first, as long as ten rows of the table stay in view.
-        room = self.height() - HEIGHT - 2 * GAP - 2 * MARGIN - 11 * 28
+        room = self.height() - HEIGHT - 2 * GAP - 2 * MARGIN - 11 * ROW_HEIGHT
         self._chart_rows.set_row_height(min(320, max(_CHART, (room - GAP) // 2)))
-        self._fit_table()
 
 
 def _highest(series: Series) -> float:

@@ -1,11 +1,12 @@
 """All that is known of one queue: where it is going, what waits by priority, and who takes it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.models import formats
 from app.models.history.charts import Series, Span
-from app.models.qt.queues import QueueRow, drains, oldest, priorities
+from app.models.qt.queues import Flow, QueueRow, drains, oldest, priorities
 from app.models.qt.workers import state_sentence
 from app.models.records import Gap, Queue, Worker
 from app.ui.shapes import StateStyle
@@ -60,7 +61,7 @@ class QueueInspector(Inspector):
         self._facts.show_facts(facts(row, now))
         by_priority = priorities(queue)
         self._bars.show_parts([(f"Priority {step}", n) for step, n in by_priority])
-        self._priorities.setVisible(len(by_priority) > 1)
+        self._priorities.setVisible(len(by_priority) > 1 and bool(queue.ready))
         takers = consumers(queue, workers)
         self._consumers.show_facts(
             [Fact(worker.hostname, state_sentence(worker, now), tip=worker.hostname) for worker in takers]
@@ -95,15 +96,15 @@ def facts(row: QueueRow, now: float) -> list[Fact]:
     """What is known of a queue, in words."""
     queue, flow = row.queue, row.flow
     late = "error" if row.unattended else ""
-    words, _ = drains(row)
+    words, seconds = drains(row)
     found = [
         Fact("Ready", formats.count(queue.ready), tone=late),
         Fact("Unacked", formats.count(queue.unacked), tip="Workers hold them and have not acknowledged them"),
         Fact("Consumers", formats.count(queue.consumers), tone=late),
         Fact("In", _per_minute(flow.came)),
         Fact("Out", _per_minute(flow.went)),
-        Fact("Change", "" if flow.net is None else f"{flow.net:+,.1f} per minute".replace("-", "−")),
-        Fact("Drains in", "" if words == formats.UNKNOWN else words),
+        Fact("Change", _change(flow)),
+        Fact("Drains in", words if seconds is not None and math.isfinite(seconds) else ""),
         Fact(
             "Oldest",
             oldest(queue),
@@ -113,6 +114,12 @@ def facts(row: QueueRow, now: float) -> list[Fact]:
         Fact("Measured", "" if queue.sampled is None else f"{formats.age(now - queue.sampled)} ago"),
     ]
     return [fact for fact in found if fact.value not in ("", formats.UNKNOWN)]
+
+
+def _change(flow: Flow) -> str:
+    if flow.net is None:
+        return ""
+    return "steady" if flow.steady else f"{flow.net:+,.1f} per minute".replace("-", "−")
 
 
 def _per_minute(flow: float | None) -> str:

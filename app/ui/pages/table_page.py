@@ -64,11 +64,12 @@ class TablePage(View):
     async def prepare_shot(self) -> None:
         """Open the inspector on the row most worth looking at."""
         await self.settled()
-        key = self.most_telling()
-        if key is not None:
-            self.table.go_to(key)
-            self.inspect(key)
-            await self.load()
+        self.inspected = self.most_telling()
+        if self.inspected is not None:
+            self._inspector.show()
+            self.table.go_to(self.inspected)
+            self.spawn(self.load())
+            await self.settled()
 
     def most_telling(self) -> Hashable | None:
         """The key of the row that shows the most."""
@@ -81,5 +82,5 @@ class TablePage(View):
             super().keyPressEvent(event)
 
     def _row_chosen(self, key: Hashable) -> None:
-        if self._inspector.isVisible():
+        if self._inspector.isVisible() and key != self.inspected:
             self.inspect(key)

@@ -26,8 +26,8 @@ from app.ui.widgets.table import RecordTable, Width
 MARGIN: Final = 14
 #: Rows the table holds; older ones are found by a narrower search.
 LIMIT: Final = 20_000
-#: A question whose answer took longer than this (in seconds) rests for so many times as long before it is asked again, so
-#: that other questions get their turn.
+#: A question whose answer took longer than this (in seconds) rests for so many times as long before it is asked again:
+#: other questions want their turn.
 _LONG: Final = 0.02
 _REST: Final = 8.0
 _COUNT_EVERY: Final = 1.0

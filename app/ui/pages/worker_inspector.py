@@ -54,8 +54,13 @@ class WorkerInspector(Inspector):
         self._about.addWidget(_framed(self._statistics))
         self.tabs.addTab(self._about, "Statistics")
 
-    def show_worker(self, worker: Worker, recent: Sequence[TaskRow], now: float) -> None:
-        """Show a worker, and the tasks it had lately, as it is ``now``."""
+    def show_recent(self, recent: Sequence[TaskRow], now: float) -> None:
+        """Show the tasks that the worker had lately."""
+        self._tasks.show(recent, complete=True)
+        self._tasks.tick(now)
+
+    def show_worker(self, worker: Worker, now: float) -> None:
+        """Show a worker as it is ``now``."""
         sentence = state_sentence(worker, now)
         self.state.show_state(worker.state, sentence[:1].upper() + sentence[1:])
         self.title.setText(worker.hostname)
@@ -63,7 +68,6 @@ class WorkerInspector(Inspector):
         since = "" if worker.since is None else f"{worker.state} since {formats.near_time(worker.since, now)}"
         self.subtitle.setText(since)
         self._facts.show_facts(facts(worker, now))
-        self._tasks.show(recent, complete=True)
         self._tasks.tick(now)
         self._about.setCurrentIndex(0 if worker.stats is None else 1)
         if worker.stats is not None:

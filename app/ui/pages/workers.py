@@ -19,6 +19,9 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.table import Width
 
 _TICK: Final = 1000
+#: Seconds after which a worker's recent tasks are read again, at least so many times as long as that took.
+_RECENT_EVERY: Final = 1.0
+_REST: Final = 8.0
 _WIDTHS: Final = (
     Width(120),
     Width(136, weight=3),
@@ -47,6 +50,8 @@ class WorkersPage(TablePage):
         self.table.setAccessibleName("Workers")
         self.table.sortByColumn(Column.STATE, Qt.SortOrder.AscendingOrder)  # trouble first
         self._details.task_opened.connect(self.task_opened)
+        self._recent_of: Hashable | None = None
+        self._recent_due = 0.0
         self._clock = QTimer(self)
         self._clock.setInterval(_TICK)
         self._clock.timeout.connect(self._tick)
@@ -57,7 +62,8 @@ class WorkersPage(TablePage):
             return
         alive = None if connection.live else await connection.query(Reader.alive)
         span, inspected = self.range.bounds(alive), self.inspected
-        workers, recent = await connection.query(lambda reader: _read(reader, inspected, span))
+        due = inspected != self._recent_of or time.monotonic() >= self._recent_due
+        workers, recent, took = await connection.query(lambda reader: _read(reader, inspected if due else None, span))
         if connection is not self.connection:
             return
         now = time.time() if alive is None else alive
@@ -71,7 +77,15 @@ class WorkersPage(TablePage):
             )
         worker = next((worker for worker in workers if worker.hostname == self.inspected), None)
         if worker is not None and inspected == self.inspected:
-            self._details.show_worker(worker, recent, now)
+            self._details.show_worker(worker, now)
+            if due:
+                self._details.show_recent(recent, now)
+                self._recent_of = inspected
+                self._recent_due = time.monotonic() + max(_RECENT_EVERY, took * _REST)
+
+    def close_inspector(self) -> None:
+        self._recent_of = None
+        super().close_inspector()
 
     def most_telling(self) -> Hashable | None:
         busiest = max(self._workers.records(), key=lambda w: (w.state == "online", w.processed or 0), default=None)
@@ -90,9 +104,10 @@ class WorkersPage(TablePage):
             self._workers.tick(time.time())
 
 
-def _read(reader: Reader, inspected: Hashable | None, span: Span) -> tuple[list[Worker], list[TaskRow]]:
-    """All workers, and what the inspected one did lately."""
+def _read(reader: Reader, inspected: Hashable | None, span: Span) -> tuple[list[Worker], list[TaskRow], float]:
+    """All workers, what the inspected one did lately, and how many seconds it took to find that."""
     if not isinstance(inspected, str):
-        return reader.workers(), []
-    by_it = parse(f"worker:{quote(inspected)}")
-    return reader.workers(), reader.tasks(where=by_it, since=span.start, limit=RECENT)
+        return reader.workers(), [], 0.0
+    began = time.perf_counter()
+    recent = reader.tasks(where=parse(f"worker:{quote(inspected)}"), since=span.start, limit=RECENT)
+    return reader.workers(), recent, time.perf_counter() - began

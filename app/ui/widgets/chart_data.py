@@ -94,6 +94,16 @@ def line(middles: Floats, values: Floats, step: float) -> tuple[Floats, Floats]:
     return x, y
 
 
+def own_line(sums: Floats, row: int) -> Floats:
+    """The upper edge of a layer of a stack, unknown where the layer has no height: the line below is meant there."""
+    if row == 0:
+        line: Floats = sums[0]
+        return line
+    high = sums[row] > sums[row - 1]
+    near = high | np.concatenate((high[1:], [False])) | np.concatenate(([False], high[:-1]))
+    return np.where(near, sums[row], np.nan)
+
+
 def runs(values: Floats) -> list[tuple[int, int]]:
     """Stretches of known values, as (first, end) with the end not included."""
     known = np.concatenate(([False], np.isfinite(values), [False]))

@@ -5,45 +5,58 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPolygonF
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPixmap, QPolygonF, QStaticText, QTransform
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from app.models.history.charts import Series
-from app.models.qt.table import Bar, Cell, Header, Role
+from app.models.qt.table import Bar, Cell, Header, Index, Role
 from app.ui import fonts
 from app.ui.shapes import paint_shape, state_style
 from app.ui.theme import Theme, ThemeManager
 
+_CELL: Final = int(Role.CELL)
 PADDING: Final = 8
 SHAPE: Final = 9
 _BAR: Final = 8
 _SLOTS: Final = 44
 #: The palest part of a bar of one colour.
 _PALEST: Final = 0.4
+#: Texts laid out that are remembered per column: some screens full of them.
+_TEXTS: Final = 2048
+
+
+class RowLook:
+    """Which rows look selected, and which one is under the mouse (or -1); the table tells, its delegates read."""
+
+    __slots__ = ("hovered", "selected")
+
+    def __init__(self) -> None:
+        self.selected: frozenset[int] = frozenset()
+        self.hovered = -1
 
 
 class CellDelegate(QStyledItemDelegate):
     """Paints the cells of one column of a `RecordTableModel`, whole rows looking selected or hovered as one.
 
-    ``hovered`` is the row under the mouse, or -1.
+    A table repaints some hundred cells several times a second: colours, shapes and laid out texts are kept.
     """
 
-    def __init__(self, theme: ThemeManager, header: Header, parent: QWidget) -> None:
+    def __init__(self, theme: ThemeManager, header: Header, look: RowLook, parent: QWidget) -> None:
         super().__init__(parent)
         self._theme = theme
         self._header = header
+        self._look = look
         self._font = fonts.mono_font() if header.literal else fonts.ui_font()
         self._strong = QFont(self._font)
         self._strong.setWeight(QFont.Weight.DemiBold)
-        self._elide = _elider(QFontMetrics(self._font))
-        self._elide_strong = _elider(QFontMetrics(self._strong))
-        side = Qt.AlignmentFlag.AlignRight if header.numeric else Qt.AlignmentFlag.AlignLeft
-        # One line is laid out in half the time of what may be several.
-        self._flags = (side | Qt.AlignmentFlag.AlignVCenter).value | Qt.TextFlag.TextSingleLine.value
-        self.hovered = -1
+        self._text = _layouter(self._font)
+        self._strong_text = _layouter(self._strong)
+        self._colours: dict[str, QColor] = {}
+        self._shapes: dict[str, QPixmap] = {}
+        theme.changed.connect(self._forget)
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         cell: Cell | None = index.data(Role.CELL)
         if cell is None:
             return super().sizeHint(option, index)
@@ -51,55 +64,76 @@ class CellDelegate(QStyledItemDelegate):
         extra = SHAPE + 8 if cell.state else _SLOTS + 8 if isinstance(cell.detail, Bar) else 0
         return QSize(width + extra + 2 * PADDING, 28)
 
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        cell: Cell | None = index.data(Role.CELL)
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        cell: Cell | None = index.data(_CELL)
         if cell is None:
             super().paint(painter, option, index)
             return
-        theme, area = self._theme.theme, QRect(option.rect)
-        state = option.state
-        if state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(area, theme.colour("selection"))
-        elif index.row() == self.hovered:
-            painter.fillRect(area, theme.colour("hover"))
-        painter.fillRect(area.left(), area.bottom(), area.width(), 1, theme.colour("line"))
-        room = area.adjusted(PADDING, 0, -PADDING, -1)
-        if isinstance(cell.detail, Series):
-            paint_sparkline(
-                painter, QRectF(room).adjusted(0, 4, 0, -4), cell.detail, theme.colour(cell.tone or "accent")
-            )
-        elif cell.state:
-            self._paint_state(painter, room, cell, theme)
+        area, row = option.rect, index.row()
+        left, top, width, height = area.left(), area.top(), area.width(), area.height() - 1
+        if row in self._look.selected:
+            painter.fillRect(left, top, width, height, self._colour("selection"))
+        elif row == self._look.hovered:
+            painter.fillRect(left, top, width, height, self._colour("hover"))
+        painter.fillRect(left, top + height, width, 1, self._colour("line"))
+        left, width = left + PADDING, width - 2 * PADDING
+        if cell.state:
+            style = state_style(cell.state)
+            painter.drawPixmap(left, top + (height - SHAPE) // 2, self._shape(cell.state, painter))
+            self._paint_text(painter, QRect(left + SHAPE + 8, top, width - SHAPE - 8, height), cell, style.token)
+        elif isinstance(cell.detail, Series):
+            box = QRectF(left, top + 4, width, height - 8)
+            paint_sparkline(painter, box, cell.detail, self._colour(cell.tone or "accent"))
         else:
-            room = self._paint_bar(painter, room, cell, theme)
-            self._paint_text(painter, room, cell, theme.colour(cell.tone or "text"))
+            room = self._paint_bar(painter, QRect(left, top, width, height), cell)
+            self._paint_text(painter, room, cell, cell.tone or "text")
 
-    def _paint_state(self, painter: QPainter, room: QRect, cell: Cell, theme: Theme) -> None:
-        style = state_style(cell.state)
-        colour = theme.colour(style.token)
-        box = QRectF(room.left(), room.center().y() - SHAPE / 2 + 0.5, SHAPE, SHAPE)
-        paint_shape(painter, box, style.shape, colour)
-        self._paint_text(painter, room.adjusted(SHAPE + 8, 0, 0, 0), cell, colour)
-
-    def _paint_bar(self, painter: QPainter, room: QRect, cell: Cell, theme: Theme) -> QRect:
+    def _paint_bar(self, painter: QPainter, room: QRect, cell: Cell) -> QRect:
         """Paint the cell's bar, if it has one, and say where there is room left for the text."""
         if not isinstance(cell.detail, Bar):
             return room
-        width = _SLOTS if cell.text else room.width()
-        paint_bar(painter, QRectF(room.left(), room.center().y() - _BAR / 2 + 0.5, width, _BAR), cell.detail, theme)
+        bar = QRectF(room.left(), room.top() + (room.height() - _BAR) // 2, _SLOTS if cell.text else room.width(), _BAR)
+        paint_bar(painter, bar, cell.detail, self._theme.theme)
         return room.adjusted(_SLOTS + 8, 0, 0, 0)
 
-    def _paint_text(self, painter: QPainter, room: QRect, cell: Cell, colour: QColor) -> None:
-        if not cell.text or room.width() <= 0:
-            return
+    def _paint_text(self, painter: QPainter, room: QRect, cell: Cell, token: str) -> None:
+        left, width = room.left(), room.width()
         if self._header.numeric:
-            room = room.adjusted(2 - PADDING, 0, 0, 0)  # the neighbour keeps away by itself
-        painter.setPen(colour)
+            left, width = left + 2 - PADDING, width + PADDING - 2  # the neighbour keeps away by itself
+        if not cell.text or width <= 0:
+            return
+        text = (self._strong_text if cell.strong else self._text)(cell.text, width)
+        size = text.size()
+        if self._header.numeric:
+            left += round(width - size.width())
+        painter.setPen(self._colour(token))
         painter.setFont(self._strong if cell.strong else self._font)
-        elide = self._elide_strong if cell.strong else self._elide
-        painter.drawText(room, self._flags, elide(cell.text, room.width()))
+        painter.drawStaticText(left, room.top() + round((room.height() - size.height()) / 2), text)
+
+    def _colour(self, token: str) -> QColor:
+        found = self._colours.get(token)
+        if found is None:
+            found = self._colours[token] = self._theme.theme.colour(token)
+        return found
+
+    def _shape(self, state: str, painter: QPainter) -> QPixmap:
+        found = self._shapes.get(state)
+        if found is None:
+            style, ratio = state_style(state), painter.device().devicePixelRatio()
+            found = QPixmap(math.ceil(SHAPE * ratio), math.ceil(SHAPE * ratio))
+            found.setDevicePixelRatio(ratio)
+            found.fill(Qt.GlobalColor.transparent)
+            inner = QPainter(found)
+            paint_shape(inner, QRectF(0, 0, SHAPE, SHAPE), style.shape, self._colour(style.token))
+            inner.end()
+            if len(self._shapes) > 64:
+                self._shapes.clear()  # states of their own, one per task: somebody plays
+            self._shapes[state] = found
+        return found
+
+    def _forget(self) -> None:
+        self._colours.clear()
+        self._shapes.clear()
 
 
 def paint_bar(painter: QPainter, area: QRectF, bar: Bar, theme: Theme) -> None:
@@ -156,11 +190,16 @@ def _shades(n: int) -> Iterator[float]:
     return iter([1.0 - (1.0 - _PALEST) * at / max(1, n - 1) for at in range(n)])
 
 
-def _elider(metrics: QFontMetrics) -> Callable[[str, int], str]:
-    """Cuts a text to a width; the last few thousand are remembered, since a repaint asks for the same ones again."""
+def _layouter(font: QFont) -> Callable[[str, int], QStaticText]:
+    """Cuts a text to a width and lays it out; the last ones are remembered, since a repaint asks for the same again."""
+    metrics = QFontMetrics(font)
 
-    @lru_cache(4096)
-    def elide(text: str, width: int) -> str:
-        return metrics.elidedText(text, Qt.TextElideMode.ElideRight, width)
+    @lru_cache(_TEXTS)
+    def lay_out(text: str, width: int) -> QStaticText:
+        laid = QStaticText(metrics.elidedText(text, Qt.TextElideMode.ElideRight, width))
+        laid.setTextFormat(Qt.TextFormat.PlainText)
+        laid.setPerformanceHint(QStaticText.PerformanceHint.AggressiveCaching)
+        laid.prepare(QTransform(), font)
+        return laid
 
-    return elide
+    return lay_out

@@ -13,7 +13,7 @@ from app.ui.shapes import StateStyle, paint_shape, state_style
 from app.ui.theme import ThemeManager
 from app.ui.widgets.labels import ElidedLabel, PlainLabel, plain_tooltip
 
-_LABELS: Final = 92
+_LABELS: Final = 80
 
 
 class Fact(msgspec.Struct, frozen=True):

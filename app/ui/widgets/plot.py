@@ -4,22 +4,19 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import (
-    QColor,
     QContextMenuEvent,
     QFontMetrics,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPen,
-    QPolygonF,
     QResizeEvent,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QGraphicsRectItem, QStyleOptionGraphicsItem, QWidget
+from PySide6.QtWidgets import QGraphicsRectItem
 
 from app.models.history.charts import Span
 from app.ui import fonts
@@ -27,7 +24,8 @@ from app.ui.style import mixed
 from app.ui.tokens import Theme
 from app.ui.widgets import chart_data
 from app.ui.widgets.chart_data import Table
-from app.ui.widgets.plot_marks import CrosshairMark, draw_gap
+from app.ui.widgets.plot_areas import Areas
+from app.ui.widgets.plot_marks import CrosshairMark, GapMarks
 from app.ui.widgets.scale import Tick
 
 LEFT: Final = 54
@@ -72,7 +70,7 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]  # pyqtgraph has no types
         self._box = pg.ViewBox(enableMouse=False, enableMenu=False, defaultPadding=0)
         self._box.disableAutoRange()
         self.addItem(self._box)
-        self._areas = _Areas()
+        self._areas = Areas()
         self._box.addItem(self._areas, ignoreBounds=True)
         self._lines: list[Any] = []
         self._tails: list[Any] = []
@@ -81,8 +79,9 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]  # pyqtgraph has no types
         self._selection.hide()
         self._mark = CrosshairMark()
         self._mark.hide()
-        self.addItem(self._selection)
-        self.addItem(self._mark)
+        self._gaps = GapMarks()
+        for item in (self._gaps, self._selection, self._mark):
+            self.addItem(item)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumHeight(112)
         self.set_theme(theme)
@@ -106,6 +105,7 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]  # pyqtgraph has no types
         self._theme = theme
         self._selection.setPen(QPen(theme.colour("accent", 0.5)))
         self._selection.setBrush(theme.colour("accent", 0.14))
+        self._gaps.set_theme(theme)
         self._mark.set_theme(theme)
         self.resetCachedContent()
         if self._picture:
@@ -137,9 +137,18 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]  # pyqtgraph has no types
         self._box.setGeometry(room.adjusted(0, -1, 0, 1))  # a line at either end keeps its full width
         if picture:
             pixel = picture.top / room.height()
+            self._gaps.place([] if picture.empty else self._bands(picture))
             self._box.setRange(
                 xRange=(picture.span.start, picture.span.end), yRange=(-pixel, picture.top + pixel), padding=0
             )
+
+    def _bands(self, picture: Picture) -> list[QRectF]:
+        room, bands = self.room, []
+        for gap in picture.gaps:
+            left, right = self._x(max(gap.start, picture.span.start)), self._x(min(gap.end, picture.span.end))
+            if right >= left:
+                bands.append(QRectF(left, room.top() - 1, max(2.0, right - left), room.height() + 2))
+        return bands
 
     def _draw_series(self, picture: Picture) -> None:
         while len(self._lines) < len(picture.shown.names):
@@ -150,12 +159,12 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]  # pyqtgraph has no types
                 pool.append(curve)
         middles, end = picture.shown.middles, picture.filling
         for row, (curve, tail) in enumerate(zip(self._lines, self._tails, strict=True)):
-            used = row < len(picture.shown.names)
+            used = row < len(picture.shown.names) and not picture.empty
             curve.setVisible(used)
             tail.setVisible(used and end is not None and end > 0)
             if not used:
                 continue
-            values = picture.shown.values[row]
+            values = chart_data.own_line(picture.shown.values, row) if picture.stacked else picture.shown.values[row]
             colour = self._theme.colour(picture.colours[row])
             curve.setData(*chart_data.line(middles[:end], values[:end], picture.shown.step), pen=QPen(colour, 0))
             if end:
@@ -177,9 +186,6 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]  # pyqtgraph has no types
             painter.setPen(self._theme.colour("secondary"))
             painter.drawText(QRectF(12, 0, self.width() - 24, self.height() - 8), _CENTRE, picture.empty)
             return
-        for gap in picture.gaps:
-            left, right = self._x(max(gap.start, picture.span.start)), self._x(min(gap.end, picture.span.end))
-            draw_gap(painter, QRectF(left, room.top(), max(2.0, right - left), room.height()), self._theme)
         for value, text in picture.y_ticks:
             y = round(room.bottom() - value / picture.top * room.height())
             painter.setPen(self._theme.colour("line"))
@@ -251,39 +257,6 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]  # pyqtgraph has no types
         self.pointed.emit(min(max(now + step * width, span.start), span.end))
 
 
-class _Areas(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph has no types
-    """Filled bands between stacked lines, in the coordinates of the data."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._polygons: list[tuple[QPolygonF, QColor]] = []
-        self._bounds = QRectF()
-        self.setZValue(-10)
-
-    def show_areas(self, sums: Table | None, colours: Sequence[str]) -> None:
-        self.prepareGeometryChange()
-        self._polygons = []
-        self._bounds = QRectF()
-        if sums is not None and sums.values.size:
-            x = sums.middles
-            lower = np.zeros(x.size)
-            for upper, colour in zip(sums.values, colours, strict=True):
-                for first, end in chart_data.runs(upper):
-                    self._polygons.append((_band(x[first:end], lower[first:end], upper[first:end]), QColor(colour)))
-                lower = upper
-            self._bounds = QRectF(QPointF(x[0], 0.0), QPointF(x[-1], max(chart_data.highest(sums), 1.0)))
-        self.update()
-
-    def boundingRect(self) -> QRectF:
-        return self._bounds
-
-    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
-        painter.setPen(Qt.PenStyle.NoPen)
-        for polygon, colour in self._polygons:
-            painter.setBrush(colour)
-            painter.drawPolygon(polygon)
-
-
 _CENTRE: Final = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
 _RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _MIDDLE: Final = Qt.AlignmentFlag.AlignCenter
@@ -291,10 +264,4 @@ _MIDDLE: Final = Qt.AlignmentFlag.AlignCenter
 
 def _back(picture: Picture) -> tuple[object, ...]:
     """What the cached background was made of."""
-    return (picture.span, picture.top, picture.gaps, picture.x_ticks, picture.empty)
-
-
-def _band(x: chart_data.Floats, lower: chart_data.Floats, upper: chart_data.Floats) -> QPolygonF:
-    along = np.concatenate((x, x[::-1]))
-    around = np.concatenate((upper, lower[::-1]))
-    return QPolygonF([QPointF(px, py) for px, py in zip(along.tolist(), around.tolist(), strict=True)])
+    return (picture.span, picture.top, picture.x_ticks, picture.empty)

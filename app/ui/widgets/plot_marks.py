@@ -65,15 +65,42 @@ class CrosshairMark(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph has n
         painter.drawText(self._pill, Qt.AlignmentFlag.AlignCenter, self._text)
 
 
-def draw_gap(painter: QPainter, band: QRectF, theme: Theme) -> None:
-    """Hatch the time in which nobody listened: not zero, but unknown."""
-    painter.save()
-    painter.setClipRect(band)
-    painter.fillRect(band, theme.colour("line", 0.45 if theme.dark else 0.35))
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(theme.colour("hint", 0.35), 1))
-    stripes = int((band.width() + band.height()) / _STRIPE) + 1
-    for number in range(stripes):
-        x = band.left() + number * _STRIPE
-        painter.drawLine(QLineF(QPointF(x, band.top()), QPointF(x - band.height(), band.bottom())))
-    painter.restore()
+class GapMarks(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph has no types
+    """Hatched bands where nobody listened: not zero, but unknown. They cover the data, so that no line crosses one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bands: list[QRectF] = []
+        self._back = self._tint = self._stripe = QColor()
+        self.setZValue(5)
+
+    def set_theme(self, theme: Theme) -> None:
+        self._back, self._stripe = theme.colour("panel"), theme.colour("hint", 0.35)
+        self._tint = theme.colour("line", 0.45 if theme.dark else 0.35)
+        self.update()
+
+    def place(self, bands: list[QRectF]) -> None:
+        """Cover these parts of the plot."""
+        if bands != self._bands:
+            self.prepareGeometryChange()
+            self._bands = bands
+            self.update()
+
+    def boundingRect(self) -> QRectF:
+        bounds = QRectF()
+        for band in self._bands:
+            bounds = bounds.united(band)
+        return bounds
+
+    def paint(self, painter: QPainter, option: object, widget: Any = None) -> None:
+        for band in self._bands:
+            painter.save()
+            painter.setClipRect(band, Qt.ClipOperation.IntersectClip)
+            painter.fillRect(band, self._back)
+            painter.fillRect(band, self._tint)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(self._stripe, 1))
+            for number in range(int((band.width() + band.height()) / _STRIPE) + 1):
+                x = band.left() + number * _STRIPE
+                painter.drawLine(QLineF(QPointF(x, band.top()), QPointF(x - band.height(), band.bottom())))
+            painter.restore()

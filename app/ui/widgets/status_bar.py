@@ -49,7 +49,7 @@ class StatusBar(QFrame):
         row.addWidget(self._lost)
         row.addStretch(1)
         for label in (self._history, self._sent):
-            row.addSpacing(24)
+            label.setContentsMargins(24, 0, 0, 0)
             row.addWidget(label)
         theme.changed.connect(self.update)
         self._lost.hide()
@@ -62,6 +62,7 @@ class StatusBar(QFrame):
         sends = health is not None and health.state != "file"
         rate = words.rate_text(health.commands_per_second) if health is not None else ""
         self._sent.setText(f"we send {rate} commands/s" if sends else "")
+        self._sent.setVisible(sends)
 
     def show_vital(self, vital: Vital | None) -> None:
         """Show the history's accounting; None while there is none."""

@@ -14,12 +14,12 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QResizeEvent
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
 
-from app.models.qt.table import RecordTableModel, Role
+from app.models.qt.table import ROOT, RecordTableModel, Role
 from app.ui.theme import ThemeManager
-from app.ui.widgets.delegates import CellDelegate
+from app.ui.widgets.delegates import CellDelegate, RowLook
 from app.ui.widgets.labels import PlainLabel
 
 ROW_HEIGHT: Final = 28
@@ -62,9 +62,12 @@ class RecordTable(QTableView):
         self._by_hand: dict[int, int] = {}
         self._fitting = False
         self._removing = False
+        self._look = RowLook()
         self._empty = _Empty(self.viewport())
         self.setModel(model)
-        self._delegates = [self._delegate(theme, column) for column in range(model.columnCount())]
+        for column in range(model.columnCount()):
+            header = model.headerData(column, Qt.Orientation.Horizontal, Role.CELL)
+            self.setItemDelegateForColumn(column, CellDelegate(theme, header, self._look, self))
         self._dress()
         if not isinstance(model, RecordTableModel):
             self._sort_on_click()
@@ -139,6 +142,12 @@ class RecordTable(QTableView):
         super().leaveEvent(event)
         self._hover(-1)
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        first, last = self.visible_rows()
+        chosen = self.selectionModel()
+        self._look.selected = frozenset(row for row in range(first, last + 1) if chosen.isRowSelected(row, ROOT))
+        super().paintEvent(event)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._empty.setGeometry(self.viewport().rect())
@@ -170,16 +179,9 @@ class RecordTable(QTableView):
             self.selectionModel().setCurrentIndex(self.model().index(row, 0), flags)
 
     def _hover(self, row: int) -> None:
-        if row != self._delegates[0].hovered:
-            for delegate in self._delegates:
-                delegate.hovered = row
+        if row != self._look.hovered:
+            self._look.hovered = row
             self.viewport().update()
-
-    def _delegate(self, theme: ThemeManager, column: int) -> CellDelegate:
-        header = self.model().headerData(column, Qt.Orientation.Horizontal, Role.CELL)
-        delegate = CellDelegate(theme, header, self)
-        self.setItemDelegateForColumn(column, delegate)
-        return delegate
 
     def _dress(self) -> None:
         self.setShowGrid(False)
@@ -209,6 +211,7 @@ class RecordTable(QTableView):
         header = self.horizontalHeader()
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # the model's own order until the user wants another
         header.setSortIndicatorClearable(True)
+        header.setSectionsClickable(True)
         self.setSortingEnabled(True)
 
     def _remember(self, column: int, _: int, width: int) -> None:

@@ -17,11 +17,12 @@ class RangeButton(QToolButton):
         super().__init__()
         self._theme = theme
         self._range = time_range
+        self._grows = True
         self._menu = QMenu(self)
         self._choices = QActionGroup(self)
         self._spans: dict[float, QAction] = {}
         for span in RANGES:
-            action = self._menu.addAction(f"Live · last {words.span_text(span)}")
+            action = self._menu.addAction("")
             action.setCheckable(True)
             action.triggered.connect(lambda _=False, span=span: time_range.go_live(span))
             self._choices.addAction(action)
@@ -29,7 +30,8 @@ class RangeButton(QToolButton):
         self._menu.addSeparator()
         for text, spans in (("Earlier\t[", -1.0), ("Later\t]", 1.0)):
             self._menu.addAction(text).triggered.connect(lambda _=False, spans=spans: time_range.step_by(spans))
-        self._menu.addAction("Back to live\tHome").triggered.connect(lambda _=False: time_range.go_live())
+        self._latest = self._menu.addAction("")
+        self._latest.triggered.connect(lambda _=False: time_range.go_live())
         self.setMenu(self._menu)
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setToolTip("The span of time that all pages show ( [ and ] step, Home is live )")
@@ -37,17 +39,24 @@ class RangeButton(QToolButton):
         theme.changed.connect(self.update)
         self._show()
 
+    def set_grows(self, grows: bool) -> None:
+        """Say whether the history grows; a file is never live."""
+        self._grows = grows
+        self._show()
+
     def sizeHint(self) -> QSize:
         return QSize(self.fontMetrics().horizontalAdvance(self.text()) + 10 + 8 + 10 + 26, 30)
 
     def _show(self) -> None:
-        self.setText(words.range_text(self._range))
+        self.setText(words.range_text(self._range, grows=self._grows))
         self.setAccessibleName(f"Time range: {self.text()}")
         # An exclusive group never gives up its last check by itself.
         self._choices.setExclusive(False)
         for span, action in self._spans.items():
+            action.setText(words.latest_text(span, grows=self._grows))
             action.setChecked(self._range.live and span == self._range.span)
         self._choices.setExclusive(True)
+        self._latest.setText("Back to live\tHome" if self._grows else "To the end\tHome")
         self.updateGeometry()
         self.update()
 
@@ -58,7 +67,7 @@ class RangeButton(QToolButton):
         painter = QStylePainter(self)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ToolButton, option)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        live = self._range.live
+        live = self._range.live and self._grows
         token = "retrying" if self._range.paused else "succeeded" if live else "secondary"
         middle = self.height() / 2
         painter.setPen(Qt.PenStyle.NoPen)

@@ -53,8 +53,10 @@ class TopBar(QFrame):
         """Say which broker's page this is; `mode` is None where there is no broker, only its history."""
         self._broker.setText(broker)
         self._page.setText(page)
-        for part in (self._broker, self._between, self.range_button, self.pause_button):
+        for part in (self._broker, self._between, self.range_button):
             part.show()
+        self.range_button.set_grows(mode is not None)
+        self.pause_button.setVisible(mode is not None)
         self._mode.show_mode(mode)
 
     def _wear(self) -> None:

@@ -1,0 +1,96 @@
+"""What tests of the window share: the theme, an event loop, and a small but complete history."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import qasync
+from PySide6.QtCore import SignalInstance
+from PySide6.QtWidgets import QApplication
+
+from app.ui.live import View
+from app.ui.supervisor import Supervisor
+from app.ui.theme import ThemeManager
+from tests.ui.invented import write_history
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The offscreen platform has no window manager to tell sizes to, and says so."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.qt_log_ignore("This plugin does not support", extend=True))
+
+
+@pytest.fixture
+def theme(qapp: QApplication) -> Iterator[ThemeManager]:
+    """The dark theme, applied."""
+    manager = ThemeManager(qapp, "dark")
+    yield manager
+    qapp.styleHints().colorSchemeChanged.disconnect(manager._follow)
+    manager.deleteLater()
+
+
+@pytest.fixture
+def run(qapp: QApplication) -> Iterator[Run]:
+    """Runs a coroutine in Qt's own loop."""
+    qapp.setQuitOnLastWindowClosed(False)
+    loop = qasync.QEventLoop(qapp)
+
+    def until_done(work: Coroutine[Any, Any, None]) -> None:
+        loop.run_until_complete(_to_the_end(work))
+
+    with loop:
+        yield until_done
+
+
+async def emitted(signal: SignalInstance) -> None:
+    """Until a signal is emitted the next time."""
+    done = asyncio.get_running_loop().create_future()
+
+    def tell(*_: object) -> None:
+        if not done.done():
+            done.set_result(None)
+
+    signal.connect(tell)
+    try:
+        await done
+    finally:
+        signal.disconnect(tell)
+
+
+async def loaded(page: View) -> None:
+    """Until the page has read once more and shows it."""
+    page.reload()
+    await emitted(page.loaded)
+    await page.settled()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Nothing that a window began may go on when its loop no longer runs."""
+    try:
+        await work
+    finally:
+        for widget in QApplication.topLevelWidgets():
+            widget.close()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+
+
+@pytest.fixture
+def supervisor(run: Run) -> Iterator[Supervisor]:
+    """A supervisor without connections."""
+    made = Supervisor()
+    yield made
+    run(made.close())
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """Twenty minutes of two workers and two queues, up to now; see `write_history` for what happened."""
+    path = tmp_path / "shop.cloche"
+    write_history(path, time.time())
+    return path

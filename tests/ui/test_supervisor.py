@@ -1,0 +1,157 @@
+"""Collectors as the window keeps them: started, heard, started again, ended; and never outliving the window."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from redis import Redis
+
+from app.models.target import Target
+from app.ui.supervisor import RESTARTS, Connection, Supervisor
+from tests.bench.load import events, message
+from tests.helpers.servers import RedisServer
+from tests.helpers.waiting import eventually
+from tests.ui.conftest import Run, emitted
+
+
+async def live(connection: Connection) -> None:
+    while connection.health.state != "live":
+        await emitted(connection.health_changed)
+
+
+def publish(url: str, tasks: int) -> None:
+    client = Redis.from_url(url)
+    for event in events(tasks):
+        client.publish("/0.celeryev/task.multi", message(event | {"timestamp": time.time()}))
+    client.close()
+
+
+def test_what_a_broker_says_is_in_the_history_when_committed_is_heard(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        await live(connection)
+        await asyncio.to_thread(publish, redis_server.url, 50)
+        while await connection.query(lambda reader: reader.accounting().received) < 150:
+            await emitted(connection.committed)
+        assert await connection.query(lambda reader: reader.task_total()) == 50
+        assert (await connection.query(lambda reader: reader.accounting())).balanced
+
+    run(story())
+
+
+def test_a_killed_collector_is_started_again_and_goes_on(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        connection.noticed.connect(lambda notice: said.append(notice.text))
+        await live(connection)
+        first = connection.collector_pid
+        os.kill(first, signal.SIGKILL)
+        while connection.health.state != "stopped":
+            await emitted(connection.health_changed)
+        await live(connection)
+        assert connection.collector_pid not in {0, first}
+        while not await connection.query(lambda reader: reader.gaps()):
+            await emitted(connection.committed)
+        assert await connection.query(lambda reader: [gap.why for gap in reader.gaps()]) == ["Cloche was not running."]
+
+    run(story())
+    assert any("It is started again." in text for text in said)
+
+
+def test_a_collector_that_keeps_ending_is_given_up(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        connection._restarts = [time.monotonic()] * RESTARTS
+        await live(connection)
+        os.kill(connection.collector_pid, signal.SIGKILL)
+        while connection.health.state != "stopped":
+            await emitted(connection.health_changed)
+        assert "is not started again. Restart Cloche." in connection.health.text
+
+    run(story())
+
+
+def test_a_collector_that_can_not_begin_says_why_and_is_not_tried_again(
+    run: Run, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", "rediss://somewhere/0"))
+        while connection.health.state != "stopped":
+            await emitted(connection.health_changed)
+        assert connection.health.text.endswith("Redis over TLS comes in a later one.")
+
+    run(story())
+
+
+def test_a_broker_that_is_down_is_named_and_found_when_it_is_back(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        await live(connection)
+        await asyncio.to_thread(redis_server.kill)
+        while connection.health.state != "disconnected":
+            await emitted(connection.health_changed)
+        assert "the broker" in connection.health.text
+        await asyncio.to_thread(redis_server.start)
+        await live(connection)
+        assert connection.health.text == ""
+        while not await connection.query(lambda reader: any(gap.end for gap in reader.gaps())):
+            await emitted(connection.committed)
+
+    run(story())
+
+
+def test_a_password_is_in_no_argument_environment_or_file(run: Run, supervisor: Supervisor, tmp_path: Path) -> None:
+    canary = "canary-1f2e3d4c"
+
+    async def story(port: int) -> None:
+        target = Target("shop", tmp_path / "shop.cloche", f"redis://127.0.0.1:{port}/0", canary)
+        connection = supervisor.add(target)
+        await live(connection)
+        collector = psutil.Process(connection.collector_pid)
+        assert canary not in " ".join(collector.cmdline())
+        assert canary not in repr(collector.environ())
+        connection.stop()
+        await connection.wait()
+
+    with RedisServer("--requirepass", canary) as server:
+        run(story(server.port))
+    for path in tmp_path.iterdir():
+        assert canary.encode() not in path.read_bytes()
+
+
+def test_collectors_end_when_their_window_is_killed(redis_server: RedisServer, tmp_path: Path) -> None:
+    script = f"""
+import sys
+from PySide6.QtCore import QCoreApplication, QTimer
+import asyncio, qasync
+from pathlib import Path
+from app.models.target import Target
+from app.ui.supervisor import Supervisor
+application = QCoreApplication([])
+supervisor = Supervisor()
+connection = supervisor.add(Target("shop", Path({str(tmp_path / "shop.cloche")!r}), {redis_server.url!r}))
+connection.health_changed.connect(lambda: print(connection.health.state, connection.collector_pid, flush=True))
+application.exec()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as window:
+        assert window.stdout is not None
+        state, pid = "", "0"
+        while state != "live":
+            state, pid = window.stdout.readline().split()
+        window.kill()
+    eventually(lambda: not psutil.pid_exists(int(pid)), "the collector is gone", within=5.0)
