@@ -1,11 +1,14 @@
 """The window process: builds everything once, runs it, and ends it."""
 
 import asyncio
+import functools
+import gc
 import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
@@ -14,13 +17,15 @@ from app import paths
 from app.models.target import Target
 from app.ui.main_window import MainWindow
 from app.ui.shots import take_shots
-from app.ui.supervisor import Supervisor
+from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import ThemeManager
 
 __all__ = ["Ready", "Target", "run"]
 
 #: Returns when there is something to show, and whether that came about.
 Ready = Callable[[Supervisor], Awaitable[bool]]
+#: Seconds that pictures wait for a broker that says nothing.
+FIRST_NEWS: Final = 10.0
 OnShots = Callable[[list[Path]], None]
 
 
@@ -35,9 +40,9 @@ def run(
 ) -> int:
     """Open the window on these targets, until it is closed; exit code.
 
-    With ``shots``, every page is rendered into that folder once ``ready`` says so, and the program ends; where it says
-    False the exit code is 1. ``duration`` ends the program after so many seconds, ``span`` is the time range to begin
-    with, in seconds, if it is not the one last used.
+    ``duration`` ends the program after so many seconds. With ``shots``, every page is rendered into that folder and the
+    program ends: after ``duration`` seconds, or once ``ready`` says so (exit code 1 where it says False), or once every
+    broker was heard. ``span`` is the time range to begin with, in seconds, if it is not the one last used.
     """
     # It looks for a Qt binding of its own unless one is there already.
     import qasync  # noqa: PLC0415
@@ -87,25 +92,51 @@ class Session:
             if span is not None:
                 self._window.range.go_live(span)
             self._window.show()
+            # What is alive now stays so: the garbage collector need not look through it again, 60 ms each time.
+            gc.collect()
+            gc.freeze()
             if shots is not None:
-                return await self._draw(shots, ready, on_shots)
+                return await self._draw(shots, duration, ready, on_shots)
             if duration is not None:
                 loop.call_later(duration, self._ended.set)
             await self._ended.wait()
             return 0
         finally:
-            # Collectors end while the loop still runs, so that what they say last is heard.
-            await self._supervisor.close()
             self._window.close()
             await _cancel_others()
+            # Collectors end while the loop still runs, so that what they say last is heard.
+            await self._supervisor.close()
 
-    async def _draw(self, shots: Path, ready: Ready | None, on_shots: OnShots | None) -> int:
-        if ready is not None and not await ready(self._supervisor):
-            return 1
+    async def _draw(self, shots: Path, duration: float | None, ready: Ready | None, on_shots: OnShots | None) -> int:
+        if ready is not None:
+            if not await ready(self._supervisor):
+                return 1
+        elif await self._ended_within(FIRST_NEWS if duration is None else duration, at_first_news=duration is None):
+            return 0
         made = await take_shots(self._window, self._theme, shots)
         if on_shots is not None:
             on_shots(made)
         return 0
+
+    async def _ended_within(self, seconds: float, *, at_first_news: bool) -> bool:
+        """Wait so long, or until every broker was heard, and say whether the user ended the program meanwhile."""
+        silent = {connection for connection in self._supervisor.connections if connection.live}
+        news = asyncio.Event()
+
+        def hear(connection: Connection) -> None:
+            silent.discard(connection)
+            if not silent:
+                news.set()
+
+        for connection in silent if at_first_news else ():
+            connection.committed.connect(functools.partial(hear, connection))
+        if at_first_news and not silent:
+            return False
+        waits = {asyncio.get_running_loop().create_task(event.wait()) for event in (self._ended, news)}
+        _, left = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        return self._ended.is_set()
 
 
 async def _cancel_others() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from app import __version__
+from app import __version__, display
 from app.models.wire import Configure, Health, Message, Notice
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -108,8 +108,13 @@ def open_window(targets: Sequence[str], shots: Path | None, duration: float | No
     def targets_of() -> list[Target]:
         return [_target(target, options) for target in targets]
 
+    why = display.why_none()
+    if why and shots is None and "QT_QPA_PLATFORM" not in os.environ:
+        raise Sentence(f"There is no display for a window: {why}. Use --shots DIR for pictures, or cloche record URL.")
+    display.go_offscreen()
+
     def opened() -> int:
-        return run(targets_of(), shots=shots, duration=duration)
+        return run(targets_of(), shots=shots, duration=duration, on_shots=_say_shots)
 
     sys.exit(told(opened))
 
@@ -268,6 +273,11 @@ def demo_fleet(arguments: Sequence[str]) -> None:
     from app.demo.children import run_fleet_child
 
     sys.exit(run_fleet_child(arguments))
+
+
+def _say_shots(made: Sequence[Path]) -> None:
+    for path in made:
+        click.echo(f"picture: {path}")
 
 
 def _target(text: str, options: Sequence[str]) -> Any:

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from app import display
 from app.demo.fleet import Fleet
 from app.models.history.errors import HistoryError
 from app.models.target import Target
@@ -22,6 +23,7 @@ def run_selftest(shots: Path | None) -> int:
     """Run the demo's fleet until a task succeeded on each broker and is in its history, and draw every page."""
     from app.application import run  # noqa: PLC0415 - Qt reads the environment when it is loaded
 
+    display.go_offscreen()
     pictures: list[Path] = []
     with tempfile.TemporaryDirectory(prefix="cloche-selftest-") as folder, Fleet() as fleet:
         targets = [

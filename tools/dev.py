@@ -17,7 +17,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # this file is run by its path, and the package is one above
 
-from tools import display, environment, system  # noqa: E402
+from app import display  # noqa: E402
+from tools import environment, system  # noqa: E402
 from tools.environment import DEVELOPER_LOCK, RUNTIME_LOCK, program  # noqa: E402
 from tools.shell import ROOT, Trouble, become, run, say  # noqa: E402
 

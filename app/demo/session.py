@@ -1,9 +1,6 @@
 """`cloche demo`: the fleet, and the window on its brokers."""
 
-import asyncio
-import os
 import signal
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -11,12 +8,14 @@ from typing import Final
 
 import click
 
+from app import display
 from app.demo.fleet import Fleet
 from app.models.target import Target
-from app.ui.supervisor import Supervisor
 
 #: Seconds of work that pictures wait for, so that charts have something to show.
 WARM_UP: Final = 25.0
+#: Where pictures go that nobody gave a place for.
+PICTURES: Final = Path("cloche-pictures")
 #: The time range the demo begins with: its history is young.
 SPAN: Final = 300.0
 
@@ -33,33 +32,19 @@ def run_demo(*, duration: float | None, shots: Path | None, window: bool) -> int
             Target(broker.name, Path(folder) / f"{broker.name}.cloche", broker.url, environment=broker.environment)
             for broker in fleet.brokers
         ]
-        if not has_display():
-            click.echo("There is no display: the same window runs offscreen, draws its pages as pictures and ends.")
-            os.environ["QT_QPA_PLATFORM"] = "offscreen"
-            shots = shots or Path("shots")
+        if display.go_offscreen():
+            shots = shots or PICTURES
+            click.echo(f"There is no display ({display.why_none()}): the same window runs offscreen, draws its pages")
+            click.echo(f"as pictures into {shots}, prints its figures and ends.")
         return _run_window(targets, duration, shots)
-
-
-def has_display() -> bool:
-    """Whether a window can be shown here."""
-    platform = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
-    if platform in ("offscreen", "minimal"):
-        return False
-    if sys.platform != "linux" or platform:
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _run_window(targets: list[Target], duration: float | None, shots: Path | None) -> int:
     from app.application import run  # noqa: PLC0415 - Qt reads the environment when it is loaded
 
-    async def warmed_up(_supervisor: Supervisor) -> bool:
-        await asyncio.sleep(WARM_UP if duration is None else duration)
-        return True
-
-    code = run(
-        targets, shots=shots, duration=None if shots else duration, span=SPAN, ready=warmed_up, on_shots=_say_shots
-    )
+    if shots is not None and duration is None:
+        duration = WARM_UP
+    code = run(targets, shots=shots, duration=duration, span=SPAN, on_shots=_say_shots)
     if shots is not None:
         _print_figures(targets)
     return code

@@ -21,8 +21,6 @@ from app.models.records import Attempt, Event, Task
 _WRAPPED: Final = "ExceptionWithTraceback"
 #: These end a task for good; a rejected one may come back by being requeued.
 _DECIDED: Final = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED})
-#: These end an attempt for good.
-_ENDED: Final = _DECIDED | {states.RETRY}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,12 +39,12 @@ def epoch(when: str | float | None) -> float | None:
 def sent(task: Task, event: Event) -> bool:
     """A producer put the task (or its next attempt) into a queue."""
     _describe(task, event)
-    if task.queue is None or event.retries:
+    retries = event.retries or 0
+    if task.queue is None or (event.queue is not None and retries > task.retries):
         task.queue = event.queue
         task.routing_key = event.routing_key
     if task.producer is None:
         task.producer = event.hostname
-    retries = event.retries or 0
     if retries > task.retries:
         _open(task, retries, event)
     elif retries < task.retries:
@@ -54,6 +52,7 @@ def sent(task: Task, event: Event) -> bool:
         if earlier is None or earlier.sent is not None:
             return False
         earlier.sent = event.timestamp
+        earlier.eta = earlier.eta if event.eta is None else epoch(event.eta)
         return True
     if task.sent is not None:
         return False
@@ -84,13 +83,15 @@ def received(task: Task, event: Event) -> bool:
         if event.timestamp <= task.received or task.state in _DECIDED:
             return False
         task.redelivered += 1
-        task.started = task.finished = None
+        task.started = task.finished = task.wait = task.note = None
         task.state = states.RECEIVED
-    elif states.precedence(task.state) < states.PRECEDENCE[states.RECEIVED]:
+    elif _raises(task, event, states.RECEIVED):
         task.state = states.RECEIVED
     task.received = event.timestamp
     if task.worker is None or task.started is None:
         task.worker = event.hostname
+    elif task.wait is None:
+        measure_wait(task)
     return True
 
 
@@ -101,12 +102,8 @@ def started(task: Task, event: Event) -> bool:
         return True
     if _knows_start(task, moment):
         return False
-    if task.finished is not None and moment <= task.finished and task.state in _ENDED:
-        if task.started is not None:
-            return False
-        task.started = moment
-        measure_wait(task)
-        return True
+    if task.finished is not None and moment <= task.finished:
+        return _started_late(task, moment)
     if task.state in _DECIDED or (task.started is not None and moment <= task.started):
         return False
     if task.state == states.RETRY:
@@ -115,9 +112,9 @@ def started(task: Task, event: Event) -> bool:
         task.redelivered += 1
     task.started = moment
     task.worker = event.hostname
-    if states.precedence(task.state) < states.PRECEDENCE[states.STARTED]:
+    if _raises(task, event, states.STARTED):
         task.state = states.STARTED
-        task.finished = None
+        task.finished = task.note = None
     measure_wait(task)
     return True
 
@@ -203,9 +200,10 @@ def custom(task: Task, event: Event) -> bool:
     """A custom event (``task-progress`` …): its state is its name in capitals, its own fields are kept."""
     if event.payload:
         task.progress = _encode(event.payload).decode()
-    if task.state in states.FINAL:
+    state = event.type.removeprefix("task-").upper()
+    if task.state in states.FINAL or not _raises(task, event, state):
         return False
-    task.state = event.type.removeprefix("task-").upper()
+    task.state = state
     return True
 
 
@@ -312,6 +310,24 @@ def _started_earlier(task: Task, event: Event) -> bool:
             attempt.worker = event.hostname
             return True
     return False
+
+
+def _started_late(task: Task, moment: float) -> bool:
+    """Take a start that is told after the end of its attempt."""
+    if task.started is not None:
+        return False
+    task.started = moment
+    measure_wait(task)
+    if task.state == states.FAILURE:
+        task.runtime = _ran(task)
+    return True
+
+
+def _raises(task: Task, event: Event, state: str) -> bool:
+    """Whether an event makes this its task's state: it ranks higher, and did not happen before the attempt's end."""
+    if task.finished is not None and event.timestamp <= task.finished:
+        return False
+    return states.precedence(task.state) <= states.precedence(state)
 
 
 def _knows_start(task: Task, moment: float) -> bool:

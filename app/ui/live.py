@@ -49,6 +49,7 @@ class TimeRange(QObject):
     def look_back(self, start: float, end: float) -> None:
         """Show an interval of the past."""
         self.span, self.end = max(RANGES[300.0], end - start), end
+        self.paused = False
         self.changed.emit()
 
     def step_by(self, spans: float) -> None:

@@ -74,8 +74,8 @@ QHeaderView { background: @panel; border: none; }
 QHeaderView::section { background: @panel; color: @secondary; border: none; border-bottom: 1px solid @line;
     padding: 0 8px; font-size: 12px; font-weight: 500; }
 QHeaderView::section:hover { color: @text; }
-QHeaderView::up-arrow, QHeaderView::down-arrow { subcontrol-origin: padding; subcontrol-position: top center; top: 2px;
-    width: 7px; height: 4px; }
+QHeaderView::up-arrow, QHeaderView::down-arrow { subcontrol-origin: padding; subcontrol-position: top center; top: 1px;
+    width: 9px; height: 6px; }
 QTableCornerButton::section { background: @panel; border: none; border-bottom: 1px solid @line; }
 
 QTabWidget::pane { border: none; border-top: 1px solid @line; }

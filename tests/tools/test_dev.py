@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import dev, display, environment, system
+from app import display
+from tools import dev, environment, system
 from tools.shell import ROOT, Trouble
 
 

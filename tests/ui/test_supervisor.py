@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from PySide6.QtCore import SignalInstance
 from redis import Redis
 
 from app.models.target import Target
@@ -19,9 +21,24 @@ from tests.helpers.waiting import eventually
 from tests.ui.conftest import Run, emitted
 
 
+async def until(signal: SignalInstance, fact: Callable[[], bool]) -> None:
+    """Until a fact holds that can only come true when a signal is emitted; no emission is missed."""
+    heard = asyncio.Event()
+    signal.connect(heard.set)
+    try:
+        while not fact():
+            await heard.wait()
+            heard.clear()
+    finally:
+        signal.disconnect(heard.set)
+
+
 async def live(connection: Connection) -> None:
-    while connection.health.state != "live":
-        await emitted(connection.health_changed)
+    await until(connection.health_changed, lambda: connection.health.state == "live")
+
+
+async def stopped(connection: Connection) -> None:
+    await until(connection.health_changed, lambda: connection.health.state == "stopped")
 
 
 def publish(url: str, tasks: int) -> None:
@@ -55,12 +72,12 @@ def test_a_killed_collector_is_started_again_and_goes_on(
         connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
         connection.noticed.connect(lambda notice: said.append(notice.text))
         await live(connection)
+        while await connection.query(lambda reader: reader.alive()) is None:
+            await emitted(connection.committed)
         first = connection.collector_pid
         os.kill(first, signal.SIGKILL)
-        while connection.health.state != "stopped":
-            await emitted(connection.health_changed)
+        await until(connection.health_changed, lambda: connection.collector_pid not in {0, first})
         await live(connection)
-        assert connection.collector_pid not in {0, first}
         while not await connection.query(lambda reader: reader.gaps()):
             await emitted(connection.committed)
         assert await connection.query(lambda reader: [gap.why for gap in reader.gaps()]) == ["Cloche was not running."]
@@ -77,8 +94,7 @@ def test_a_collector_that_keeps_ending_is_given_up(
         connection._restarts = [time.monotonic()] * RESTARTS
         await live(connection)
         os.kill(connection.collector_pid, signal.SIGKILL)
-        while connection.health.state != "stopped":
-            await emitted(connection.health_changed)
+        await stopped(connection)
         assert "is not started again. Restart Cloche." in connection.health.text
 
     run(story())
@@ -89,8 +105,7 @@ def test_a_collector_that_can_not_begin_says_why_and_is_not_tried_again(
 ) -> None:
     async def story() -> None:
         connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", "rediss://somewhere/0"))
-        while connection.health.state != "stopped":
-            await emitted(connection.health_changed)
+        await stopped(connection)
         assert connection.health.text.endswith("Redis over TLS comes in a later one.")
 
     run(story())
@@ -103,8 +118,7 @@ def test_a_broker_that_is_down_is_named_and_found_when_it_is_back(
         connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
         await live(connection)
         await asyncio.to_thread(redis_server.kill)
-        while connection.health.state != "disconnected":
-            await emitted(connection.health_changed)
+        await until(connection.health_changed, lambda: connection.health.state == "disconnected")
         assert "the broker" in connection.health.text
         await asyncio.to_thread(redis_server.start)
         await live(connection)

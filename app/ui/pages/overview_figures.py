@@ -173,7 +173,7 @@ def _slots(data: Overview, *, present: bool) -> Figure:
     return Figure(
         formats.count(busy),
         f"of {formats.count(slots)}" if slots else "running",
-        formats.percent(round(busy / slots, 2)) if slots else "slots not known",
+        f"{busy / slots * 100:.0f} %" if slots else "slots not known",
         spark=coarse(active),
         explained="Tasks that run now, and how many can run at the same time.",
     )

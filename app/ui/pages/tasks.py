@@ -4,16 +4,17 @@ import time
 from typing import Final
 
 from PySide6.QtCore import QModelIndex, Qt, QTimer
-from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
-from app.models import formats, states
+from app.models import states
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader, TaskRow
 from app.models.qt.tasks import TaskTableModel
 from app.models.records import Task
 from app.ui.live import TimeRange, View
-from app.ui.pages import tasks_read
+from app.ui.pages import task_columns, tasks_read, tasks_words
+from app.ui.pages.pace import Pace
 from app.ui.pages.task_inspector import TaskInspector
 from app.ui.pages.tasks_read import Ask, Found
 from app.ui.supervisor import Connection
@@ -21,30 +22,15 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.filter_bar import FilterBar
 from app.ui.widgets.follow import Follow
 from app.ui.widgets.inspector import Panes
-from app.ui.widgets.table import RecordTable, Width
+from app.ui.widgets.table import RecordTable
+from app.ui.widgets.ticker import Ticker
 
 MARGIN: Final = 14
 #: Rows the table holds; older ones are found by a narrower search.
 LIMIT: Final = 20_000
-#: A question whose answer took longer than this (in seconds) rests for so many times as long before it is asked again:
-#: other questions want their turn.
-_LONG: Final = 0.02
-_REST: Final = 8.0
+#: Seconds between two counts: the number of a thousand tasks need not be exact to the second.
 _COUNT_EVERY: Final = 1.0
-_TICK: Final = 1000
 _SLOW: Final = 300
-_WIDTHS: Final = (
-    Width(103),
-    Width(136, weight=3),
-    Width(80, weight=5, rank=6),
-    Width(85, weight=1, rank=4),
-    Width(80, weight=2, rank=5),
-    Width(98, rank=2),
-    Width(85, rank=1),
-    Width(80),
-    Width(28, rank=3),
-    Width(110, weight=2, rank=7),
-)
 
 
 class TasksPage(View):
@@ -61,22 +47,19 @@ class TasksPage(View):
         self.setProperty("role", "page")
         self._filter = FilterBar(theme)
         self._model = TaskTableModel(LIMIT, self)
-        self._table = RecordTable(theme, self._model, _WIDTHS)
+        self._table = RecordTable(theme, self._model, task_columns.ALL)
         self._table.setAccessibleName("Tasks")
         self._inspector = TaskInspector(theme)
         self._follow = Follow(theme)
-        self._following = True
         self._fresh = True
         self._token = 0
         self._shown_range = (time_range.span, time_range.end)
         self._now = time.time()
-        self._total: int | None = None
         self._took = 0.0
         self._stale = False
-        self._page_due = self._count_due = 0.0
+        self._page_pace, self._count_pace = Pace(), Pace(_COUNT_EVERY)
         self._inspected: str | None = None
-        self._clock = QTimer(self)
-        self._clock.setInterval(_TICK)
+        self._ticker = Ticker(self)
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
         self._lay_out()
@@ -86,7 +69,7 @@ class TasksPage(View):
     @property
     def following(self) -> bool:
         """Whether the newest tasks appear by themselves."""
-        return self._following
+        return self._follow.on
 
     def search_for(self, text: str) -> None:
         """Show the tasks that a search finds."""
@@ -104,13 +87,12 @@ class TasksPage(View):
 
     def set_following(self, following: bool) -> None:
         """Follow what happens, from the top, or stand still."""
-        if following and not self._following:
+        if following and not self._follow.on:
             self._table.clearSelection()
             self._table.setCurrentIndex(QModelIndex())
             self._table.scrollToTop()
             self._fresh = True
-        self._following = following
-        self._follow.show_following(following=self._following)
+        self._follow.turn(on=following)
         if following:
             self.reload()
 
@@ -129,8 +111,10 @@ class TasksPage(View):
         token, ask = self._token, self._ask(alive)
         if self._fresh:
             self._patience.start(_SLOW)
-        found = await connection.query(lambda reader: tasks_read.read(reader, ask))
-        self._patience.stop()
+        try:
+            found = await connection.query(lambda reader: tasks_read.read(reader, ask))
+        finally:
+            self._patience.stop()
         # An answer to an older search, or of another broker, is of no use.
         if token == self._token and connection is self.connection:
             self._show(ask, found)
@@ -147,9 +131,8 @@ class TasksPage(View):
             await self.settled()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        plain = not event.modifiers()
-        if event.key() == Qt.Key.Key_F and plain:
-            self.set_following(not self._following)
+        if event.key() == Qt.Key.Key_F and not event.modifiers():
+            self.set_following(not self._follow.on)
         elif event.key() == Qt.Key.Key_Slash:
             self.focus_filter()
         elif event.key() == Qt.Key.Key_Escape and self._inspector.isVisible():
@@ -157,19 +140,10 @@ class TasksPage(View):
         else:
             super().keyPressEvent(event)
 
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self._clock.start()
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        self._clock.stop()
-
     def _ask(self, alive: float | None) -> Ask:
         span = self.range.bounds(alive)
         self._now = span.end if self.range.end is None else time.time() if alive is None else alive
-        clock = time.monotonic()
-        follow = self._fresh or (self._following and clock >= self._page_due)
+        follow = self._fresh or (self._follow.on and self._page_pace.due)
         rows = self._model.records()
         first, last = self._table.visible_rows()
         return Ask(
@@ -179,28 +153,28 @@ class TasksPage(View):
             top=None if follow else rows[0].id if rows else 0,
             shown=() if follow else tuple(rows[first : last + 1]),
             inspected=self._inspected,
-            count=self._fresh or clock >= self._count_due,
+            count=self._fresh or self._count_pace.due,
         )
 
     def _show(self, ask: Ask, found: Found) -> None:
-        clock = time.monotonic()
         self._model.set_lost(found.lost)
+        self._model.update(found.changed)
         if found.page is not None:
-            self._page_due = clock + (found.took * _REST if found.took > _LONG else 0.0)
-            self._show_page(found.page, ask)
-            if found.nothing is not None:
-                self._table.set_empty(*tasks_read.why_nothing(found.nothing, self._now))
-        else:
-            self._model.update(found.changed)
+            self._took = found.took
+            self._page_pace.answered(found.took)
+            if self._follow.on or self._fresh:  # else the user chose a row meanwhile: it must not move
+                self._show_page(found.page, ask)
+        if found.nothing is not None:
+            self._table.set_empty(*tasks_words.why_nothing(found.nothing, self._now))
         if found.total is not None:
-            self._count_due = clock + max(_COUNT_EVERY, found.counting * _REST)
-            self._total = found.total
-        self._stale = found.total is None or (found.page is None and self._following)
-        self._show_count(found)
-        self._show_new(found.new)
+            self._count_pace.answered(found.counting)
+            limit = LIMIT if self._model.full else None
+            self._filter.set_result(tasks_words.found_text(found.total, took=self._took, limit=limit))
+        self._stale = found.total is None or (found.page is None and self._follow.on)
+        self._follow.show_new(tasks_words.new_text(found.new, counted=ask.search.matches_all))
         self._tick_to(self._now)
         if found.task is not None and found.task.uuid == self._inspected:
-            self._inspector.show_task(found.task, self._now, lost=self._is_lost(found.task))
+            self._show_task(found.task)
 
     def _show_page(self, page: list[TaskRow], ask: Ask) -> None:
         known = self._model.records()
@@ -214,19 +188,6 @@ class TasksPage(View):
             self._table.scrollToTop()
             self._fresh = False
 
-    def _show_count(self, found: Found) -> None:
-        if self._total is None:
-            return
-        noun = "task" if self._total == 1 else "tasks"
-        more = f", the newest {formats.count(LIMIT)} shown" if self._model.full else ""
-        self._took = found.took if found.page is not None else self._took
-        self._filter.set_result(f"{formats.count(self._total)} {noun}{more} · {self._took * 1000:.0f} ms")
-
-    def _show_new(self, new: int) -> None:
-        most = tasks_read.MOST_NEW
-        text = f"{formats.count(most)}+" if new > most and not self._filter.search.matches_all else formats.count(new)
-        self._follow.show_new(f"{text} new" if new and not self._following else "")
-
     def _tick(self) -> None:
         if self._stale:  # what rested when history grew is read now, even if it grows no more
             self.touch()
@@ -238,12 +199,12 @@ class TasksPage(View):
         self._model.tick(now, *self._table.visible_rows())
 
     def _row_chosen(self, key: int) -> None:
-        self._stop_following()
+        self._follow.turn(on=False)
         if self._inspector.isVisible():
             self._open(key)
 
     def _open(self, key: int) -> None:
-        self._stop_following()
+        self._follow.turn(on=False)
         row = self._model.find(key)
         if row is not None:
             self.show_task(self._model.record(row).uuid)
@@ -258,23 +219,18 @@ class TasksPage(View):
             return
         task = await self.connection.query(lambda reader: reader.task(uuid))
         if task is not None and uuid == self._inspected:
-            self._inspector.show_task(task, self._now, lost=self._is_lost(task))
+            self._show_task(task)
 
-    def _is_lost(self, task: Task) -> bool:
-        return self._model.is_lost(tasks_read.row_of(task))
+    def _show_task(self, task: Task) -> None:
+        self._inspector.show_task(task, self._now, lost=self._model.is_lost(tasks_read.row_of(task)))
 
     def _close_inspector(self) -> None:
         self._inspected = None
         self._inspector.put_away(self._table)
 
-    def _stop_following(self) -> None:
-        if self._following:
-            self._following = False
-            self._follow.show_following(following=self._following)
-
     def _scrolled(self, value: int) -> None:
         if value > 0 and not self._fresh:
-            self._stop_following()
+            self._follow.turn(on=False)
 
     def _want_older(self, before: int) -> None:
         self.spawn(self._read_older(before, self._token))
@@ -316,10 +272,9 @@ class TasksPage(View):
         """What was asked before no longer matters."""
         self._token += 1
         self._fresh = True
-        self._total = None
-        self._page_due = self._count_due = 0.0
-        self._following = True
-        self._follow.show_following(following=self._following)
+        self._page_pace.hurry()
+        self._count_pace.hurry()
+        self._follow.turn(on=True)
 
     def _connect(self) -> None:
         self._model.wanted.connect(self._want_older)
@@ -331,7 +286,7 @@ class TasksPage(View):
         self._filter.left.connect(self._table.setFocus)
         self._filter.entered.connect(lambda: self.spawn(self._read_values()))
         self._follow.wanted.connect(self.set_following)
-        self._clock.timeout.connect(self._tick)
+        self._ticker.timeout.connect(self._tick)
         self._patience.timeout.connect(lambda: self._filter.set_result("searching …"))
 
     def _lay_out(self) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from app.models import formats, states
+from app.models import states
 from app.models.history.charts import Span
 from app.models.history.reader import PREVIEW, Reader, TaskRow
 from app.models.records import Task
@@ -141,26 +141,4 @@ def _nothing(reader: Reader, ask: Ask) -> Nothing:
         latest=latest[0].seen if latest else None,
         online=sum(1 for worker in workers if worker.state == "online"),
         heard=max((worker.heartbeat or worker.seen for worker in workers), default=None),
-    )
-
-
-def why_nothing(nothing: Nothing, now: float) -> tuple[str, str]:
-    """Why the table is empty, and what to do, as a title and a sentence or two."""
-    if nothing.in_span:
-        return ("No task matches this search", "There are tasks in this time range. Clear or change the search.")
-    if nothing.latest is not None:
-        when = f"{formats.near_time(nothing.latest, now)}, {formats.age(now - nothing.latest)} ago"
-        return ("No task was seen in this time range", f"The latest was first seen at {when}. Choose a longer range.")
-    if nothing.online:
-        workers = "1 worker is" if nothing.online == 1 else f"{nothing.online} workers are"
-        return (
-            "No task events yet",
-            f"{workers} online. If tasks run now, they run without events: start the workers with -E.",
-        )
-    if nothing.heard is not None:
-        when = f"No worker has been heard of since {formats.near_time(nothing.heard, now)}."
-        return ("No task events yet", f"{when} Start a worker with -E (celery -A your_app worker -E), and run a task.")
-    return (
-        "No task events yet",
-        "No worker was heard either. Start workers with -E (celery -A your_app worker -E), and run a task.",
     )

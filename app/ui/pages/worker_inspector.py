@@ -11,20 +11,16 @@ from app.models.history.reader import TaskRow
 from app.models.qt.tasks import TaskTableModel
 from app.models.qt.workers import failed_share, heard, state_sentence, uptime
 from app.models.records import Worker
+from app.ui.pages import task_columns
 from app.ui.theme import ThemeManager
 from app.ui.widgets.facts import Fact, FactList
 from app.ui.widgets.inspector import Inspector
 from app.ui.widgets.json_tree import JsonTree
 from app.ui.widgets.labels import PlainLabel
-from app.ui.widgets.table import RecordTable, Width
+from app.ui.widgets.table import RecordTable
 
 #: Recent tasks of a worker that are listed.
 RECENT: Final = 50
-_HIDDEN: Final = Width(0)
-_TASKS: Final = (
-    *(Width(103), Width(110, weight=1), _HIDDEN, _HIDDEN, _HIDDEN),
-    *(Width(96, rank=1), _HIDDEN, Width(72), _HIDDEN, _HIDDEN),
-)
 
 
 class WorkerInspector(Inspector):
@@ -36,7 +32,7 @@ class WorkerInspector(Inspector):
         super().__init__(theme, "Copy the worker's name")
         self._facts = FactList()
         self._tasks = TaskTableModel(RECENT, self)
-        self._recent = RecordTable(theme, self._tasks, _TASKS)
+        self._recent = RecordTable(theme, self._tasks, task_columns.FEW)
         self._recent.setAccessibleName("Recent tasks of the worker")
         self._recent.set_empty("No task of this worker in the time range")
         self._recent.doubleClicked.connect(lambda index: self.task_opened.emit(self._tasks.record(index.row()).uuid))

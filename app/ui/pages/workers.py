@@ -4,8 +4,7 @@ import time
 from collections.abc import Hashable
 from typing import Final
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtCore import Qt, Signal
 
 from app.models.history.charts import Span
 from app.models.history.reader import Reader, TaskRow
@@ -13,15 +12,15 @@ from app.models.qt.workers import Column, WorkerTableModel
 from app.models.records import Worker
 from app.models.search import parse, quote
 from app.ui.live import TimeRange
+from app.ui.pages.pace import Pace
 from app.ui.pages.table_page import TablePage
 from app.ui.pages.worker_inspector import RECENT, WorkerInspector
 from app.ui.theme import ThemeManager
 from app.ui.widgets.table import Width
+from app.ui.widgets.ticker import Ticker
 
-_TICK: Final = 1000
-#: Seconds after which a worker's recent tasks are read again, at least so many times as long as that took.
+#: Seconds after which a worker's recent tasks are read again.
 _RECENT_EVERY: Final = 1.0
-_REST: Final = 8.0
 _WIDTHS: Final = (
     Width(120),
     Width(136, weight=3),
@@ -51,10 +50,9 @@ class WorkersPage(TablePage):
         self.table.sortByColumn(Column.STATE, Qt.SortOrder.AscendingOrder)  # trouble first
         self._details.task_opened.connect(self.task_opened)
         self._recent_of: Hashable | None = None
-        self._recent_due = 0.0
-        self._clock = QTimer(self)
-        self._clock.setInterval(_TICK)
-        self._clock.timeout.connect(self._tick)
+        self._recent_pace = Pace(_RECENT_EVERY)
+        self._ticker = Ticker(self)
+        self._ticker.timeout.connect(self._tick)
 
     async def load(self) -> None:
         connection = self.connection
@@ -62,7 +60,7 @@ class WorkersPage(TablePage):
             return
         alive = None if connection.live else await connection.query(Reader.alive)
         span, inspected = self.range.bounds(alive), self.inspected
-        due = inspected != self._recent_of or time.monotonic() >= self._recent_due
+        due = inspected != self._recent_of or self._recent_pace.due
         workers, recent, took = await connection.query(lambda reader: _read(reader, inspected if due else None, span))
         if connection is not self.connection:
             return
@@ -81,7 +79,7 @@ class WorkersPage(TablePage):
             if due:
                 self._details.show_recent(recent, now)
                 self._recent_of = inspected
-                self._recent_due = time.monotonic() + max(_RECENT_EVERY, took * _REST)
+                self._recent_pace.answered(took)
 
     def close_inspector(self) -> None:
         self._recent_of = None
@@ -90,14 +88,6 @@ class WorkersPage(TablePage):
     def most_telling(self) -> Hashable | None:
         busiest = max(self._workers.records(), key=lambda w: (w.state == "online", w.processed or 0), default=None)
         return None if busiest is None else busiest.hostname
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self._clock.start()
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        self._clock.stop()
 
     def _tick(self) -> None:
         if not self.range.paused and self.connection is not None and self.connection.live:

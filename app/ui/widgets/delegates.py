@@ -22,8 +22,8 @@ _BAR: Final = 8
 _SLOTS: Final = 44
 #: The palest part of a bar of one colour.
 _PALEST: Final = 0.4
-#: Texts laid out that are remembered per column: some screens full of them.
-_TEXTS: Final = 2048
+#: Texts laid out that are remembered per column: some screens full of rows.
+_TEXTS: Final = 512
 
 
 class RowLook:

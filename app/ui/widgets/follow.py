@@ -8,12 +8,13 @@ from app.ui.theme import ThemeManager
 
 
 class Follow(QWidget):
-    """Signals: ``wanted`` with whether the user wants the table to follow."""
+    """Attributes: ``on``, whether the table follows. Signals: ``wanted`` with whether the user wants that."""
 
     wanted = Signal(bool)
 
     def __init__(self, theme: ThemeManager) -> None:
         super().__init__()
+        self.on = True
         self._theme = theme
         self._button = QPushButton()
         self._button.setCheckable(True)
@@ -21,7 +22,6 @@ class Follow(QWidget):
         self._new = QPushButton()
         self._new.setProperty("kind", "primary")
         self._new.setToolTip("Go to the top and follow (F)")
-        self._new.hide()
         self._button.clicked.connect(self.wanted)
         self._new.clicked.connect(lambda: self.wanted.emit(True))
         layout = QHBoxLayout(self)
@@ -30,26 +30,26 @@ class Follow(QWidget):
         layout.addWidget(self._new)
         layout.addWidget(self._button)
         theme.changed.connect(self._wear)
-        self.show_following(following=True)
+        self.turn(on=True)
 
     @property
     def new_text(self) -> str:
         """What is said to be new, empty if nothing is."""
         return "" if self._new.isHidden() else self._new.text()
 
-    def show_following(self, *, following: bool) -> None:
+    def turn(self, *, on: bool) -> None:
         """Say whether the table follows."""
-        self._button.setChecked(following)
-        self._button.setText("Following" if following else "Follow")
-        if following:
-            self._new.hide()
+        self.on = on
+        self._button.setChecked(on)
+        self._button.setText("Following" if on else "Follow")
         self._wear()
+        if on:
+            self.show_new("")
 
     def show_new(self, text: str) -> None:
-        """Say how much is new."""
+        """Say how much is new; while the table follows nothing is."""
         self._new.setText(text)
-        self._new.setVisible(bool(text))
+        self._new.setVisible(bool(text) and not self.on)
 
     def _wear(self) -> None:
-        token = "accent" if self._button.isChecked() else "text"
-        self._button.setIcon(icon("arrow-down-to-line", self._theme.theme, token, size=14))
+        self._button.setIcon(icon("arrow-down-to-line", self._theme.theme, "accent" if self.on else "text", size=14))

@@ -145,6 +145,7 @@ class Panes(QSplitter):
         super().__init__(Qt.Orientation.Horizontal)
         card = QFrame()
         card.setProperty("role", "card")
+        card.setMinimumWidth(_LEAST)
         layout = QVBoxLayout(card)
         layout.setContentsMargins(1, 1, 1, 1)
         layout.setSpacing(0)

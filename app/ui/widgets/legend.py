@@ -13,9 +13,10 @@ from app.ui.tokens import Theme
 from app.ui.widgets.labels import plain_tooltip
 
 _HEIGHT: Final = 20
-_SPACE: Final = 12
+_SPACE: Final = 10
 _WIDEST_NAME: Final = 120
 _MORE: Final = 24
+_NAME: Final = 11  # behind the swatch
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -132,13 +133,13 @@ class _Item(QAbstractButton):
             self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(13 + self._name_width + (5 + self._value_width if self._value_width else 0), _HEIGHT)
+        return QSize(_NAME + self._name_width + (4 + self._value_width if self._value_width else 0), _HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         colour = self.theme.colour(self.entry.colour)
-        swatch = QRectF(0, self.height() / 2 - 1.5, 8, 3)
+        swatch = QRectF(0, self.height() / 2 - 1.5, 7, 3)
         painter.setPen(Qt.PenStyle.NoPen if self.isChecked() else QPen(colour, 1))
         painter.setBrush(colour if self.isChecked() else Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(swatch, 1.5, 1.5)
@@ -147,12 +148,12 @@ class _Item(QAbstractButton):
         painter.setFont(font)
         painter.setPen(self.theme.colour("text" if self.underMouse() or self.hasFocus() else "secondary"))
         name = QFontMetrics(font).elidedText(self.entry.name, Qt.TextElideMode.ElideMiddle, self._name_width + 1)
-        painter.drawText(QRectF(13, 0, self._name_width + 4, self.height()), _LEFT, name)
+        painter.drawText(QRectF(_NAME, 0, self._name_width + 4, self.height()), _LEFT, name)
         if self.isChecked():
             painter.setFont(self._value_font)
             painter.setPen(self.theme.colour("text"))
             painter.drawText(
-                QRectF(18 + self._name_width, 0, self._value_width + 2, self.height()), _LEFT, self.entry.value
+                QRectF(_NAME + 4 + self._name_width, 0, self._value_width + 2, self.height()), _LEFT, self.entry.value
             )
 
 

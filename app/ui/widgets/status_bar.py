@@ -76,9 +76,11 @@ class StatusBar(QFrame):
         lost = sum(vital.accounting.shed.values())
         gaps = f" · {len(vital.gaps)} {'gap' if len(vital.gaps) == 1 else 'gaps'}" if vital.gaps else ""
         self._lost.setText(f"· {formats.count(lost)} lost{gaps}")
-        self._lost.setProperty("state", "lost" if lost or not vital.accounting.balanced else "")
-        self._lost.style().unpolish(self._lost)
-        self._lost.style().polish(self._lost)
+        state = "lost" if lost or not vital.accounting.balanced else ""
+        if self._lost.property("state") != state:
+            self._lost.setProperty("state", state)
+            self._lost.style().unpolish(self._lost)
+            self._lost.style().polish(self._lost)
         self._history.setText(f"history {formats.count_short(vital.tasks)} tasks · {formats.bytes_(vital.size)}")
 
     def _open_details(self) -> None:

@@ -1,4 +1,7 @@
-"""Tells whether a window can be seen from here: at a display that is named but gone Qt would just abort."""
+"""Tells whether a window can be seen from here: at a display that is named but gone Qt would just abort.
+
+`tools/dev.py` asks too, before anything is installed: this loads on an old Python and needs nothing but it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,15 @@ def why_none() -> str:
     if not x11 and not wayland:
         return "DISPLAY and WAYLAND_DISPLAY are not set"
     return f"nothing answers at {f'DISPLAY={x11}' if x11 else f'WAYLAND_DISPLAY={wayland}'}"
+
+
+def go_offscreen() -> bool:
+    """Have Qt draw without a display if there is none, and say whether that is so; to be called before Qt starts."""
+    if not why_none():
+        return False
+    if not os.environ.get("QT_QPA_PLATFORM", "").startswith(("offscreen", "minimal")):
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    return True
 
 
 def _wayland_answers(name: str) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import display
+from app import display
 
 
 @pytest.fixture(autouse=True)
