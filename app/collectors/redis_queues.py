@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import msgspec
 import redis
+from redis.exceptions import NoPermissionError
 
 from app.collectors.normalise import MAX_WORD, clean_word
+from app.collectors.redis_events import glob_escape
 from app.collectors.transport import RedisAddress, broker_error, redis_client
 from app.models.records import Queue
 
@@ -95,83 +97,80 @@ class RedisQueues:
         now = time.monotonic()
         if now >= self._scan_at:
             self._discover(now)
-        address = self._address
-        names = list(self._names)
-        keys = {name: address.priority_keys(name) for name in names}
-        pipeline = self._client.pipeline(transaction=False)
-        for name in names:
-            for key in keys[name]:
-                pipeline.llen(key)
-        pipeline.hlen(address.key(address.unacked))
-        depths = self._run(pipeline)
-        held = depths.pop()
-        lengths = {
-            name: depths[at * len(address.steps) : (at + 1) * len(address.steps)] for at, name in enumerate(names)
-        }
+        lengths, held = self._lengths()
         heads = None
         if now >= self._look_at:
             self._look_at = now + LOOK_PAUSE
-            heads = self._heads(
-                {
-                    key: length
-                    for name in names
-                    for key, length in zip(keys[name], lengths[name], strict=True)
-                    if length
-                },
-                keys,
-            )
-            self._splits = self._unacked() if isinstance(held, int) and held else Counter()
-        queues = []
-        for name in names:
-            # A list of another kind of value under a queue's name is an error of that key alone.
-            counts = [length if isinstance(length, int) else 0 for length in lengths[name]]
-            queues.append(
-                Queue(
-                    name,
-                    time.time(),
-                    ready=sum(counts),
-                    by_priority={str(step): count for step, count in zip(address.steps, counts, strict=True)},
-                    unacked=None if self._splits is None else self._splits[name],
-                )
-            )
-        return Poll(time.time(), queues, heads)
+            heads = self._heads(lengths)
+            self._splits = self._unacked(held)
+        return Poll(time.time(), [self._queue(name, counts) for name, counts in lengths.items()], heads)
+
+    def _lengths(self) -> tuple[dict[str, list[Any]], Any]:
+        """Length of each list of each queue, in the order of priority steps, and of `unacked`; or the error in place."""
+        address = self._address
+        pipeline = self._client.pipeline(transaction=False)
+        for name in self._names:
+            for key in address.priority_keys(name):
+                pipeline.llen(key)
+        pipeline.hlen(address.key(address.unacked))
+        *found, held = self._run(pipeline)
+        refused = next((reply for reply in found if isinstance(reply, NoPermissionError)), None)
+        if refused is not None:
+            raise refused
+        steps = len(address.steps)
+        return {name: found[at * steps : (at + 1) * steps] for at, name in enumerate(self._names)}, held
+
+    def _queue(self, name: str, counts: list[Any]) -> Queue:
+        queue = Queue(name, time.time(), unacked=None if self._splits is None else self._splits[name])
+        # Something else than a list under a queue's name makes its depth unknown, not zero.
+        if all(isinstance(count, int) for count in counts):
+            queue.ready = sum(counts)
+            queue.by_priority = {str(step): count for step, count in zip(self._address.steps, counts, strict=True)}
+        return queue
 
     def _run(self, pipeline: Any) -> list[Any]:
         self._on_command(1)
         replies: list[Any] = pipeline.execute(raise_on_error=False)
         return replies
 
-    def _heads(self, lists: dict[str, int], keys: dict[str, list[str]]) -> dict[str, list[Head]]:
+    def _heads(self, lengths: dict[str, list[Any]]) -> dict[str, list[Head]]:
         """The oldest message of each list, which is at its tail, where messages are small enough to look at."""
+        lists = {
+            key: (name, count)
+            for name, counts in lengths.items()
+            for key, count in zip(self._address.priority_keys(name), counts, strict=True)
+            if isinstance(count, int) and count
+        }
         pipeline = self._client.pipeline(transaction=False)
         for key in lists:
             pipeline.memory_usage(key, samples=5)
-        sizes = dict(zip(lists, self._run(pipeline), strict=True)) if lists else {}
-        small = [key for key, size in sizes.items() if isinstance(size, int) and size / lists[key] <= MAX_HEAD_BYTES]
-        pipeline = self._client.pipeline(transaction=False)
+        sizes = dict(zip(lists, self._run(pipeline) if lists else (), strict=True))
+        small = [key for key, size in sizes.items() if isinstance(size, int) and size / lists[key][1] <= MAX_HEAD_BYTES]
         for key in small:
             pipeline.lindex(key, -1)
-        found = dict(zip(small, self._run(pipeline), strict=True)) if small else {}
-        return {
-            name: [Head(_task_id(found[key])) for key in own if isinstance(found.get(key), bytes)]
-            for name, own in keys.items()
-            if any(isinstance(found.get(key), bytes) for key in own)
-        }
+        heads: dict[str, list[Head]] = {}
+        for key, message in zip(small, self._run(pipeline) if small else (), strict=True):
+            if isinstance(message, bytes):
+                heads.setdefault(lists[key][0], []).append(Head(_task_id(message)))
+        return heads
 
-    def _unacked(self) -> Counter[str] | None:
-        """Messages that workers hold, by queue; None where there are too many to look at."""
-        address = self._address
-        key = address.key(address.unacked)
-        self._on_command(1)
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.hlen(key)
-        pipeline.memory_usage(key, samples=5)
-        held, size = pipeline.execute(raise_on_error=False)
-        if not isinstance(held, int) or not isinstance(size, int) or held > MAX_UNACKED or size > MAX_UNACKED_BYTES:
+    def _unacked(self, held: Any) -> Counter[str] | None:
+        """Messages that workers hold, by queue; None where they can't be looked at, or are too many to."""
+        if held == 0:
+            return Counter()
+        if not isinstance(held, int) or held > MAX_UNACKED:
             return None
-        self._on_command(1)
+        key = self._address.key(self._address.unacked)
+        self._on_command(2)
+        try:
+            size = self._client.memory_usage(key, samples=5)
+            if not isinstance(size, int) or size > MAX_UNACKED_BYTES:
+                return None
+            values = self._client.hvals(key)
+        except NoPermissionError:
+            return None
         split: Counter[str] = Counter()
-        for value in self._client.hvals(key):
+        for value in values:
             try:
                 _, _, routing_key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -181,24 +180,23 @@ class RedisQueues:
 
     def _discover(self, now: float) -> None:
         """Look for kombu's bindings, a bounded number of keys each time, and take the queues they name."""
-        pattern = f"{self._address.key(_BINDINGS)}*"
+        pattern = f"{glob_escape(self._address.key(_BINDINGS))}*"
         self._on_command(1)
         try:
             self._cursor, found = self._client.scan(self._cursor, match=pattern, count=SCAN_COUNT)
-        except redis.exceptions.NoPermissionError:
+            if self._cursor == 0:
+                self._scan_at = now + SCAN_PAUSE
+            for key in found:
+                if any(word in _text(key) for word in _NOT_TASKS):
+                    continue
+                self._on_command(1)
+                _, members = self._client.sscan(key, 0, count=SCAN_COUNT)
+                names = (_text(member).rsplit(_SEPARATOR, 1)[-1] for member in members)
+                self.add(clean_word(name) for name in names if 0 < len(name) <= MAX_WORD)
+        except NoPermissionError:
             # Queues are then those told by `task-sent`, workers and the user, and the one that Celery has by default.
             self.add(["celery"])
             self._scan_at = now + SCAN_PAUSE
-            return
-        if self._cursor == 0:
-            self._scan_at = now + SCAN_PAUSE
-        for key in found:
-            if any(word in _text(key) for word in _NOT_TASKS):
-                continue
-            self._on_command(1)
-            _, members = self._client.sscan(key, 0, count=SCAN_COUNT)
-            names = (_text(member).rsplit(_SEPARATOR, 1)[-1] for member in members)
-            self.add(clean_word(name) for name in names if 0 < len(name) <= MAX_WORD)
 
 
 def _text(reply: bytes | str) -> str:

@@ -65,7 +65,7 @@ class Collector:
         self._base = self._writer.accounting()
         self._stored = 0
         self._gaps = Gaps(self._writer)
-        self._heads: dict[str, tuple[Head, float]] = {}
+        self._heads: dict[str, dict[Head, float]] = {}
         self._ask_at: dict[str, float] = {}
         self._ask_after = 0.0
         self._health = Meter()
@@ -197,25 +197,21 @@ class Collector:
     def _age(self, poll: Poll) -> None:
         """How long each queue's oldest message waits: exactly if its ``task-sent`` was seen, else since we saw it."""
         if poll.heads is not None:
-            for queue_ in poll.queues:
-                heads = poll.heads.get(queue_.name)
-                previous = self._heads.pop(queue_.name, None)
-                if heads:
-                    head = heads[-1]
-                    self._heads[queue_.name] = (
-                        previous if previous is not None and previous[0] == head else (head, poll.at)
-                    )
-        for queue_ in poll.queues:
-            known = self._heads.get(queue_.name)
-            if known is None or not queue_.ready:
-                continue
-            head, first = known
-            task = self._reducer.task(head.uuid) if head.uuid else None
-            queue_.oldest_exact = task is not None and task.sent is not None
-            since = task.sent if task is not None and task.sent is not None else first
-            if task is not None and task.eta is not None:
-                since = max(since, task.eta)
-            queue_.oldest = max(0.0, poll.at - since)
+            known, self._heads = self._heads, {}
+            for name, heads in poll.heads.items():
+                before = known.get(name, {})
+                self._heads[name] = {head: before.get(head, poll.at) for head in heads}
+        for polled in poll.queues:
+            if polled.ready and (heads_seen := self._heads.get(polled.name)):
+                since, polled.oldest_exact = min(self._waits_since(head, seen) for head, seen in heads_seen.items())
+                polled.oldest = max(0.0, poll.at - since)
+
+    def _waits_since(self, head: Head, seen: float) -> tuple[float, bool]:
+        """Since when a message waits, and whether that is exact; it was first seen at a queue's head at ``seen``."""
+        task = self._reducer.task(head.uuid) if head.uuid else None
+        if task is None or task.sent is None:
+            return seen, False
+        return (task.sent if task.eta is None else max(task.sent, task.eta)), True
 
     def _tick(self) -> None:
         now = time.time()

@@ -208,11 +208,7 @@ class TasksPage(View):
         row = self._model.find(key)
         if row is not None:
             self.show_task(self._model.record(row).uuid)
-            QTimer.singleShot(0, self._table, self._keep_in_view)
-
-    def _keep_in_view(self) -> None:
-        if self._table.currentIndex().isValid():
-            self._table.scrollTo(self._table.currentIndex())
+            QTimer.singleShot(0, self._table, self._table.show_current)
 
     async def _read_task(self, uuid: str) -> None:
         if self.connection is None:

@@ -100,6 +100,11 @@ class RecordTable(QTableView):
         self.scrollTo(self.model().index(row, 0), hint.PositionAtCenter if centre else hint.EnsureVisible)
         return True
 
+    def show_current(self) -> None:
+        """Bring the row that the keyboard is on back into view, after the table became smaller."""
+        if self.currentIndex().isValid():
+            self.scrollTo(self.currentIndex())
+
     def selected_rows(self) -> list[int]:
         """The selected rows, from the top."""
         return sorted(index.row() for index in self.selectionModel().selectedRows())
