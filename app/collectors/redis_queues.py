@@ -106,7 +106,7 @@ class RedisQueues:
         return Poll(time.time(), [self._queue(name, counts) for name, counts in lengths.items()], heads)
 
     def _lengths(self) -> tuple[dict[str, list[Any]], Any]:
-        """Length of each list of each queue, in the order of priority steps, and of `unacked`; or the error in place."""
+        """Length of each list of each queue, by priority step, and of `unacked`; errors stand in place of lengths."""
         address = self._address
         pipeline = self._client.pipeline(transaction=False)
         for name in self._names:

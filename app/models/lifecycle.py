@@ -100,7 +100,7 @@ def started(task: Task, event: Event) -> bool:
     moment = event.timestamp
     if _started_earlier(task, event):
         return True
-    if _knows_start(task, moment):
+    if _knows_start(task, moment) or _outlived(task, event):
         return False
     if task.finished is not None and moment <= task.finished:
         return _started_late(task, moment)
@@ -189,7 +189,9 @@ def revoked(task: Task, event: Event) -> bool:
 
 def rejected(task: Task, event: Event) -> bool:
     """The task refused its message; with ``requeue`` it comes back."""
-    if task.state in _DECIDED or (task.finished is not None and event.timestamp <= task.finished):
+    if task.state in _DECIDED or _outlived(task, event):
+        return False
+    if task.finished is not None and event.timestamp <= task.finished:
         return False
     _finish(task, event, states.REJECTED)
     task.note = "rejected and requeued" if event.requeue else "rejected"
@@ -201,7 +203,7 @@ def custom(task: Task, event: Event) -> bool:
     if event.payload:
         task.progress = _encode(event.payload).decode()
     state = event.type.removeprefix("task-").upper()
-    if task.state in states.FINAL or not _raises(task, event, state):
+    if task.state in states.FINAL or _outlived(task, event) or not _raises(task, event, state):
         return False
     task.state = state
     return True
@@ -323,6 +325,11 @@ def _started_late(task: Task, moment: float) -> bool:
     return True
 
 
+def _outlived(task: Task, event: Event) -> bool:
+    """Whether an event is of a delivery that another one followed."""
+    return bool(task.redelivered) and task.received is not None and event.timestamp < task.received
+
+
 def _raises(task: Task, event: Event, state: str) -> bool:
     """Whether an event makes this its task's state: it ranks higher, and did not happen before the attempt's end."""
     if task.finished is not None and event.timestamp <= task.finished:
@@ -331,4 +338,6 @@ def _raises(task: Task, event: Event, state: str) -> bool:
 
 
 def _knows_start(task: Task, moment: float) -> bool:
-    return task.started == moment or any(attempt.started == moment for attempt in task.attempts or ())
+    if task.started == moment:
+        return True
+    return task.attempts is not None and any(attempt.started == moment for attempt in task.attempts)

@@ -67,7 +67,8 @@ class Reducer:
         self._tasks_dirty: dict[str, Task] = {}
         self._workers_dirty: dict[str, Worker] = {}
         self._queues_dirty: dict[str, Queue] = {}
-        self._begun: list[tuple[Task, float]] = []
+        #: Starts since the last flush and their waits, which a `task-sent` that comes a moment later makes exact.
+        self._begun: list[tuple[Task, float, float | None]] = []
         self._bucket = known.bucket
         self._cells = dict(known.cells)
         self._total = self._cells.setdefault(None, Cell())
@@ -161,8 +162,9 @@ class Reducer:
 
     def flush(self) -> Batch:
         """All that changed since the last flush; the caller writes it and then calls `committed`."""
-        for task, started in self._begun:
-            wait = lifecycle.wait_of(task, started)
+        for task, started, first_known in self._begun:
+            known = lifecycle.wait_of(task, started)
+            wait = first_known if known is None else known
             if wait is not None:
                 at = bucket_of(wait)
                 for cell in (self._total, self._cell(task.name)) if task.name is not None else (self._total,):
@@ -210,7 +212,7 @@ class Reducer:
     def _started(self, task: Task, event: Event) -> None:
         self._alive(event)
         if lifecycle.started(task, event):
-            self._begun.append((task, event.timestamp))
+            self._begun.append((task, event.timestamp, task.wait if task.started == event.timestamp else None))
             self._total.started += 1
             if task.name is not None:
                 self._cell(task.name).started += 1

@@ -65,13 +65,15 @@ class MainWindow(QMainWindow):
         self.range = TimeRange(self)
         self._restore_span()
         overview, tasks = OverviewPage(theme, self.range), TasksPage(theme, self.range)
+        workers = WorkersPage(theme, self.range)
         self.pages: dict[str, View] = {
             "overview": overview,
             "tasks": tasks,
-            "workers": WorkersPage(theme, self.range),
+            "workers": workers,
             "queues": QueuesPage(theme, self.range),
         }
         overview.name_opened.connect(lambda name: self._show_tasks(f'name:"{name}"'))
+        workers.task_opened.connect(self._show_task)
         self._tasks_page = tasks
         self._page = str(self._settings.value("window/page", "overview"))
         self._page = self._page if self._page in self.pages else "overview"
@@ -196,6 +198,10 @@ class MainWindow(QMainWindow):
 
     def _show_tasks(self, search: str) -> None:
         self._tasks_page.search_for(search)
+        self.show_page("tasks")
+
+    def _show_task(self, uuid: str) -> None:
+        self._tasks_page.show_task(uuid)
         self.show_page("tasks")
 
     def _make_keys(self) -> None:

@@ -1,0 +1,486 @@
+import html
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
+from pytestqt.qtbot import QtBot
+
+from app.models.qt.tasks import Column
+from app.ui.live import TimeRange
+from app.ui.pages.tasks import TasksPage
+from app.ui.theme import ThemeManager
+from tests.models.qt.drawing import drawn
+from tests.ui.conftest import Run
+from tests.ui.histories import History, Stand, emitted, failed, heartbeat, received, retried, sent, started, succeeded
+
+Make = Callable[[], TasksPage]
+
+
+@pytest.fixture
+def now() -> float:
+    return time.time()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    made = History(tmp_path / "h.cloche")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stand(history: History) -> Iterator[Stand]:
+    made = Stand(history.path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(qtbot: QtBot, theme: ThemeManager, stand: Stand) -> TasksPage:
+    made = TasksPage(theme, TimeRange())
+    qtbot.addWidget(made)
+    made.resize(1300, 600)
+    made.set_connection(stand)  # type: ignore[arg-type]
+    return made
+
+
+def fill(history: History, now: float, tasks: int, *, name: str = "leads.scrape_page", first: int = 0) -> None:
+    """Tasks ``t0`` … that all came in now and succeeded."""
+    for number in range(first, first + tasks):
+        history.fold(received(f"t{number}", now, name=name), started(f"t{number}", now), succeeded(f"t{number}", now))
+    history.commit(now)
+
+
+async def opened(page: TasksPage) -> None:
+    page.show()
+    await read(page)
+
+
+async def read(page: TasksPage) -> None:
+    """Until the page has read once more."""
+    done = emitted(page.loaded)
+    page.reload()
+    await done
+    await page.settled()
+
+
+def ids(page: TasksPage) -> list[str]:
+    return [row.uuid for row in page._model.records()]
+
+
+def follows(page: TasksPage) -> bool:
+    return page.following
+
+
+def state(page: TasksPage) -> str:
+    """The word in the inspector's header."""
+    return page._inspector.state.accessibleName()
+
+
+def press(page: TasksPage, key: Qt.Key) -> None:
+    QTest.keyClick(page._table, key)
+
+
+def test_tasks_are_shown_newest_first_with_their_number(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        history.fold(sent("a", now - 9), received("a", now - 8.5), started("a", now - 8), succeeded("a", now - 6, 2.0))
+        history.fold(sent("b", now - 5), received("b", now - 4), started("b", now - 4), failed("b", now - 3))
+        history.commit(now)
+        await opened(page)
+        shown = drawn(page._model, range(Column.RECEIVED)).splitlines()
+        assert shown[1:] == [
+            "Failed    | leads.scrape_page | ('x',)    | browser | w1@h",
+            "Succeeded | leads.scrape_page | ('x',)    | browser | w1@h",
+        ]
+        assert drawn(page._model, range(Column.WAIT, Column.ID)).splitlines()[1:] == [
+            "1.00 s | 1.00 s | 0",
+            "1.00 s | 2.00 s | 0",
+        ]
+        assert page._filter._result.text().startswith("2 tasks · ")
+
+    run(story())
+
+
+def test_while_it_follows_new_tasks_appear_on_top(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        fill(history, now, 3)
+        await opened(page)
+        fill(history, now, 2, first=3)
+        await read(page)
+        assert ids(page) == ["t4", "t3", "t2", "t1", "t0"]
+        assert follows(page)
+        assert page._follow.new_text == ""
+
+    run(story())
+
+
+def test_a_burst_larger_than_a_page_leaves_no_hole(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        fill(history, now, 3)
+        await opened(page)
+        fill(history, now, 450, first=3)
+        await read(page)
+        assert ids(page) == [f"t{n}" for n in range(452, 252, -1)]
+        page._model.fetchMore(page._table.rootIndex())
+        await page.settled()
+        assert ids(page) == [f"t{n}" for n in range(452, 52, -1)]
+
+    run(story())
+
+
+def test_selecting_a_row_stops_following_and_f_goes_on(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        fill(history, now, 3)
+        await opened(page)
+        press(page, Qt.Key.Key_J)
+        assert not follows(page)
+        fill(history, now, 2, first=3)
+        await read(page)
+        assert ids(page) == ["t2", "t1", "t0"]
+        assert page._follow.new_text == "2 new"
+        press(page, Qt.Key.Key_F)
+        await read(page)
+        assert follows(page)
+        assert ids(page)[0] == "t4"
+        assert page._follow.new_text == ""
+        assert page._table.selected_rows() == []
+
+    run(story())
+
+
+def test_scrolling_down_stops_following_and_fetches_older_tasks(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        fill(history, now, 420)
+        await opened(page)
+        assert len(ids(page)) == 200
+        for expected in (400, 420):
+            bar = page._table.verticalScrollBar()
+            bar.setValue(bar.maximum())
+            await page.settled()
+            assert ids(page) == [f"t{n}" for n in range(419, 419 - expected, -1)]
+        assert not follows(page)
+
+    run(story())
+
+
+def test_an_older_page_that_comes_after_another_search_is_ignored(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        fill(history, now, 210)
+        await opened(page)
+        stand.hold = True
+        page._model.fetchMore(page._table.rootIndex())
+        await stand.asking()
+        stand.hold = False
+        page.search_for("uuid:t205")
+        await read_until(page, ["t205"])
+        stand.held[0].set_result(None)
+        await page.settled()
+        assert ids(page) == ["t205"]
+
+    run(story())
+
+
+async def read_until(page: TasksPage, expected: list[str]) -> None:
+    while ids(page) != expected:
+        await emitted(page.loaded)
+
+
+def test_an_answer_to_an_older_search_is_ignored(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        fill(history, now, 2)
+        await opened(page)
+        stand.hold = True
+        page.search_for("uuid:t0")
+        await stand.asking()
+        stand.hold = False
+        page.search_for("uuid:t1")
+        stand.held[0].set_result(None)
+        await emitted(page.loaded)
+        assert ids(page) == ["t1", "t0"]
+        await read_until(page, ["t1"])
+
+    run(story())
+
+
+def test_a_search_with_an_error_keeps_the_last_result_and_says_what_is_wrong_where(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        fill(history, now, 2)
+        await opened(page)
+        page.search_for("uuid:t0")
+        await read_until(page, ["t0"])
+        page.search_for("uuid:t1 ()")
+        await page.settled()
+        assert ids(page) == ["t0"]
+        message = page._filter._message
+        assert message.isVisible()
+        assert message.text() == "Empty group."
+        assert message.contentsMargins().left() > page._filter._edit.fontMetrics().horizontalAdvance("uuid:t1 ")
+        page.search_for("uuid:t1")
+        await read_until(page, ["t1"])
+        assert not message.isVisible()
+
+    run(story())
+
+
+def test_what_is_in_view_changes_in_place_even_if_the_search_finds_it_no_more(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        history.fold(received("a", now - 5), started("a", now - 4), received("b", now - 3), started("b", now - 2))
+        history.commit(now)
+        await opened(page)
+        page.search_for("is:running")
+        await read(page)
+        press(page, Qt.Key.Key_J)
+        history.fold(succeeded("a", now, 4.0))
+        history.commit(now)
+        await read(page)
+        assert [row.state for row in page._model.records()] == ["STARTED", "SUCCESS"]
+        page.set_following(True)
+        await read(page)
+        assert ids(page) == ["b"]
+
+    run(story())
+
+
+def test_enter_opens_the_inspector_and_escape_closes_it(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        history.fold(sent("a", now - 9), received("a", now - 8), started("a", now - 7.5), failed("a", now - 6))
+        history.commit(now)
+        await opened(page)
+        press(page, Qt.Key.Key_J)
+        press(page, Qt.Key.Key_Return)
+        await page.settled()
+        inspector = page._inspector
+        assert inspector.isVisible()
+        assert inspector.uuid == "a"
+        assert state(page) == "Failed"
+        assert inspector._error.text() == "ConnectionError"
+        assert inspector.tabs.tabText(2) == "Traceback"
+        steps = [line.split(": ")[0] for line in inspector._timeline._steps.text().splitlines()]
+        assert steps == ["Sent", "Received", "Started", "Failed"]
+        assert "Wait: 1.50 s\nRun time: 1.50 s" in inspector._facts.text()
+        press(page, Qt.Key.Key_Escape)
+        assert not inspector.isVisible()
+
+    run(story())
+
+
+def test_the_inspector_follows_its_task_through_all_attempts(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        history.fold(received("a", now - 9), started("a", now - 8))
+        history.commit(now)
+        await opened(page)
+        page.show_task("a")
+        await page.settled()
+        assert state(page) == "Running"
+        again = received("a", now - 4.9)
+        again.retries = 1
+        history.fold(retried("a", now - 5), again, started("a", now - 3), succeeded("a", now - 1, 2.0))
+        history.commit(now)
+        await read(page)
+        assert state(page) == "Succeeded"
+        assert page._inspector._timeline._steps.text().startswith(
+            "Attempt 1: waited 1.00 s, ran 3.00 s, TimeoutError\nReceived: "
+        )
+        assert "Retries: 1" in page._inspector._facts.text()
+        assert page._inspector.tabs.tabText(2) == "Result"
+        assert page._inspector._result._text.whole_text() == "'fine'"
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("args", "badge"),
+    [("(1, 2)", "event text, complete"), ("('" + "x" * 1022 + ")", "event text, cut"), ("({...},)", "event text, cut")],
+)
+def test_arguments_say_how_complete_they_are(
+    page: TasksPage, history: History, run: Run, now: float, args: str, badge: str
+) -> None:
+    async def story() -> None:
+        history.fold(received("a", now, args=args))
+        history.commit(now)
+        await opened(page)
+        page.show_task("a")
+        await page.settled()
+        arguments = page._inspector._arguments
+        assert arguments._text.whole_text() == args
+        assert arguments._badge.accessibleName() == badge
+
+    run(story())
+
+
+def test_the_durations_of_a_running_task_grow(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        history.fold(received("a", now - 70), started("a", now - 65), received("b", now - 65))
+        history.commit(now)
+        await opened(page)
+        page._tick_to(now)
+        assert [page._model.index(row, Column.RUN).data() for row in range(2)] == ["—", "1 m 05 s …"]
+        page._tick_to(now + 10)
+        assert page._model.index(0, Column.WAIT).data() == "≥ 1 m 15 s"
+        assert page._model.index(1, Column.RUN).data() == "1 m 15 s …"
+
+    run(story())
+
+
+def test_in_a_history_file_time_stands_still_at_its_end(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        end = now - 86_400
+        history.fold(received("a", end - 10), started("a", end - 5.5))
+        history.commit(end)
+        stand.live = False
+        await opened(page)
+        assert page._model.index(0, Column.RUN).data() == "5 s …"
+
+    run(story())
+
+
+def test_a_task_on_a_worker_that_is_gone_is_lost(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        history.fold(heartbeat("w1@h", now - 60), received("a", now - 60), started("a", now - 60))
+        history.reducer.tick(now)
+        history.commit(now)
+        await opened(page)
+        assert page._model.index(0, Column.STATE).data() == "Lost"
+        page.show_task("a")
+        await page.settled()
+        assert state(page) == "Lost"
+
+    run(story())
+
+
+def test_copying_takes_the_selected_rows_as_text(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        fill(history, now, 3)
+        await opened(page)
+        press(page, Qt.Key.Key_J)
+        QTest.keyClick(page._table, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+        QTest.keyClick(page._table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+        lines = QGuiApplication.clipboard().text().splitlines()
+        assert [line.split("\t")[:2] for line in lines] == [["Succeeded", "leads.scrape_page"]] * 2
+        assert [line.split("\t")[-1] for line in lines] == ["t2", "t1"]
+        QTest.keyClick(
+            page._table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+        )
+        assert QGuiApplication.clipboard().text() == "t2\nt1"
+
+    run(story())
+
+
+def test_nothing_that_a_broker_sends_becomes_markup(page: TasksPage, history: History, run: Run, now: float) -> None:
+    evil = "<img src=//10.0.0.1/x.png><b>x</b>"
+
+    async def story() -> None:
+        history.fold(received("a", now, worker=evil, name=evil, args=evil, kwargs=evil))
+        history.fold(failed("a", now, evil))
+        history.commit(now)
+        await opened(page)
+        page.show_task("a")
+        await page.settled()
+        for column in Column:
+            tip = str(page._model.index(0, column).data(Qt.ItemDataRole.ToolTipRole) or "")
+            assert "<img" not in tip
+        assert html.escape(evil) in page._model.index(0, Column.NAME).data(Qt.ItemDataRole.ToolTipRole)
+        assert page._inspector.title.text() == evil
+        for label in page.findChildren(QLabel):
+            assert label.textFormat() == Qt.TextFormat.PlainText or not label.text(), label.text()
+            assert "<img" not in label.toolTip()
+
+    run(story())
+
+
+def test_while_paused_nothing_is_read(page: TasksPage, history: History, stand: Stand, run: Run, now: float) -> None:
+    async def story() -> None:
+        fill(history, now, 2)
+        await opened(page)
+        page.range.set_paused(True)
+        asked = stand.asked
+        fill(history, now, 1, first=2)
+        stand.committed.emit()
+        page._tick()
+        await page.settled()
+        assert stand.asked == asked
+        page.range.set_paused(False)
+        await read_until(page, ["t2", "t1", "t0"])
+
+    run(story())
+
+
+def test_to_go_on_after_a_pause_keeps_the_place(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        fill(history, now, 3)
+        await opened(page)
+        press(page, Qt.Key.Key_J)
+        page.range.set_paused(True)
+        page.range.set_paused(False)
+        await emitted(page.loaded)
+        assert not follows(page)
+        assert page._table.current_key() is not None
+
+    run(story())
+
+
+def test_another_connection_shows_nothing_of_the_one_before(
+    page: TasksPage, history: History, tmp_path: Path, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        fill(history, now, 3)
+        await opened(page)
+        page.show_task("t1")
+        await page.settled()
+        page.set_connection(None)
+        assert ids(page) == []
+        assert not page._inspector.isVisible()
+
+    run(story())
+
+
+def test_an_empty_page_says_why(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        history.fold(heartbeat("w1@h", now), heartbeat("w2@h", now))
+        history.commit(now)
+        await opened(page)
+        assert page._table._empty.isVisible()
+        assert page._table._empty._title.text() == "No task events yet"
+        assert page._table._empty._text.text().startswith("2 workers are online. If tasks run now, they run without")
+        fill(history, now, 1)
+        await read(page)
+        assert not page._table._empty.isVisible()
+
+    run(story())
+
+
+def test_a_picture_shows_a_failed_task_with_its_inspector(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        history.fold(received("a", now), started("a", now), failed("a", now))
+        fill(history, now, 3)
+        await opened(page)
+        await page.prepare_shot()
+        assert page._inspector.isVisible()
+        assert page._inspector.uuid == "a"
+
+    run(story())

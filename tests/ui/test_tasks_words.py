@@ -1,0 +1,26 @@
+import pytest
+
+from app.ui.pages.tasks_read import Nothing
+from app.ui.pages.tasks_words import found_text, new_text, why_nothing
+
+
+@pytest.mark.parametrize(
+    ("nothing", "says"),
+    [
+        (Nothing(in_span=True, latest=5.0, online=1, heard=5.0), "Clear or change the search."),
+        (Nothing(in_span=False, latest=40.0, online=1, heard=5.0), "1 m ago. Choose a longer range."),
+        (Nothing(in_span=False, latest=None, online=1, heard=99.0), "1 worker is online."),
+        (Nothing(in_span=False, latest=None, online=0, heard=40.0), "No worker has been heard of since"),
+        (Nothing(in_span=False, latest=None, online=0, heard=None), "No worker was heard either."),
+    ],
+)
+def test_each_reason_for_an_empty_table_has_its_sentence(nothing: Nothing, says: str) -> None:
+    assert says in " ".join(why_nothing(nothing, 100.0))
+
+
+def test_the_number_found_says_what_it_is_of() -> None:
+    assert found_text(1, took=0.0094, limit=None) == "1 task · 9 ms"
+    assert found_text(1842, took=0.2, limit=20_000) == "1,842 tasks, the newest 20,000 shown · 200 ms"
+    assert new_text(0, counted=True) == ""
+    assert new_text(1240, counted=True) == "1,240 new"
+    assert new_text(501, counted=False) == "500+ new"
