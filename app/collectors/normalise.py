@@ -257,7 +257,8 @@ def _envelope_slowly(payload: bytes) -> _Envelope:
 
 def _loads(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_not_finite)
+        # Decoded here: given bytes, the library would guess at UTF-16 and UTF-32.
+        return json.loads(body.decode("utf-8"), parse_constant=_not_finite)
     except (UnicodeDecodeError, ValueError):
         raise Rejected("not JSON") from None
     except RecursionError:

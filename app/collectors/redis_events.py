@@ -58,9 +58,17 @@ class RedisEvents(threading.Thread):
     ``wake`` is called from this thread whenever `take` has something new.
     """
 
-    def __init__(self, address: RedisAddress, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        wake: Callable[[], None],
+        *,
+        ping_after: float = PING_AFTER,
+        dead_after: float = DEAD_AFTER,
+    ) -> None:
         super().__init__(name="events", daemon=True)
         self._address = address
+        self._ping_after, self._dead_after = ping_after, dead_after
         self._wake = wake
         self._stopping = threading.Event()
         self._ring: deque[Chunk | Link] = deque()
@@ -140,9 +148,9 @@ class RedisEvents(threading.Thread):
             readable, _, _ = select.select([connection], [], [], 0.5)
             now = time.monotonic()
             if not readable:
-                if now - heard > DEAD_AFTER:
+                if now - heard > self._dead_after:
                     raise TimeoutError
-                if now - heard > PING_AFTER and not pinged:
+                if now - heard > self._ping_after and not pinged:
                     connection.send(_command("PING"))
                     pinged = True
                 continue

@@ -203,8 +203,8 @@ class Collector:
                 self._heads[name] = {head: before.get(head, poll.at) for head in heads}
         for polled in poll.queues:
             if polled.ready and (heads_seen := self._heads.get(polled.name)):
-                since, polled.oldest_exact = min(self._waits_since(head, seen) for head, seen in heads_seen.items())
-                polled.oldest = max(0.0, poll.at - since)
+                since, exact = zip(*(self._waits_since(head, seen) for head, seen in heads_seen.items()), strict=True)
+                polled.oldest, polled.oldest_exact = max(0.0, poll.at - min(since)), all(exact)
 
     def _waits_since(self, head: Head, seen: float) -> tuple[float, bool]:
         """Since when a message waits, and whether that is exact; it was first seen at a queue's head at ``seen``."""

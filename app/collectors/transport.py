@@ -142,8 +142,6 @@ def redis_client(address: RedisAddress, name: str) -> redis.Redis:
         retry=Retry(NoBackoff(), 0),
         client_name=name,
         protocol=2,
-        lib_name=None,
-        lib_version=None,
     )
 
 
