@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 import threading
-from typing import BinaryIO
+from typing import Final
 
 from app.collectors.runner import Collector
 from app.collectors.transport import BrokerError
 from app.models.history.errors import HistoryError
 from app.models.wire import Configure, Deframer, Message, Notice, WireError, frame
+
+READ_SIZE: Final = 1 << 16
 
 
 def end_on_failure() -> None:
@@ -28,7 +30,8 @@ def main() -> int:
     # A Ctrl+C in the terminal goes to the whole group; the window ends its collectors itself, by closing the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_on_failure()
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    # Not through its buffer: a thread that waits in there keeps the interpreter from ending.
+    source, sink = sys.stdin.fileno(), sys.stdout.buffer
 
     def emit(message: Message) -> None:
         try:
@@ -52,9 +55,9 @@ def main() -> int:
     return 0
 
 
-def _configuration(source: BinaryIO) -> Configure | None:
+def _configuration(source: int) -> Configure | None:
     deframer = Deframer()
-    while data := source.read1():  # type: ignore[attr-defined]
+    while data := os.read(source, READ_SIZE):
         for message in deframer.feed(data):
             if not isinstance(message, Configure):
                 raise WireError("A collector is told its configuration first.")
@@ -62,8 +65,8 @@ def _configuration(source: BinaryIO) -> Configure | None:
     return None
 
 
-def _until_end(source: BinaryIO, collector: Collector) -> None:
-    while source.read1():  # type: ignore[attr-defined]
+def _until_end(source: int, collector: Collector) -> None:
+    while os.read(source, READ_SIZE):
         pass
     collector.stop()
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 #: A collector that ended unexpectedly is started again after a second, so many times within a minute.
 RESTART_AFTER: Final = 1_000
 RESTARTS: Final = 5
+#: Milliseconds between two looks at a history that another program records.
+WATCH: Final = 1_000
 
 
 class Connection(QObject):
@@ -46,6 +48,8 @@ class Connection(QObject):
         self._link: CollectorLink | None = None
         self._restarts: list[float] = []
         self._closing = False
+        self._watch = QTimer(self)
+        self._watch.timeout.connect(self.committed)
 
     def start(self) -> None:
         """Start the collector, if there is a broker to collect from."""
@@ -63,6 +67,7 @@ class Connection(QObject):
     def stop(self) -> None:
         """Ask the collector to end."""
         self._closing = True
+        self._watch.stop()
         if self._link is not None:
             self._link.stop()
 
@@ -114,6 +119,10 @@ class Connection(QObject):
         if ended.again and len(self._restarts) <= RESTARTS:
             text += " It is started again."
             QTimer.singleShot(RESTART_AFTER, self, self.start)
+        elif not ended.again and self.history.exists():
+            # Somebody else may be recording: what they record is shown, without a collector to say when.
+            self._watch.start(WATCH)
+            text += " What is recorded there is shown."
         elif ended.again:
             text += f" It ended {RESTARTS} times within a minute and is not started again. Restart Cloche."
         self.health = msgspec.structs.replace(self.health, state="stopped", text=text, events_per_second=0.0)

@@ -111,6 +111,23 @@ def test_a_collector_that_can_not_begin_says_why_and_is_not_tried_again(
     run(story())
 
 
+def test_a_second_window_shows_what_the_first_records(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        target = Target("shop", tmp_path / "shop.cloche", redis_server.url)
+        first = supervisor.add(target)
+        await live(first)
+        second = supervisor.add(target)
+        await stopped(second)
+        assert second.health.text.startswith("Another Cloche is recording into")
+        await asyncio.to_thread(publish, redis_server.url, 10)
+        while await second.query(lambda reader: reader.task_total()) < 10:
+            await emitted(second.committed)
+
+    run(story())
+
+
 def test_a_broker_that_is_down_is_named_and_found_when_it_is_back(
     run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
 ) -> None:

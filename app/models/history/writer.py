@@ -90,7 +90,7 @@ class Writer:
                 f"The history can't be kept in {path.parent}: {error.strerror}. Choose another folder."
             ) from error
         if not self._lock.acquire():
-            raise HistoryError(f"Another Cloche is recording into {path}. Close it, or record into another file.")
+            raise HistoryError(f"Another Cloche is recording into {path}. Close that one, or record into another file.")
         try:
             self._connection = self._open()
         except BaseException:
