@@ -1,4 +1,4 @@
-"""A stream of lifelike task events for benchmarks, built before the clock starts and published to a Redis on this machine."""
+"""A stream of lifelike task events for benchmarks, made beforehand and published to a Redis on this machine."""
 
 import argparse
 import base64

@@ -1,4 +1,4 @@
-"""Figures of this machine as JSON: `make bench`. They are ratios and medians to compare with, never a pass or a fail."""
+"""Figures of this machine as JSON: `make bench`. They are there to compare with, never a pass or a fail."""
 
 import argparse
 import json

@@ -95,11 +95,7 @@ async def observe(supervisor: Supervisor, url: str, rate: float, seconds: float,
         if isinstance(model := table.model(), TaskTableModel)
     )
     seen, beat = Seen(table, model), Beat()
-    load = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.load", url, "--rate", str(rate), "--seconds", str(seconds)],
-        stdout=subprocess.DEVNULL,
-    )
-    pin(psutil.Process(load.pid), 1)
+    load = begin_load(url, rate, seconds)
     own, collector = psutil.Process(), psutil.Process(connection.collector_pid)
     beat.start()
     await asyncio.sleep(seconds / 2)
@@ -123,6 +119,16 @@ async def observe(supervisor: Supervisor, url: str, rate: float, seconds: float,
     figures["paintings_with_news"] = len(seen.paintings)
     reader.close()
     return True
+
+
+def begin_load(url: str, rate: float, seconds: float) -> subprocess.Popen[bytes]:
+    """The load, in a process and on a core of its own."""
+    load = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.load", url, "--rate", str(rate), "--seconds", str(seconds)],
+        stdout=subprocess.DEVNULL,
+    )
+    pin(psutil.Process(load.pid), 1)
+    return load
 
 
 def latencies(paintings: list[tuple[float, int]], reader: Reader) -> list[float]:
