@@ -4,9 +4,7 @@ import binascii
 import json
 import math
 import re
-import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -20,6 +18,8 @@ MAX_WORD: Final = 1_024
 #: Free text is cut to this many characters. Celery itself cuts `args`, `kwargs` and `result` at 1,024.
 MAX_TEXT: Final = 8_192
 MAX_TRACEBACK: Final = 65_536
+#: Celery sends up to 24 events at a time; a longer list than this is read only if every event in it is good.
+MAX_EVENTS: Final = 10_000
 #: More distinct names (or hosts, or queues) than this are counted together as `OTHER`.
 MAX_DISTINCT: Final = 20_000
 OTHER: Final = "(other)"
@@ -39,7 +39,10 @@ WORKER_TYPES: Final = frozenset({"worker-online", "worker-heartbeat", "worker-of
 IGNORED_TYPES: Final = frozenset({"worker-elect", "worker-elect-ack"})
 
 _CUSTOM_TYPE: Final = re.compile(r"task-[a-z][a-z0-9_.-]{0,62}")
-_FIELDS: Final = frozenset(Event.__struct_fields__)
+_TYPED: Final = TASK_TYPES | WORKER_TYPES | IGNORED_TYPES
+_FIELDS: Final = frozenset(Event.__struct_fields__) - {"seen", "payload"}
+#: Celery's part of a custom event; whatever else it carries is its own, even under a name that Celery uses elsewhere.
+_CUSTOM_FIELDS: Final = frozenset({"type", "hostname", "timestamp", "uuid", "utcoffset", "pid", "clock"})
 #: What could hide, reorder or break a line of text: controls but tab and newline, surrogates, bidi and line separators.
 _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -101,15 +104,15 @@ class _Words:
 class Normaliser:
     """Turns messages of Celery's event exchange into events and counts what it refuses.
 
-    Attributes: ``received`` (events, and messages that hold none that could be read), ``rejected`` (by reason),
-    ``ignored`` (understood, of no interest; part of ``received`` and of what is stored as seen).
+    Attributes: ``received`` (events, and messages that hold none that could be read), ``rejected`` (by reason).
     """
 
-    def __init__(self, *, now: Callable[[], float] = time.time, max_distinct: int = MAX_DISTINCT) -> None:
+    def __init__(self, *, max_distinct: int = MAX_DISTINCT) -> None:
         self.received = 0
         self.rejected: Counter[str] = Counter()
-        self._now = now
-        self._hosts = _Words(max_distinct)
+        self._workers = _Words(max_distinct)
+        # Every process that sends a task has a name of its own: there is no end of them.
+        self._producers = _Words(max_distinct)
         self._names = _Words(max_distinct)
         self._queues = _Words(max_distinct)
         self._envelope = msgspec.json.Decoder(_Envelope).decode
@@ -146,46 +149,49 @@ class Normaliser:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._slowly(body, seen, out)
             return
+        if any(event.type not in _TYPED for event in events):
+            # The typed decoder skips what it does not know, which is what a custom event is about.
+            self._slowly(body, seen, out)
+            return
         self.received += len(events)
         for event in events:
             try:
-                self._accept(event, seen, out)
+                self._accept(event, seen)
             except Rejected as rejection:
                 self.rejected[str(rejection)] += 1
             else:
-                if event.type not in TASK_TYPES and event.type not in WORKER_TYPES and event.type not in IGNORED_TYPES:
-                    event.payload = _payload(body, events.index(event))
+                out.append(event)
 
     def _reject(self, reason: str) -> None:
         self.received += 1
         self.rejected[reason] += 1
 
-    def _accept(self, event: Event, seen: float, out: list[Event]) -> None:
-        """Check and clean one decoded event in place, and append it."""
+    def _accept(self, event: Event, seen: float) -> None:
+        """Check and clean one decoded event in place."""
         event.seen = seen
         event.payload = None
-        event.hostname = self._hosts.get(event.hostname)
         if not TIMES[0] < event.timestamp < TIMES[1]:
             event.timestamp = seen
         kind = event.type
-        if kind in TASK_TYPES:
+        if kind in WORKER_TYPES or kind in IGNORED_TYPES:
+            event.uuid = None
+            _check_worker(event)
+        else:
+            if kind not in TASK_TYPES and not _CUSTOM_TYPE.fullmatch(kind):
+                raise Rejected("unknown type")
             _check_task(event)
             if event.name is not None:
                 event.name = self._names.get(event.name)
             if event.queue is not None:
                 event.queue = self._queues.get(event.queue)
-        elif kind in WORKER_TYPES:
-            _check_worker(event)
-        elif kind not in IGNORED_TYPES:
-            if not _CUSTOM_TYPE.fullmatch(kind) or event.uuid is None:
-                raise Rejected("unknown type")
-            _check_task(event)
-        out.append(event)
+        event.hostname = (self._producers if kind == "task-sent" else self._workers).get(event.hostname)
 
     def _slowly(self, body: bytes, seen: float, out: list[Event]) -> None:
-        """Read a body that the typed decoder refused: say why, and keep each event that is good by itself."""
+        """Read a body that the typed decoder can't: say why, and keep each event that is good by itself."""
         try:
             value = _loads(body)
+            if isinstance(value, list) and len(value) > MAX_EVENTS:
+                raise Rejected("too many")
         except Rejected as rejection:
             self._reject(str(rejection))
             return
@@ -193,11 +199,13 @@ class Normaliser:
             self.received += 1
             try:
                 event = _convert(item)
-                self._accept(event, seen, out)
-                if event.type not in TASK_TYPES and event.type not in WORKER_TYPES and event.type not in IGNORED_TYPES:
+                self._accept(event, seen)
+                if event.type not in _TYPED:
                     event.payload = _own_fields(item)
             except Rejected as rejection:
                 self.rejected[str(rejection)] += 1
+            else:
+                out.append(event)
 
 
 def _check_task(event: Event) -> None:  # noqa: C901 - one check after the other
@@ -222,9 +230,17 @@ def _check_task(event: Event) -> None:  # noqa: C901 - one check after the other
             setattr(event, field, clean_word(word))
     if event.retries is not None and not 0 <= event.retries <= MAX_INTEGER:
         raise Rejected("out of range")
+    if event.signum is not None:
+        event.signum = _signal(event.signum)
     runtime = event.runtime
     if runtime is not None and not 0.0 <= runtime < MAX_SECONDS:
         event.runtime = None
+
+
+def _signal(signum: int | str) -> int | str | None:
+    if isinstance(signum, str):
+        return clean_word(signum[:MAX_WORD])
+    return signum if abs(signum) <= MAX_INTEGER else None
 
 
 def _check_worker(event: Event) -> None:
@@ -232,6 +248,8 @@ def _check_worker(event: Event) -> None:
         count = getattr(event, field)
         if count is not None and not 0 <= count <= MAX_INTEGER:
             raise Rejected("out of range")
+    if event.pid is not None and not 0 <= event.pid <= MAX_INTEGER:
+        event.pid = None
     if event.freq is not None and not 0.0 < event.freq < MAX_SECONDS:
         event.freq = None
     if event.loadavg is not None:
@@ -275,7 +293,10 @@ def _convert(item: object) -> Event:
     for field in ("type", "hostname", "timestamp"):
         if field not in item:
             raise Rejected("missing field")
-    own = {key: value for key, value in item.items() if key in _FIELDS}
+    if not isinstance(item["type"], str):
+        raise Rejected("wrong type")
+    fields = _FIELDS if item["type"] in _TYPED else _CUSTOM_FIELDS
+    own = {key: value for key, value in item.items() if key in fields}
     for field in ("args", "kwargs"):
         # Celery 3 and some other clients send the arguments themselves where others send their text.
         if isinstance(own.get(field), list | dict):
@@ -296,17 +317,11 @@ def _as_text(value: object) -> str:
         raise Rejected("too deep") from None
 
 
-def _payload(body: bytes, index: int) -> dict[str, Any]:
-    """A custom event's own fields, read again because the typed decoder skips what it does not know."""
-    value = _loads(body)
-    return _own_fields(value[index] if isinstance(value, list) else value)
-
-
 def _own_fields(item: dict[str, Any]) -> dict[str, Any]:
     """What a custom event carries besides Celery's fields, bounded to 32 keys and cleaned, nested values as text."""
     own: dict[str, Any] = {}
     for key, value in item.items():
-        if key in _FIELDS or key == "utcoffset":
+        if key in _CUSTOM_FIELDS:
             continue
         if len(own) == 32:  # noqa: PLR2004 - bound stated in the docstring
             break

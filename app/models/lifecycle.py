@@ -22,18 +22,21 @@ _WRAPPED: Final = "ExceptionWithTraceback"
 #: These end a task for good; a rejected one may come back by being requeued.
 _DECIDED: Final = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED})
 
+#: The year 2100. A time after it, or before 1970, is a broken clock or a joke; not every system can show it.
+_LATEST: Final = 4.1e9
+
 _encode = msgspec.json.Encoder().encode
 
 
 def epoch(when: str | float | None) -> float | None:
-    """Seconds since the epoch of an ISO 8601 time (UTC if it names no zone), or None where it is not one."""
-    if when is None or isinstance(when, float):
-        return when
-    try:
-        moment = datetime.fromisoformat(when)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    """Seconds since the epoch of an ISO 8601 time (UTC if it names no zone), or None where it is not one of our age."""
+    if isinstance(when, str):
+        try:
+            moment = datetime.fromisoformat(when)
+        except ValueError:
+            return None
+        when = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return when if when is not None and 0.0 < when < _LATEST else None
 
 
 def sent(task: Task, event: Event) -> bool:

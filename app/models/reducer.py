@@ -198,9 +198,11 @@ class Reducer:
     # Tasks. Each handler counts only what is news.
 
     def _sent(self, task: Task, event: Event) -> None:
-        if lifecycle.sent(task, event) and event.queue is not None:
+        news = lifecycle.sent(task, event)
+        if event.queue is not None:
             self._queue(event.queue, event.seen)
-            self._gauge("queue.in", event.queue).add(1)
+            if news:
+                self._gauge("queue.in", event.queue).add(1)
 
     def _received(self, task: Task, event: Event) -> None:
         self._alive(event)

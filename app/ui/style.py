@@ -4,7 +4,7 @@ from typing import Final
 
 from PySide6.QtGui import QColor, QPalette
 
-from app.ui.tokens import Theme
+from app.ui.tokens import Theme, mixed
 
 # `@token` is replaced by the theme's colour. Widgets ask for a look by a property: labels and frames by `role`, buttons
 # by `kind`.
@@ -151,13 +151,6 @@ def palette(theme: Theme) -> QPalette:
     for name in (role.WindowText, role.Text, role.ButtonText):
         made.setColor(QPalette.ColorGroup.Disabled, name, QColor(theme.hint))
     return made
-
-
-def mixed(one: str, other: str, share: float) -> str:
-    """The colour between two others, `share` of the way from the first to the second."""
-    first, second = QColor(one), QColor(other)
-    parts = zip(first.getRgb()[:3], second.getRgb()[:3], strict=True)  # type: ignore[index]
-    return QColor(*(round(a + (b - a) * share) for a, b in parts)).name()
 
 
 def _derived(theme: Theme) -> dict[str, str]:

@@ -5,6 +5,9 @@ from typing import Final, Literal
 import msgspec
 from PySide6.QtGui import QColor
 
+#: How much nearer to the colour of text a colour is on the ground of a selection.
+_NEARER: Final = 0.25
+
 
 class Theme(msgspec.Struct, frozen=True):
     """Colours by the purpose they serve, as ``#rrggbb``; those of text and states have contrast 4.5:1 on `panel`."""
@@ -48,6 +51,10 @@ class Theme(msgspec.Struct, frozen=True):
         colour = QColor(self.series[int(token[7:])] if token.startswith("series.") else getattr(self, token))
         colour.setAlphaF(alpha)
         return colour
+
+    def on_selection(self, token: str) -> QColor:
+        """The colour of a token where the ground is `selection`, nearer to that of text: it is as legible there."""
+        return QColor(mixed(self.colour(token).name(), self.text, _NEARER))
 
 
 DARK: Final = Theme(
@@ -112,3 +119,10 @@ LIGHT: Final = Theme(
 def theme_for(dark: bool) -> Theme:
     """The dark or the light theme."""
     return DARK if dark else LIGHT
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """The colour between two others, `share` of the way from the first to the second."""
+    first, second = QColor(one), QColor(other)
+    parts = zip(first.getRgb()[:3], second.getRgb()[:3], strict=True)  # type: ignore[index]
+    return QColor(*(round(a + (b - a) * share) for a, b in parts)).name()

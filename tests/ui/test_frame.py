@@ -9,13 +9,14 @@ from PySide6.QtWidgets import QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.models.history.charts import Series
+from app.models.qt.plain import plain_tip
 from app.models.records import Accounting, Gap
 from app.models.wire import Health, Notice
 from app.ui import words
 from app.ui.live import TimeRange
 from app.ui.theme import ThemeManager
 from app.ui.vitals import Vital
-from app.ui.widgets.labels import ElidedLabel, PlainLabel, plain_tooltip
+from app.ui.widgets.labels import ElidedLabel, PlainLabel
 from app.ui.widgets.notice_bar import NoticeBar
 from app.ui.widgets.rows import GAP, Rows
 from app.ui.widgets.side_rows import BrokerRow, BrokerState
@@ -73,7 +74,7 @@ def test_labels_and_tooltips_show_markup_as_it_was_sent(qtbot: QtBot) -> None:
     assert label.textFormat() == Qt.TextFormat.PlainText
     label.resize(60, 20)
     label.grab()
-    assert label.toolTip() == plain_tooltip("<b>a very long name that will not fit</b>")
+    assert label.toolTip() == plain_tip("<b>a very long name that will not fit</b>")
     assert "<b>" not in label.toolTip()
     label.resize(600, 20)
     label.grab()

@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject
 
 from app.models import formats
 from app.models.history.charts import NameRow
-from app.models.qt.table import Cell, Header, RecordTableModel, one_line
+from app.models.qt.plain import one_line
+from app.models.qt.table import Cell, Header, RecordTableModel
 
 
 class Column(IntEnum):

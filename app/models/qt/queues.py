@@ -11,7 +11,8 @@ from PySide6.QtCore import QObject
 
 from app.models import formats
 from app.models.history.charts import Series
-from app.models.qt.table import Bar, Cell, Header, RecordTableModel, one_line
+from app.models.qt.plain import one_line
+from app.models.qt.table import Bar, Cell, Header, RecordTableModel
 from app.models.records import Queue
 
 

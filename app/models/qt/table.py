@@ -1,6 +1,5 @@
 """The base of every table's item model: rows with a stable key, changed in place."""
 
-import html
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
@@ -16,13 +15,12 @@ from PySide6.QtCore import (
     Qt,
 )
 
+from app.models.qt.plain import plain_tip
+
 R = TypeVar("R")
 Index = QModelIndex | QPersistentModelIndex
 
 ROOT: Final = QModelIndex()
-#: The longest text a cell or a tooltip shows; the inspector shows the rest.
-CELL_LIMIT: Final = 240
-TIP_LIMIT: Final = 1200
 
 
 class Role(IntEnum):
@@ -41,18 +39,23 @@ class Role(IntEnum):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """A column. What is numeric stands right; what is literal (names, ids, arguments) is in the fixed-width face."""
+    """A column. What is numeric stands right; what is literal (names, ids, arguments) is in the fixed-width face.
+
+    Texts of a column with ``ends`` are told apart by both their ends: where there is no room they are cut in the middle.
+    """
 
     title: str
     numeric: bool = False
     literal: bool = False
+    ends: bool = False
     tip: str = ""
 
 
 class Cell(msgspec.Struct, frozen=True, gc=False):
     """What one cell shows. ``tone`` and ``state`` name theme tokens; ``detail`` is for the delegate that knows it.
 
-    ``spoken`` is for screen readers, where the text alone does not say it; ``tip`` is plain text.
+    ``short`` says it in less room, in a column that is narrow; ``spoken`` is for screen readers and for the clipboard,
+    where the text alone does not say it; ``tip`` is plain text.
     """
 
     text: str
@@ -63,6 +66,7 @@ class Cell(msgspec.Struct, frozen=True, gc=False):
     tip: str = ""
     spoken: str = ""
     detail: Any = None
+    short: str = ""
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
@@ -70,22 +74,6 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
     parts: tuple[tuple[float, str], ...]
     whole: float
-
-
-def plain_tip(text: str) -> str:
-    """Tooltip text from a broker, so that Qt takes no part of it for markup."""
-    if not text:
-        return ""
-    cut = text if len(text) <= TIP_LIMIT else text[:TIP_LIMIT] + " …"
-    return f"<qt>{html.escape(cut).replace(chr(10), '<br>')}</qt>"
-
-
-def one_line(text: str | None, limit: int = CELL_LIMIT) -> str:
-    """Text from a broker on one line and of bounded length."""
-    if text is None:
-        return ""
-    flat = " ".join(text[: limit + 1].split())
-    return flat if len(flat) <= limit else flat[:limit] + "…"
 
 
 class RecordTableModel(QAbstractTableModel, Generic[R]):

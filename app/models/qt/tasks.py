@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject, Signal
 
 from app.models import formats, states
 from app.models.history.reader import TaskRow
-from app.models.qt.table import Cell, Header, Index, RecordTableModel, one_line
+from app.models.qt.plain import one_line
+from app.models.qt.table import Cell, Header, Index, RecordTableModel
 
 _WAITING: Final = frozenset({states.PENDING, states.RECEIVED})
 _UNKNOWN: Final = Cell(formats.UNKNOWN, tone="hint", spoken="unknown")

@@ -7,7 +7,8 @@ from typing import Final
 from PySide6.QtCore import QObject
 
 from app.models import formats
-from app.models.qt.table import Bar, Cell, Header, RecordTableModel, one_line
+from app.models.qt.plain import one_line
+from app.models.qt.table import Bar, Cell, Header, RecordTableModel
 from app.models.records import Worker
 
 

@@ -20,11 +20,10 @@ from app.ui.widgets import scale
 from app.ui.widgets.charts import TimeChart
 from app.ui.widgets.crosshair import Crosshair
 from app.ui.widgets.labels import PlainLabel
-from app.ui.widgets.rows import GAP, Rows
+from app.ui.widgets.rows import GAP, MARGIN, Rows
 from app.ui.widgets.table import ROW_HEIGHT, RecordTable, Width
 from app.ui.widgets.tile import HEIGHT, Tile
 
-MARGIN: Final = 14
 _WIDE: Final = 1000
 _CHART: Final = 216
 #: The table of names is read again at most so often: it sums over all names, and nobody reads faster.

@@ -1,7 +1,7 @@
 """A page that is a small table, sorted by a click, with an inspector."""
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
@@ -12,9 +12,8 @@ from app.ui.live import TimeRange, View
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.inspector import Inspector, Panes
+from app.ui.widgets.rows import MARGIN
 from app.ui.widgets.table import RecordTable, Width
-
-MARGIN: Final = 14
 
 
 class TablePage(View):

@@ -17,6 +17,7 @@ from app.ui.widgets.facts import Fact, FactList, MarkedLine
 from app.ui.widgets.inspector import CopyButton, Inspector, heading, stack
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
 from app.ui.widgets.long_text import LongText
+from app.ui.widgets.rows import MARGIN
 from app.ui.widgets.timeline import Timeline
 from app.ui.widgets.traceback_view import TracebackView
 
@@ -186,7 +187,7 @@ def _pretty(text: str) -> str:
 def _padded(widget: QWidget) -> QWidget:
     page = QWidget()
     layout = QVBoxLayout(page)
-    layout.setContentsMargins(14, 12, 14, 12)
+    layout.setContentsMargins(MARGIN, 12, MARGIN, 12)
     layout.addWidget(widget)
     layout.addStretch(1)
     return page
@@ -198,7 +199,7 @@ def _with_button(button: CopyButton, says: str, text: QWidget) -> QWidget:
     layout, line = QVBoxLayout(page), QHBoxLayout()
     line.addWidget(heading(says), 1, Qt.AlignmentFlag.AlignVCenter)
     line.addWidget(button)
-    layout.setContentsMargins(14, 6, 14, 12)
+    layout.setContentsMargins(MARGIN, 6, MARGIN, 12)
     layout.setSpacing(4)
     layout.addLayout(line)
     layout.addWidget(text, 1)

@@ -22,10 +22,10 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.filter_bar import FilterBar
 from app.ui.widgets.follow import Follow
 from app.ui.widgets.inspector import Panes
+from app.ui.widgets.rows import GAP, MARGIN
 from app.ui.widgets.table import RecordTable
 from app.ui.widgets.ticker import Ticker
 
-MARGIN: Final = 14
 #: Rows the table holds; older ones are found by a narrower search.
 LIMIT: Final = 20_000
 #: Seconds between two counts: the number of a thousand tasks need not be exact to the second.
@@ -292,6 +292,6 @@ class TasksPage(View):
         bar.addWidget(self._follow, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        layout.setSpacing(10)
+        layout.setSpacing(GAP)
         layout.addLayout(bar)
         layout.addWidget(Panes(self._table, self._inspector), 1)

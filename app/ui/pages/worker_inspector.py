@@ -17,6 +17,7 @@ from app.ui.widgets.facts import Fact, FactList
 from app.ui.widgets.inspector import Inspector
 from app.ui.widgets.json_tree import JsonTree
 from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.rows import MARGIN
 from app.ui.widgets.table import RecordTable
 
 #: Recent tasks of a worker that are listed.
@@ -114,7 +115,7 @@ def _framed(tree: JsonTree) -> QWidget:
 def _padded(widget: QWidget) -> QWidget:
     page = QWidget()
     layout = QVBoxLayout(page)
-    layout.setContentsMargins(14, 14, 14, 14)
+    layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
     layout.addWidget(widget)
     layout.addStretch(1)
     return page

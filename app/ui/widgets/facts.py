@@ -8,10 +8,11 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QAction, QFont, QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
+from app.models.qt.plain import plain_tip
 from app.ui import fonts
 from app.ui.shapes import StateStyle, paint_shape, state_style
 from app.ui.theme import ThemeManager
-from app.ui.widgets.labels import ElidedLabel, PlainLabel, plain_tooltip
+from app.ui.widgets.labels import ElidedLabel, PlainLabel
 
 _LABELS: Final = 80
 
@@ -46,7 +47,7 @@ class FactList(QWidget):
             self._add()
         for (label, value, note), fact in zip(self._rows, facts, strict=False):
             label.setText(fact.label)
-            label.setToolTip(plain_tooltip(fact.tip))
+            label.setToolTip(plain_tip(fact.tip))
             value.show_fact(fact)
             note.setText(fact.note)
             note.setVisible(bool(fact.note))

@@ -22,10 +22,10 @@ from app.ui.icons import icon
 from app.ui.theme import ThemeManager
 from app.ui.widgets.facts import MarkedLine
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
+from app.ui.widgets.rows import GAP, MARGIN
 
 WIDTH: Final = 384
 _LEAST: Final = 300
-_MARGIN: Final = 14
 #: Milliseconds for which a copy button says that it did it.
 _DONE: Final = 1200
 
@@ -87,7 +87,7 @@ class Inspector(QFrame):
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.tabBar().setExpanding(False)
-        self.tabs.setStyleSheet(f"QTabWidget::tab-bar {{ left: {_MARGIN - 1}px; }}")
+        self.tabs.setStyleSheet(f"QTabWidget::tab-bar {{ left: {MARGIN - 1}px; }}")
         self._close = IconButton(theme, "x", "Close (Esc)")
         self._close.clicked.connect(self.closed)
         self._lay_out()
@@ -96,8 +96,8 @@ class Inspector(QFrame):
         """A tab of widgets under each other, which scrolls."""
         page = QWidget()
         layout = QVBoxLayout(page)
-        layout.setContentsMargins(_MARGIN, 14, _MARGIN, 14)
-        layout.setSpacing(14)
+        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        layout.setSpacing(MARGIN)
         for widget in widgets:
             layout.addWidget(widget)
         layout.addStretch(1)
@@ -126,7 +126,7 @@ class Inspector(QFrame):
         second.addWidget(self.copy)
         second.addStretch(1)
         self.subtitle.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        header.setContentsMargins(_MARGIN, 8, 8, 4)
+        header.setContentsMargins(MARGIN, 8, 8, 4)
         header.setSpacing(2)
         header.addLayout(first)
         header.addWidget(self.title)
@@ -150,7 +150,7 @@ class Panes(QSplitter):
         layout.setContentsMargins(1, 1, 1, 1)
         layout.setSpacing(0)
         layout.addWidget(content)
-        self.setHandleWidth(10)
+        self.setHandleWidth(GAP)
         self.setChildrenCollapsible(False)
         self.addWidget(card)
         self.addWidget(inspector)

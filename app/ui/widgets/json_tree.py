@@ -6,7 +6,7 @@ import msgspec
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
-from app.models.qt.table import one_line, plain_tip
+from app.models.qt.plain import one_line, plain_tip
 from app.ui import fonts
 
 #: Values shown; a worker's statistics have some dozens.

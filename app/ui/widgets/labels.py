@@ -1,10 +1,15 @@
 """Labels that show what a broker sent as it is: plain text, never markup, cut with an ellipsis rather than widening."""
 
-from html import escape
+from typing import Final
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QStyleOption, QWidget
+
+from app.models.qt.plain import one_line, plain_tip, visible
+
+#: More characters than any screen is wide: what is beyond need not be measured.
+_LONGEST: Final = 2000
 
 
 class PlainLabel(QLabel):
@@ -16,6 +21,9 @@ class PlainLabel(QLabel):
         self.setText(text)
         if role:
             self.setProperty("role", role)
+
+    def setText(self, text: str) -> None:
+        super().setText(visible(text))
 
     def set_role(self, role: str) -> None:
         """Wear another role from now on."""
@@ -47,8 +55,9 @@ class ElidedLabel(PlainLabel):
         option = QStyleOption()
         option.initFrom(self)
         room = self.contentsRect()
-        shown = self.fontMetrics().elidedText(self.text(), self._mode, room.width())
-        tooltip = "" if shown == self.text() else plain_tooltip(self.text())
+        line = one_line(self.text(), _LONGEST)
+        shown = self.fontMetrics().elidedText(line, self._mode, room.width())
+        tooltip = "" if shown == self.text() else plain_tip(self.text())
         if tooltip != self.toolTip():
             self.setToolTip(tooltip)
         painter = QPainter(self)
@@ -56,8 +65,3 @@ class ElidedLabel(PlainLabel):
         self.style().drawItemText(
             painter, room, int(self.alignment()), self.palette(), self.isEnabled(), shown, self.foregroundRole()
         )
-
-
-def plain_tooltip(text: str) -> str:
-    """A tooltip's text that Qt can't take for markup."""
-    return f'<span style="white-space: pre-wrap">{escape(text)}</span>' if text else ""

@@ -8,9 +8,9 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QMenu, QSizePolicy, QToolButton, QWidget
 
+from app.models.qt.plain import plain_tip
 from app.ui import fonts
 from app.ui.tokens import Theme
-from app.ui.widgets.labels import plain_tooltip
 
 _HEIGHT: Final = 20
 _SPACE: Final = 10
@@ -123,7 +123,7 @@ class _Item(QAbstractButton):
         self.setCheckable(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName(entry.name)
-        self.setToolTip(plain_tooltip(f"{entry.name}: click to switch off or on"))
+        self.setToolTip(plain_tip(f"{entry.name}: click to switch off or on"))
         self.show_entry(entry)
 
     def show_entry(self, entry: Entry) -> None:

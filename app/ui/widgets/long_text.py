@@ -7,6 +7,7 @@ from PySide6.QtGui import QResizeEvent, QTextOption
 from PySide6.QtWidgets import QPlainTextEdit
 
 from app.models import formats
+from app.models.qt.plain import visible
 from app.ui import fonts
 
 #: Characters that are shown; an editor lays out all it has, on one line if there is only one.
@@ -39,7 +40,7 @@ class LongText(QPlainTextEdit):
         self._text = text
         left_out = len(text) - LIMIT
         cut = f"{text[:LIMIT]}\n… {formats.count(left_out)} more characters are not shown" if left_out > 0 else text
-        self.setPlainText(cut)
+        self.setPlainText(visible(cut))
         self._fit()
 
     def whole_text(self) -> str:

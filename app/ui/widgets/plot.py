@@ -20,8 +20,7 @@ from PySide6.QtWidgets import QGraphicsRectItem
 
 from app.models.history.charts import Span
 from app.ui import fonts
-from app.ui.style import mixed
-from app.ui.tokens import Theme
+from app.ui.tokens import Theme, mixed
 from app.ui.widgets import chart_data
 from app.ui.widgets.chart_data import Table
 from app.ui.widgets.plot_areas import Areas

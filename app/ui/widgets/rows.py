@@ -7,7 +7,9 @@ from PySide6.QtCore import QSize
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+#: Pixels between neighbours, and between the edge of a page or a pane and what is in it.
 GAP: Final = 10
+MARGIN: Final = 14
 
 
 class Rows(QWidget):

@@ -7,9 +7,9 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
+from app.models.qt.plain import plain_tip
 from app.ui import fonts, icons
 from app.ui.theme import ThemeManager
-from app.ui.widgets.labels import plain_tooltip
 
 _LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -69,7 +69,7 @@ class BrokerRow(SideRow):
         if state != self._state or not self.accessibleName():
             self._state = state
             self.setAccessibleName(f"{state.name}, {state.tag.lower()}, {state.words}")
-            self.setToolTip(plain_tooltip(state.tooltip))
+            self.setToolTip(plain_tip(state.tooltip))
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -9,10 +9,10 @@ from PySide6.QtWidgets import QFrame
 
 from app.models import formats
 from app.models.history.charts import Series
+from app.models.qt.plain import plain_tip
 from app.ui import fonts, shapes
 from app.ui.theme import ThemeManager
 from app.ui.widgets.delegates import paint_sparkline
-from app.ui.widgets.labels import plain_tooltip
 
 HEIGHT: Final = 82
 _PADDING: Final = 12
@@ -68,7 +68,7 @@ class Tile(QFrame):
         self._figure = figure
         arrow = {"up": "up ", "down": "down ", "": ""}[figure.arrow]
         self.setAccessibleDescription(f"{figure.value} {figure.unit} {arrow}{figure.change}".strip())
-        self.setToolTip(plain_tooltip(figure.explained))
+        self.setToolTip(plain_tip(figure.explained))
         self.update()
 
     def sizeHint(self) -> QSize:

@@ -6,6 +6,7 @@ from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QPlainTextEdit
 
+from app.models.qt.plain import visible
 from app.ui import fonts
 from app.ui.theme import ThemeManager
 from app.ui.widgets import tracebacks
@@ -156,7 +157,7 @@ class TracebackView(QPlainTextEdit):
         look.setFontWeight(QFont.Weight.Bold if strong else QFont.Weight.Normal)
         if fold is not None:
             look.setProperty(_FOLD, fold)
-        cursor.insertText(text, look)
+        cursor.insertText(visible(text), look)
 
 
 def _fold_of(cursor: QTextCursor) -> int | None:

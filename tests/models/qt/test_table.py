@@ -6,7 +6,8 @@ import pytest
 from PySide6.QtCore import QItemSelectionModel, QPersistentModelIndex, Qt
 from pytestqt.modeltest import ModelTester
 
-from app.models.qt.table import ROOT, Cell, Header, RecordTableModel, Role, SortedTable, one_line, plain_tip
+from app.models.qt.plain import one_line, plain_tip
+from app.models.qt.table import ROOT, Cell, Header, RecordTableModel, Role, SortedTable
 from tests.models.qt.drawing import watch
 
 
