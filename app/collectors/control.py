@@ -6,6 +6,7 @@ its reply lists (kombu #294). A malformed request can kill workers, so requests 
 """
 
 import base64
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ _ALLOWED: Final[dict[Mode, frozenset[str]]] = {
 #: Seconds after which Redis drops an answer that nobody fetched.
 REPLY_EXPIRES: Final = 60
 MAX_REPLY: Final = 4 << 20
+#: Seconds to wait for an answer at a time, so that one who gives up is not kept waiting.
+PATIENCE: Final = 0.5
 _REPLY_EXCHANGE: Final = "reply.celery.pidbox"
 
 
@@ -67,6 +70,11 @@ class Control:
         self._allowed = _ALLOWED[mode]
         self._client = redis_client(address, "cloche-control")
         self._on_command = on_command
+        self._stopping = threading.Event()
+
+    def give_up(self) -> None:
+        """Wait for no more answers; may be called from any thread."""
+        self._stopping.set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,7 +99,7 @@ class Control:
         address = self._address
         own, ticket = str(uuid.uuid4()), str(uuid.uuid4())
         bindings, replies = address.key(f"_kombu.binding.{_REPLY_EXCHANGE}"), address.key(f"{own}.{_REPLY_EXCHANGE}")
-        binding = f"{own}\x06\x16\x06\x16{own}.{_REPLY_EXCHANGE}"
+        binding = address.separator.join((own, "", f"{own}.{_REPLY_EXCHANGE}"))
         message = request(
             command, destination, ticket, own, expires=time.time() + max(1.0, deadline - time.monotonic())
         )
@@ -101,8 +109,8 @@ class Control:
         try:
             heard = int(self._client.publish(address.control_channel, message))
             expected = min(heard, len(destination)) if destination is not None else heard
-            while len(answers) < expected and (left := deadline - time.monotonic()) > 0:
-                popped = self._client.brpop([replies], timeout=max(0.01, left))
+            while len(answers) < expected and (left := deadline - time.monotonic()) > 0 and not self._stopping.is_set():
+                popped = self._client.brpop([replies], timeout=min(max(0.01, left), PATIENCE))
                 self._client.expire(replies, REPLY_EXPIRES)
                 self._on_command(2)
                 if popped is not None:
@@ -156,5 +164,5 @@ def read_reply(message: bytes | str, ticket: str) -> dict[str, Any]:
         encoded = envelope.properties.body_encoding == "base64"
         body = base64.b64decode(envelope.body, validate=True) if encoded else envelope.body.encode()
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
         return {}

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.collectors.normalise import MAX_WORD, clean_text, clean_word
+from app.collectors.normalise import MAX_INTEGER, MAX_SECONDS, MAX_WORD, clean_text, clean_word
 
 #: Characters of a worker's statistics that are kept.
 MAX_STATS: Final = 65_536
@@ -36,12 +36,13 @@ def from_stats(answer: object) -> Mapping[str, Any]:
     except msgspec.ValidationError:
         return {}
     implementation = clean_word((stats.pool.implementation or "")[:MAX_WORD])
+    slots = _count(stats.pool.max_concurrency)
     return {
         "pool": pool_name(implementation),
-        "slots": stats.pool.max_concurrency if stats.pool.max_concurrency is not None else _slots(implementation),
-        "pid": stats.pid,
-        "uptime": stats.uptime,
-        "prefetch": stats.prefetch_count,
+        "slots": slots if slots is not None else _slots(implementation),
+        "pid": _count(stats.pid),
+        "uptime": stats.uptime if stats.uptime is not None and 0.0 <= stats.uptime < MAX_SECONDS else None,
+        "prefetch": _count(stats.prefetch_count),
         "stats": clean_text(msgspec.json.encode(answer).decode(), MAX_STATS),
     }
 
@@ -61,6 +62,10 @@ def pool_name(implementation: str) -> str | None:
         return None
     module = implementation.split(":", 1)[0].rsplit(".", 1)[-1]
     return "threads" if module == "thread" else module
+
+
+def _count(number: int | None) -> int | None:
+    return number if number is not None and 0 <= number <= MAX_INTEGER else None
 
 
 def _slots(implementation: str) -> int | None:

@@ -90,7 +90,8 @@ class InspectPoller(threading.Thread):
         self._due.put(hostnames)
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread, even while it waits for answers."""
+        self._control.give_up()
         self._due.put(None)
 
     def run(self) -> None:

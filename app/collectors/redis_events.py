@@ -74,7 +74,7 @@ class RedisEvents(threading.Thread):
         self._ring: deque[Chunk | Link] = deque()
         self._room = threading.Condition()
         self._held = 0
-        self._socket: socket.socket | None = None
+        self._heard: float | None = None
 
     def take(self) -> list[Chunk | Link]:
         """All that came since the last call, in order."""
@@ -102,7 +102,10 @@ class RedisEvents(threading.Thread):
                 self._listen()
             except (OSError, hiredis.HiredisError, BrokerError) as error:
                 fault = error if isinstance(error, BrokerError) else broker_error(error, self._address)
-                self._put(Link(time.time(), fault))
+                # Who fell silent may have been gone since we last heard of him.
+                lost = self._heard if isinstance(error, TimeoutError) and self._heard is not None else time.time()
+                self._heard = None
+                self._put(Link(lost, fault))
                 if time.monotonic() - began > HEALTHY_AFTER:
                     pause = BACKOFF[0]
                 self._stopping.wait(AUTH_PAUSE if fault.fault == "auth" else pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
@@ -114,7 +117,8 @@ class RedisEvents(threading.Thread):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             reader = hiredis.Reader()
             self._subscribe(connection, reader)
-            self._put(Link(time.time()))
+            self._heard = time.time()
+            self._put(Link(self._heard))
             self._drain(connection, reader)
 
     def _subscribe(self, connection: socket.socket, reader: hiredis.Reader) -> None:
@@ -158,7 +162,8 @@ class RedisEvents(threading.Thread):
             if not size:
                 raise ConnectionError("it closed the connection")
             heard, pinged = now, False
-            self._put(Chunk(time.time(), bytes(buffer[:size]), reader))
+            self._heard = time.time()
+            self._put(Chunk(self._heard, bytes(buffer[:size]), reader))
             if size < READ_SIZE:
                 self._stopping.wait(GATHER)
 

@@ -32,9 +32,8 @@ SCAN_PAUSE: Final = 60.0
 LOOK_PAUSE: Final = 3.0
 
 _BINDINGS: Final = "_kombu.binding."
-_SEPARATOR: Final = "\x06\x16"
-#: Bindings of exchanges that carry no tasks.
-_NOT_TASKS: Final = (".pidbox", "celeryev")
+#: How exchanges end that carry remote control, and no tasks.
+_MAILBOX: Final = ".pidbox"
 
 
 class _Headers(msgspec.Struct):
@@ -75,6 +74,8 @@ class RedisQueues:
         self._scan_at = 0.0
         self._look_at = 0.0
         self._splits: Counter[str] | None = None
+        #: Which queue an exchange puts messages with a routing key into.
+        self._bound: dict[tuple[str, str], str] = {}
 
     def add(self, names: Iterable[str]) -> None:
         """More queues to poll."""
@@ -172,10 +173,10 @@ class RedisQueues:
         split: Counter[str] = Counter()
         for value in values:
             try:
-                _, _, routing_key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
+                _, exchange, routing_key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
-            split[routing_key] += 1
+            split[self._bound.get((exchange, routing_key), routing_key)] += 1
         return split
 
     def _discover(self, now: float) -> None:
@@ -187,16 +188,31 @@ class RedisQueues:
             if self._cursor == 0:
                 self._scan_at = now + SCAN_PAUSE
             for key in found:
-                if any(word in _text(key) for word in _NOT_TASKS):
-                    continue
-                self._on_command(1)
-                _, members = self._client.sscan(key, 0, count=SCAN_COUNT)
-                names = (_text(member).rsplit(_SEPARATOR, 1)[-1] for member in members)
-                self.add(clean_word(name) for name in names if 0 < len(name) <= MAX_WORD)
+                exchange = _text(key).removeprefix(self._address.key(_BINDINGS))
+                if exchange != self._address.event_exchange and not exchange.endswith(_MAILBOX):
+                    self._take_bindings(key, exchange)
         except NoPermissionError:
             # Queues are then those told by `task-sent`, workers and the user, and the one that Celery has by default.
             self.add(["celery"])
             self._scan_at = now + SCAN_PAUSE
+
+    def _take_bindings(self, key: bytes | str, exchange: str) -> None:
+        """Queues that are bound to an exchange; another kind of value under its key is not ours to judge."""
+        self._on_command(1)
+        try:
+            _, members = self._client.sscan(key, 0, count=SCAN_COUNT)
+        except NoPermissionError:
+            raise
+        except redis.ResponseError:
+            return
+        for member in members:
+            routing_key, _, bound = _text(member).partition(self._address.separator)
+            name = bound.rpartition(self._address.separator)[2]
+            if 0 < len(name) <= MAX_WORD:
+                queue = clean_word(name)
+                self.add([queue])
+                if len(self._bound) < MAX_QUEUES:
+                    self._bound[exchange, routing_key] = queue
 
 
 def _text(reply: bytes | str) -> str:

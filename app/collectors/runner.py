@@ -9,6 +9,7 @@ from typing import Final
 
 import hiredis
 
+from app.collectors.bell import Bell
 from app.collectors.committer import Committer, Job
 from app.collectors.control import Control
 from app.collectors.normalise import Normaliser
@@ -36,6 +37,9 @@ MOST: Final = 50_000
 INSPECT_PAUSE: Final = 60.0
 UNANSWERED_PAUSE: Final = 10.0
 
+#: Seconds that threads have to end; with the last commit that is two.
+END_PATIENCE: Final = 1.0
+
 Emit = Callable[[Message], None]
 
 
@@ -49,15 +53,15 @@ class Collector:
     def __init__(self, config: Configure, emit: Emit) -> None:
         address = redis_address(config.url, config.password, config.options)
         self._emit = emit
-        self._wake = threading.Event()
+        self._wake = Bell()
         self._stopping = threading.Event()
         self._inbox: queue.SimpleQueue[Poll | Inspection | Trouble] = queue.SimpleQueue()
         self._writer = Writer(Path(config.history))
         self._writer.set_meta(name=config.name, broker=redact_url(config.url))
         self._normaliser = Normaliser()
         self._reducer = Reducer(self._writer, self._writer.known())
-        self._events = RedisEvents(address, self._wake.set)
-        self._commits = Committer(self._writer, self._wake.set)
+        self._events = RedisEvents(address, self._wake.ring)
+        self._commits = Committer(self._writer, self._wake.ring)
         self._queues = QueuePoller(RedisQueues(address, config.queues, on_command=self._count_commands), self._put)
         self._inspect: InspectPoller | None = None
         if config.mode != "passive":
@@ -81,9 +85,9 @@ class Collector:
         return self._normaliser.received
 
     def stop(self) -> None:
-        """End `run` soon; may be called from any thread."""
+        """End `run` soon; may be called from any thread, and by a signal's handler."""
         self._stopping.set()
-        self._wake.set()
+        self._wake.ring()
 
     def run(self) -> None:
         """Collect until stopped, then commit what is left."""
@@ -101,7 +105,6 @@ class Collector:
         try:
             while not self._stopping.is_set():
                 self._wake.wait(self._pause(ticked))
-                self._wake.clear()
                 self._take_events()
                 self._take_polls()
                 now = time.monotonic()
@@ -114,13 +117,15 @@ class Collector:
             for asker in askers:
                 asker.stop()
             self._finish()
+            patience = time.monotonic() + END_PATIENCE
             for asker in askers:
-                asker.join()
+                # One that waits for a broker that hangs is left behind: it has nothing that is not written.
+                asker.join(max(0.0, patience - time.monotonic()))
             self._writer.close()
 
     def _put(self, item: Poll | Inspection | Trouble) -> None:
         self._inbox.put(item)
-        self._wake.set()
+        self._wake.ring()
 
     def _count_commands(self, number: int) -> None:
         self._commands += number

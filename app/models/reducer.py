@@ -19,13 +19,14 @@ LOST_AFTER: Final = 3.0
 
 
 class Known(msgspec.Struct):
-    """What the history holds when a reducer starts on it; ``cells`` are those of ``bucket``, the newest."""
+    """What the history holds when a reducer starts on it; cells and gauges are those of ``bucket``, the newest."""
 
     next_task: int = 1
     workers: list[Worker] = []
     queues: list[Queue] = []
     bucket: int = 0
     cells: dict[str | None, Cell] = {}
+    gauges: dict[tuple[str, str], Gauge] = {}
 
 
 class Store(Protocol):
@@ -74,7 +75,7 @@ class Reducer:
         self._total = self._cells.setdefault(None, Cell())
         self._cells_dirty: set[str | None] = set()
         self._cells_closed: list[tuple[int, str | None, Cell]] = []
-        self._gauges: dict[tuple[str, str], Gauge] = {}
+        self._gauges = dict(known.gauges)
         self._gauges_dirty: set[tuple[str, str]] = set()
         self._gauges_closed: list[tuple[int, tuple[str, str], Gauge]] = []
         self._handlers: Mapping[str, Callable[[Task, Event], None]] = {

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -9,6 +10,9 @@ import msgspec
 from app.models.profiles import Environment
 from app.models.redact import redact_url, split_password
 from app.paths import history_file
+
+#: Characters of a target's name in that of its history file, so that what tells targets apart is not cut off.
+MAX_NAME: Final = 60
 
 
 class TargetError(Exception):
@@ -34,9 +38,12 @@ def target_of(text: str, options: dict[str, str] | None = None) -> Target:
             raise TargetError(f"{text!r} is neither a broker address like redis://localhost:6379/0 nor a history file.")
         return Target(path.stem, path)
     url, password = split_password(text)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise TargetError(f"The broker address can't be read: {error}.") from error
     database = parts.path.rstrip("/")
     name = f"{parts.netloc.rpartition('@')[2] or 'localhost'}{'' if database == '/0' else database}"
     # The same host may serve several applications under prefixes, on several ports: each has a history of its own.
     mark = hashlib.sha256(repr((redact_url(url), sorted((options or {}).items()))).encode()).hexdigest()[:8]
-    return Target(name, history_file(f"{name}-{mark}"), url, password, dict(options or {}))
+    return Target(name, history_file(f"{name[:MAX_NAME]}-{mark}"), url, password, dict(options or {}))

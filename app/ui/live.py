@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.models.history.charts import Span
 from app.models.history.errors import HistoryError
+from app.models.wire import HealthState
 from app.ui.supervisor import Connection
 
 #: Ranges on offer in seconds, each with the width of a chart's bucket.
@@ -22,9 +23,8 @@ BUCKETS: Final = 120
 class TimeRange(QObject):
     """What span of time all pages show. ``changed`` follows every change but the passing of time.
 
-    Attributes: ``live`` is true while the end is now; ``span`` is in seconds; ``end`` is the end where it is not
-    live; while ``paused``
-    the end stands still and pages are not read again.
+    Attributes: ``live`` is true while the end is now; ``span`` is in seconds; ``end`` is the end where it is not live;
+    while ``paused`` the end stands still and pages are not read again.
     """
 
     changed = Signal()
@@ -32,6 +32,7 @@ class TimeRange(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.span = 900.0
+        self._preset = 900.0
         self.end: float | None = None
         self.paused = False
 
@@ -40,8 +41,10 @@ class TimeRange(QObject):
         return self.end is None
 
     def go_live(self, span: float | None = None) -> None:
-        """Show the last ``span`` seconds, up to now."""
-        self.span = span or self.span
+        """Show the last ``span`` seconds, up to now; without it, as many as were chosen last, not those of a zoom."""
+        self.span = span or self._preset
+        if self.span in RANGES:
+            self._preset = self.span
         self.end = None
         self.paused = False
         self.changed.emit()
@@ -57,7 +60,7 @@ class TimeRange(QObject):
         now = time.time()
         end = (now if self.end is None else self.end) + spans * self.span
         if end > now - self.step():
-            self.go_live()
+            self.go_live(self.span)
         else:
             self.look_back(end - self.span, end)
 
@@ -101,6 +104,7 @@ class View(QWidget):
         super().__init__(parent)
         self.range = time_range
         self.connection: Connection | None = None
+        self._state: HealthState = "starting"
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = False
         self._loading = False
@@ -113,9 +117,12 @@ class View(QWidget):
         """Show another connection."""
         if self.connection is not None:
             self.connection.committed.disconnect(self.touch)
+            self.connection.health_changed.disconnect(self._health_changed)
         self.connection = connection
         if connection is not None:
+            self._state = connection.health.state
             connection.committed.connect(self.touch)
+            connection.health_changed.connect(self._health_changed)
         self.reload()
 
     def touch(self) -> None:
@@ -151,6 +158,12 @@ class View(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
         self._timer.stop()
+
+    def _health_changed(self) -> None:
+        """Whether the broker is reached is part of what an empty page says."""
+        if self.connection is not None and self.connection.health.state != self._state:
+            self._state = self.connection.health.state
+            self.touch()
 
     def _range_changed(self) -> None:
         if not self.range.paused:

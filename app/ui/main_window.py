@@ -171,6 +171,8 @@ class MainWindow(QMainWindow):
             self._sidebar.show_broker(place, self._broker_state(vitals))
         chosen = self._vitals()
         self._status.show_health(None if chosen is None else chosen.connection.health)
+        if chosen is not None:
+            self._top.range_button.set_heard(chosen.connection.health.state not in ("disconnected", "stopped"))
         self._status.show_vital(None if chosen is None else chosen.vital)
         if self.range.paused and chosen is not None and self._paused_at is not None:
             self._top.pause_button.show_new(chosen.vital.last_task - self._paused_at)
@@ -261,7 +263,7 @@ class MainWindow(QMainWindow):
 
     def _restore_span(self) -> None:
         span = self._settings.value("window/span", 900.0, float)
-        self.range.span = span if span in RANGES else 900.0
+        self.range.go_live(span if span in RANGES else None)
 
     def _restore(self) -> None:
         geometry = self._settings.value("window/geometry")

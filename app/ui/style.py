@@ -50,7 +50,7 @@ QPushButton[kind="flat"]:focus, QToolButton[kind="flat"]:focus { border-color: @
 QToolButton[kind="more"] { background: transparent; border: none; color: @secondary; padding: 0; min-height: 20px;
     font-size: 12px; }
 QToolButton[kind="more"]:hover, QToolButton[kind="more"]:focus { color: @accent; }
-QPushButton[kind="status"] { background: transparent; border: none; color: @secondary; padding: 1px 4px 0 4px;
+QPushButton[kind="status"] { background: transparent; border: none; color: @secondary; padding: 1px 4px 0 3px;
     min-height: 18px; font-size: 12px; }
 QPushButton[kind="status"]:hover, QPushButton[kind="status"]:focus { color: @text; }
 QPushButton[kind="status"][state="lost"] { color: @failed; font-weight: 600; }
@@ -74,8 +74,7 @@ QHeaderView { background: @panel; border: none; }
 QHeaderView::section { background: @panel; color: @secondary; border: none; border-bottom: 1px solid @line;
     padding: 0 8px; font-size: 12px; font-weight: 500; }
 QHeaderView::section:hover { color: @text; }
-QHeaderView::up-arrow, QHeaderView::down-arrow { subcontrol-origin: padding; subcontrol-position: top center; top: 1px;
-    width: 9px; height: 6px; }
+QHeaderView::up-arrow, QHeaderView::down-arrow { image: none; width: 0; height: 0; }
 QTableCornerButton::section { background: @panel; border: none; border-bottom: 1px solid @line; }
 
 QTabWidget::pane { border: none; border-top: 1px solid @line; }

@@ -1,6 +1,7 @@
 """What the frame shows of each connection: its accounting, its size, what waits, and when nobody listened."""
 
 import asyncio
+import time
 from typing import Final
 
 import msgspec
@@ -12,18 +13,24 @@ from app.models.records import Accounting, Gap
 from app.ui.supervisor import Connection
 
 _EVERY_MS: Final = 1000
-#: Counting all tasks takes a while in a large history, and nobody watches that number.
+#: Counting all tasks takes a while in a large history, and then nobody watches that number: after a count that took
+#: longer than so many seconds it is counted again only at every so many readings.
+_LONG: Final = 0.005
 _COUNT_EVERY: Final = 10
 
 
 class Vital(msgspec.Struct, frozen=True):
-    """Facts of a history as last read; ``last_task`` is the id of its newest task, ``waiting`` None where unknown."""
+    """Facts of a history as last read; ``last_task`` is the id of its newest task, ``waiting`` None where unknown.
+
+    ``counting`` is how many seconds it took to count ``tasks``.
+    """
 
     accounting: Accounting = Accounting()
     tasks: int = 0
     last_task: int = 0
     size: int = 0
     waiting: int | None = None
+    counting: float = 0.0
     gaps: tuple[Gap, ...] = ()
 
 
@@ -64,7 +71,7 @@ class Vitals(QObject):
         self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
-        known = self.vital if self._reads % _COUNT_EVERY else None
+        known = self.vital if self._reads % _COUNT_EVERY and self.vital.counting > _LONG else None
         self._reads += 1
         try:
             self.vital = await self.connection.query(lambda reader: _vital(reader, known))
@@ -76,13 +83,17 @@ class Vitals(QObject):
 
 
 def _vital(reader: Reader, known: Vital | None) -> Vital:
+    began = time.perf_counter()
+    tasks = reader.task_total() if known is None else known.tasks
+    counting = time.perf_counter() - began if known is None else known.counting
     newest = reader.tasks(limit=1)
     ready = [queue.ready for queue in reader.queues() if queue.ready is not None]
     return Vital(
         accounting=reader.accounting(),
-        tasks=reader.task_total() if known is None else known.tasks,
+        tasks=tasks,
         last_task=newest[0].id if newest else 0,
         size=reader.size(),
         waiting=sum(ready) if ready else None,
+        counting=counting,
         gaps=tuple(reader.gaps()),
     )

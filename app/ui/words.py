@@ -71,6 +71,20 @@ def health_text(health: Health, now: float) -> str:
     return f"{word}{since}"
 
 
+def not_reached(health: Health) -> tuple[str, str]:
+    """Why nothing can be known of a broker now, as a title and a sentence; empty while it is heard, and of a file."""
+    match health.state:
+        case "live" | "file":
+            return ("", "")
+        case "stopped":
+            title = "The collector does not run"
+        case "disconnected":
+            title = "The broker is not reached"
+        case _:
+            title = "Connecting to the broker"
+    return (title, health.text or "What it tells is shown here as soon as it is heard.")
+
+
 def rate_text(per_second: float) -> str:
     """A rate as the frame shows it, whose last digits nobody could read: ``1,243``, ``86``, ``1.1``, ``0``."""
     if per_second >= 10:

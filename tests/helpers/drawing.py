@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from app.models.history.charts import Totals
 from app.models.records import Attempt, Task, Worker
 from app.models.reducer import Batch
 from app.models.rollups import Cell
@@ -44,6 +45,11 @@ def counted(cells: Iterable[Cell]) -> str:
     sums["waits"] = sum(sum(cell.wait.values()) for cell in cells)
     sums["runs"] = sum(sum(cell.run.values()) for cell in cells)
     return " ".join(f"{key} {value}" for key, value in sums.items() if value)
+
+
+def counted_totals(totals: Totals) -> str:
+    """The counts of a span's figures in the same form, without those of measurements."""
+    return " ".join(f"{key} {value}" for key in _COUNTS if (value := getattr(totals, key)))
 
 
 def drawn_worker(worker: Worker) -> str:

@@ -11,6 +11,7 @@ from app.models.history.reader import Reader
 from app.models.history.writer import Writer
 from app.models.records import Event
 from app.models.reducer import Reducer
+from app.models.wire import Health
 
 T = TypeVar("T")
 
@@ -72,6 +73,7 @@ class Stand(QObject):
     def __init__(self, path: Path, *, live: bool = True) -> None:
         super().__init__()
         self.live = live
+        self.health = Health(state="live" if live else "file")
         self.asked = 0
         self.held: list[asyncio.Future[None]] = []
         self.hold = False

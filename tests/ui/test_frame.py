@@ -5,7 +5,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QToolButton, QWidget
+from PySide6.QtWidgets import QTabWidget, QToolButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.models.history.charts import Series
@@ -17,6 +17,7 @@ from app.ui.live import TimeRange
 from app.ui.theme import ThemeManager
 from app.ui.vitals import Vital
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
+from app.ui.widgets.long_text import LongText
 from app.ui.widgets.notice_bar import NoticeBar
 from app.ui.widgets.rows import GAP, Rows
 from app.ui.widgets.side_rows import BrokerRow, BrokerState
@@ -66,6 +67,33 @@ def test_a_range_is_live_or_says_from_when_to_when() -> None:
 
 
 # --- what a broker sent is never markup ------------------------------------------------------------------------------
+
+
+def test_a_hidden_text_knows_how_high_it_will_be(qtbot: QtBot) -> None:
+    tabs = QTabWidget()
+    qtbot.addWidget(tabs)
+    text = LongText("Arguments", lines=14)
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.addWidget(text)
+    layout.addStretch(1)
+    tabs.addTab(QWidget(), "first")
+    tabs.addTab(page, "second")
+    tabs.resize(300, 400)
+    tabs.show()
+    tabs.setCurrentIndex(1)
+    tabs.setCurrentIndex(0)
+    low = text.height()
+    text.show_text("y" * 200)
+    assert text.height() >= low + 3 * text.fontMetrics().lineSpacing()
+
+
+def test_a_label_of_one_line_stays_one_line_high(qtbot: QtBot) -> None:
+    plain, hostile = ElidedLabel("name"), ElidedLabel("line\nbreak 🔥\nand\u202e more")
+    for label in (plain, hostile):
+        qtbot.addWidget(label)
+    assert hostile.sizeHint().height() == plain.sizeHint().height()
+    assert "\u202e" not in hostile.text()
 
 
 def test_labels_and_tooltips_show_markup_as_it_was_sent(qtbot: QtBot) -> None:
@@ -142,12 +170,16 @@ def test_a_notice_can_be_copied_and_dismissed(notices: NoticeBar, qtbot: QtBot) 
 def test_loss_and_gaps_are_always_on_show(qtbot: QtBot, theme: ThemeManager) -> None:
     bar = StatusBar(theme)
     qtbot.addWidget(bar)
+    bar.resize(1200, 26)
     books = Accounting(received=10, stored=8, shed={"heartbeat": 2})
     bar.show_vital(Vital(books, tasks=1_234_567, size=610_000_000, gaps=(Gap(1.0, 2.0, "disconnected"),)))
     bar.show_health(Health("live", commands_per_second=1.1))
     assert bar._lost.text() == "· 2 lost · 1 gap"
     assert bar._lost.property("state") == "lost"
     assert bar._history.text() == "history 1.2 M tasks · 610 MB"
+    bar.resize(900, 26)
+    bar.show_vital(Vital(books, tasks=1_234_567, size=610_000_000))
+    assert bar._history.text() == "history 1.2 M tasks"
     assert bar._sent.text() == "we send 1.1 commands/s"
 
 
@@ -188,6 +220,17 @@ def test_the_range_menu_marks_what_is_shown(qtbot: QtBot, theme: ThemeManager) -
     assert button.text() == "Live · 1 h"
     time_range.look_back(1e9, 1e9 + 900)
     assert not any(action.isChecked() for action in button._spans.values())
+
+
+def test_a_range_is_not_green_while_the_broker_is_not_heard(qtbot: QtBot, theme: ThemeManager) -> None:
+    button = RangeButton(theme, TimeRange())
+    qtbot.addWidget(button)
+    button.resize(button.sizeHint())
+    dots = []
+    for heard in (True, False):
+        button.set_heard(heard)
+        dots.append(button.grab().toImage().pixelColor(16, button.height() // 2).name())
+    assert dots == [theme.theme.succeeded, theme.theme.failed]
 
 
 def test_a_history_that_does_not_grow_is_never_called_live(qtbot: QtBot, theme: ThemeManager) -> None:

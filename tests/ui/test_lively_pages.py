@@ -51,9 +51,15 @@ def cut_figures(table: RecordTable) -> list[str]:
         text
         for column in range(model.columnCount())
         if not table.isColumnHidden(column) and model.headerData(column, Qt.Orientation.Horizontal, Role.CELL).numeric
-        for text in (model.index(row, column).data() for row in range(first, last + 1))
+        for cell in (model.index(row, column).data(Role.CELL) for row in range(first, last + 1))
+        for text in (cell.short if cell.short and table.columnWidth(column) < full(table, column) else cell.text,)
         if metrics.horizontalAdvance(text) > table.columnWidth(column) - 10
     ]
+
+
+def full(table: RecordTable, column: int) -> int:
+    """The room a column needs to show its texts at length."""
+    return table._widths[column].full
 
 
 @pytest.mark.parametrize("make", [TasksPage, WorkersPage, QueuesPage])

@@ -120,6 +120,7 @@ def test_keys_rule_the_time_range(
         assert not paused(window)
         QTest.keyClicks(window, "[")
         assert window.range.end is not None
+        window.range.look_back(time.time() - 900, time.time() - 400)
         QTest.keyClick(window, Qt.Key.Key_Home)
         assert words.range_text(window.range) == "Live · 15 min"
 

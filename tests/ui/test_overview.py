@@ -77,6 +77,24 @@ def test_names_stand_by_their_share_of_time(
     run(story())
 
 
+def test_a_page_of_many_names_shows_the_busiest_and_says_so(
+    page: OverviewPage, supervisor: Supervisor, history: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page._names, "_limit", 1)
+
+    async def story() -> None:
+        page.set_connection(supervisor.add(Target("shop", history)))
+        page.show()
+        await loaded(page)
+        assert page._table.key_at(0) == "shop.charge"
+        assert page._table.model().rowCount() == 1
+        assert page._among.isVisible()
+        assert page._among.text() == "1 busiest of 2 names"
+        assert page._table.verticalScrollBar().maximum() == 0
+
+    run(story())
+
+
 def test_a_gap_is_shown_on_every_chart(page: OverviewPage, supervisor: Supervisor, history: Path, run: Run) -> None:
     async def story() -> None:
         page.set_connection(supervisor.add(Target("shop", history)))

@@ -12,6 +12,7 @@ from app.models.records import Worker
 from app.ui.theme import ThemeManager
 from app.ui.widgets.filter_bar import FilterBar
 from app.ui.widgets.table import RecordTable, Width
+from app.ui.widgets.table_parts import SortHeader
 from tests.models.qt.drawing import task_row
 
 WIDTHS = (
@@ -61,6 +62,46 @@ def _shown(table: RecordTable) -> dict[str, int]:
 )
 def test_the_least_important_columns_make_room(make: Make, width: int, shown: dict[str, int]) -> None:
     assert _shown(make(width)) == shown
+
+
+def test_a_column_that_can_show_all_gets_its_room_before_others_share(
+    qtbot: QtBot, theme: ThemeManager, model: TaskTableModel
+) -> None:
+    table = RecordTable(theme, model, (Width(100, weight=1), Width(80, full=130), *[Width(0)] * 8))
+    qtbot.addWidget(table)
+    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setFrameStyle(0)
+    table.show()
+    for width, shown in ((220, {"STATE": 140, "NAME": 80}), (240, {"STATE": 110, "NAME": 130})):
+        table.resize(width, 400)
+        assert _shown(table) == shown
+
+
+def test_columns_leave_no_room_over(make: Make) -> None:
+    for width in range(601, 640):
+        assert sum(_shown(make(width)).values()) == width
+
+
+def test_the_arrow_of_a_sorted_column_stands_where_the_title_ends(qtbot: QtBot, theme: ThemeManager) -> None:
+    model = WorkerTableModel()
+    table = RecordTable(theme, SortedTable(model), [Width(90)] * model.columnCount())
+    qtbot.addWidget(table)
+    table.resize(1000, 300)
+    table.show()
+    header = table.horizontalHeader()
+    assert isinstance(header, SortHeader)
+    for column in (0, 5):  # State stands left, Processed right
+        plain = header.grab().toImage()
+        place = header.arrow(column).toAlignedRect()
+        inside = header.sectionViewportPosition(column)
+        assert inside < place.left() < place.right() < inside + 90
+        table.sortByColumn(column, Qt.SortOrder.AscendingOrder)
+        sorted_by = header.grab().toImage()
+        changed = [x for x in range(inside, inside + 90) if any(
+            plain.pixel(x, y) != sorted_by.pixel(x, y) for y in range(header.height())
+        )]  # fmt: skip
+        assert place.left() <= changed[0] <= changed[-1] <= place.right()
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
 
 
 def test_a_width_that_the_user_chose_is_kept(make: Make) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from app.models.wire import Health
 from app.ui.pages.tasks_read import Nothing
 from app.ui.pages.tasks_words import found_text, new_text, why_nothing
 
@@ -15,7 +16,18 @@ from app.ui.pages.tasks_words import found_text, new_text, why_nothing
     ],
 )
 def test_each_reason_for_an_empty_table_has_its_sentence(nothing: Nothing, says: str) -> None:
-    assert says in " ".join(why_nothing(nothing, 100.0))
+    assert says in " ".join(why_nothing(nothing, 100.0, Health(state="live")))
+
+
+@pytest.mark.parametrize(
+    ("latest", "says"),
+    [(None, "No route to host."), (40.0, "Choose a longer range. The broker is not reached: No route to host.")],
+)
+def test_without_a_broker_an_empty_table_says_so(latest: float | None, says: str) -> None:
+    nothing = Nothing(in_span=False, latest=latest, online=0, heard=None)
+    title, text = why_nothing(nothing, 100.0, Health(state="disconnected", text="No route to host."))
+    assert text.endswith(says)
+    assert "-E" not in f"{title} {text}"
 
 
 def test_the_number_found_says_what_it_is_of() -> None:

@@ -41,6 +41,8 @@ def test_every_text_and_state_colour_can_be_read_on_a_panel(theme: Theme) -> Non
         if contrast(theme.colour(token), theme.colour("panel")) < 4.5
     }
     assert not unreadable
+    ground = theme.colour("selection")
+    assert not [token for token in tokens if contrast(theme.on_selection(token), ground) < 4.5]
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)

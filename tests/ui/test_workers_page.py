@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from app.models.qt.workers import Column
+from app.models.wire import Health
 from app.ui.live import TimeRange
 from app.ui.pages.workers import WorkersPage
 from app.ui.theme import ThemeManager
@@ -161,6 +162,11 @@ def test_without_any_worker_the_page_says_what_to_do(
         assert page.table._empty.isVisible()
         assert page.table._empty._title.text() == "No worker has been heard of"
         assert "celery -A your_app worker -E" in page.table._empty._text.text()
+        stand.health = Health(state="disconnected", text="The broker refused the password.")
+        stand.health_changed.emit()
+        await emitted(page.loaded)
+        assert page.table._empty._title.text() == "The broker is not reached"
+        assert page.table._empty._text.text() == "The broker refused the password."
 
     run(story())
     stand.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Engine, and_, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, false, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 
@@ -201,12 +201,7 @@ class Charts:
         query = (
             select(schema.series.c.key, _gauge.bucket, _gauge.total, _gauge.n)
             .join_from(schema.gauge, schema.series, schema.series.c.id == _gauge.series_id)
-            .where(
-                schema.series.c.kind == kind,
-                _gauge.level == _level(step),
-                _gauge.bucket >= grid.start,
-                _gauge.bucket < grid.end,
-            )
+            .where(schema.series.c.kind == kind, self._within(Span(grid.start, grid.end), _gauge, _level(step)))
         )
         for key, bucket, total, n in self.rows(query):
             if key not in sums:
@@ -219,7 +214,7 @@ class Charts:
                 grid.start,
                 grid.step,
                 [
-                    total if counted and known else total / n if n else math.nan
+                    math.nan if not (n or (counted and known)) else total if counted else total / n
                     for total, n, known in zip(totals, times[key], grid.known, strict=True)
                 ],
             )
@@ -227,20 +222,15 @@ class Charts:
         }
 
     def _of_level(self, level: int, grid: "_Grid", *columns: Any) -> Sequence[Any]:
-        condition = and_(
-            _rollup.name_id == schema.ALL_NAMES,
-            _rollup.level == level,
-            _rollup.bucket >= grid.start,
-            _rollup.bucket < grid.end,
-        )
-        return self.rows(select(*columns).where(condition))
+        within = self._within(Span(grid.start, grid.end), _rollup, level)
+        return self.rows(select(*columns).where(_rollup.name_id == schema.ALL_NAMES, within))
 
     def _grid(self, span: Span, step: float) -> "_Grid":
         created = self.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "created"))
         known = Span(float(created or 0), self.alive() or 0.0)
         return _Grid(span, step, known, self.gaps(span))
 
-    def _within(self, span: Span, table: Any) -> ColumnElement[bool]:
+    def _within(self, span: Span, table: Any, coarsest: int = schema.LEVELS[-1]) -> ColumnElement[bool]:
         """Condition for the fewest buckets that make up a span: coarse where they are complete, finer at its ends."""
         rolled = dict(
             self.rows(select(schema.meta.c.key, schema.meta.c.value).where(schema.meta.c.key.startswith("rolled.")))
@@ -248,11 +238,12 @@ class Charts:
         pieces = _pieces(
             span.start,
             span.end,
-            schema.LEVELS,
+            [level for level in schema.LEVELS if level <= coarsest],
             {int(key.removeprefix("rolled.")): int(end) for key, end in rolled.items()},
         )
         return or_(
-            *(and_(table.level == level, table.bucket >= start, table.bucket < end) for level, start, end in pieces)
+            false(),
+            *(and_(table.level == level, table.bucket >= start, table.bucket < end) for level, start, end in pieces),
         )
 
 
@@ -274,8 +265,8 @@ class _Grid:
     def __init__(self, span: Span, step: float, known: Span, gaps: Sequence[Gap]) -> None:
         self.step = step
         self.start = math.floor(span.start / step) * step
-        self.end = math.ceil(span.end / step) * step
-        self.size = max(1, round((self.end - self.start) / step))
+        self.size = max(1, math.ceil(span.end / step) - math.floor(span.start / step))
+        self.end = self.start + self.size * step
         self.known = [self._is_known(self.start + at * step, known, gaps) for at in range(self.size)]
 
     def index(self, bucket: float) -> int:

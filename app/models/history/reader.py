@@ -82,11 +82,18 @@ class Reader(Charts):
         if not path.exists():
             raise HistoryError(f"There is no history at {path}.")
         super().__init__(_engine(path))
+        try:
+            self._check()
+        except HistoryError:
+            self.close()
+            raise
+
+    def _check(self) -> None:
         version = self.scalar(text("PRAGMA user_version"))
         if self.scalar(text("PRAGMA application_id")) != schema.APPLICATION_ID:
-            raise HistoryError(f"{path} is not a history of Cloche.")
+            raise HistoryError(f"{self.path} is not a history of Cloche.")
         if version > schema.VERSION:
-            raise HistoryError(f"{path} was written by a newer Cloche. Update this one to open it.")
+            raise HistoryError(f"{self.path} was written by a newer Cloche. Update this one to open it.")
 
     def meta(self) -> dict[str, str]:
         """Facts about the file: ``broker`` (address without password), ``name``, ``created``, ``alive``."""

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,7 +17,10 @@ from app.models.history.lock import FileLock
 from app.models.history.rows import SELECT_TASKS, TASK_COLUMNS, Labels, Row, RowMaker, Rows, task_from_row
 from app.models.records import Gap, Queue, Task, Worker
 from app.models.reducer import Batch, Known
-from app.models.rollups import cell_from_row, merge, pack
+from app.models.rollups import Gauge, cell_from_row, merge, pack
+
+#: Seconds to wait for somebody who holds the file, such as a backup.
+BUSY_TIMEOUT: Final = 10.0
 
 _TASK_UPSERT: Final = (  # every name in these statements is our own, from the schema
     f"INSERT INTO task ({', '.join(TASK_COLUMNS)}) VALUES ({', '.join('?' * len(TASK_COLUMNS))}) "  # noqa: S608
@@ -54,6 +58,10 @@ _ROLL_UP_GAUGES: Final = (
     "INSERT OR REPLACE INTO gauge SELECT :coarse, bucket / :coarse * :coarse AS b, series_id, SUM(total), SUM(n) "
     "FROM gauge WHERE level = :fine AND bucket >= :start AND bucket < :end GROUP BY b, series_id"
 )
+
+
+_FIRST_BUCKETS: Final = [f"SELECT MIN(bucket) FROM {table} WHERE level = ?" for table in ("rollup", "gauge")]  # noqa: S608
+_LAST_BUCKETS: Final = [f"SELECT MAX(bucket) FROM {table} WHERE level = ?" for table in ("rollup", "gauge")]  # noqa: S608
 
 
 class _MergeHistograms:
@@ -126,10 +134,15 @@ class Writer:
     def known(self) -> Known:
         """What a reducer needs to continue this history."""
         finest = schema.LEVELS[0]
-        bucket = self._all("SELECT MAX(bucket) FROM rollup WHERE level = ?", finest)[0][0] or 0
+        bucket = max(self._all(statement, finest)[0][0] or 0 for statement in _LAST_BUCKETS)
         cells = self._all(
             f"SELECT name.name, {', '.join(_ROLLUP_COLUMNS[3:])} FROM rollup LEFT JOIN name ON name.id = name_id "  # noqa: S608
             "WHERE level = ? AND bucket = ?",
+            finest,
+            bucket,
+        )
+        gauges = self._all(
+            "SELECT kind, key, total, n FROM gauge JOIN series ON series.id = series_id WHERE level = ? AND bucket = ?",
             finest,
             bucket,
         )
@@ -139,6 +152,7 @@ class Writer:
             queues=[msgspec.json.decode(text, type=Queue) for (text,) in self._all("SELECT record FROM queue")],
             bucket=bucket,
             cells={row[0]: cell_from_row(row[1:]) for row in cells},
+            gauges={(kind, key): Gauge(total, n) for kind, key, total, n in gauges},
         )
 
     def load(self, uuids: Sequence[str]) -> Iterable[Task]:
@@ -182,28 +196,32 @@ class Writer:
                         connection.executemany(statement, values)
                 if rows.alive:
                     connection.execute("INSERT OR REPLACE INTO meta VALUES ('alive', ?)", (repr(rows.alive),))
-                self._roll_up(rows.closed)
+                rolled = self._roll_up(rows.closed)
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
+            self._rolled |= rolled
         except sqlite3.OperationalError as error:
             raise HistoryError(f"The history {self.path} can't be written: {error}. Free space on the disk.") from error
 
-    def _roll_up(self, closed: int) -> None:
-        """Derive each coarser level from the finer one, up to the buckets that are complete."""
+    def _roll_up(self, closed: int) -> dict[int, int]:
+        """Derive each coarser level from the finer one, up to the buckets that are complete; returns how far."""
+        rolled = {}
         for fine, coarse in zip(schema.LEVELS, schema.LEVELS[1:], strict=False):
             end = closed // coarse * coarse
             start = self._rolled.get(coarse)
             if start is None:
-                first = self._all("SELECT MIN(bucket) FROM rollup WHERE level = ?", fine)[0][0]
-                start = end if first is None else first // coarse * coarse
+                found = (self._all(statement, fine)[0][0] for statement in _FIRST_BUCKETS)
+                start = min((bucket // coarse * coarse for bucket in found if bucket is not None), default=end)
             if start < end:
                 parameters = {"coarse": coarse, "fine": fine, "start": start, "end": end}
                 self._connection.execute(_ROLL_UP, parameters)
                 self._connection.execute(_ROLL_UP_GAUGES, parameters)
                 self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"rolled.{coarse}", str(end)))
-                self._rolled[coarse] = end
+                rolled[coarse] = end
+        return rolled
 
     def _all(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
@@ -237,8 +255,11 @@ class Writer:
         """Why an existing file can't be continued, or None."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return None
+        if not self.path.is_file():
+            raise HistoryError(f"The history {self.path} can't be opened for writing: it is not a file.")
         try:
-            connection = _connect(self.path)
+            # Read-only, so that what was not folded into a damaged file yet stays beside it.
+            connection = _connect(self.path, "ro")
             try:
                 application = connection.execute("PRAGMA application_id").fetchone()[0]
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -254,6 +275,8 @@ class Writer:
                 return None if verdict == "ok" else "it is damaged"
             finally:
                 connection.close()
+        except sqlite3.OperationalError as error:
+            raise HistoryError(f"The history {self.path} can't be opened for writing: {error}.") from error
         except sqlite3.DatabaseError:
             return "it is damaged"
 
@@ -262,15 +285,26 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("SELECT COUNT(*) = 0 FROM sqlite_master").fetchone()[0])
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=64)
+def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_TIMEOUT,
+        cached_statements=64,
+    )
 
 
 def _set_aside(path: Path, fault: str) -> str:
     """Rename a history that can't be used, and what belongs to it; says so in a sentence."""
-    aside = path.with_name(f"{path.name}.set-aside-{time.strftime('%Y%m%d-%H%M%S')}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
+    moment = time.strftime("%Y%m%d-%H%M%S")
+    names = (path.with_name(f"{path.name}.set-aside-{moment}-{number}") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    unfolded = path.with_name(path.name + "-wal")
+    if unfolded.exists() and unfolded.stat().st_size:
+        unfolded.rename(aside.with_name(aside.name + "-wal"))
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     return f"The history {path.name} could not be used: {fault}. It was kept as {aside.name}, and a new one was begun."

@@ -1,5 +1,6 @@
 """The table of task names: what each costs and how it fails, against the period before."""
 
+import heapq
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final
@@ -46,17 +47,25 @@ class NameLine(msgspec.Struct):
 
 
 class NameTableModel(RecordTableModel[NameLine]):
-    """Task names, by name: a `SortedTable` brings them into the order that is wanted."""
+    """The busiest task names, by name: a `SortedTable` brings them into the order that is wanted.
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    Attributes: ``total`` is the number of all names of the period, of which at most ``limit`` are rows.
+    """
+
+    def __init__(self, limit: int, parent: QObject | None = None) -> None:
         super().__init__(len(Column), _name, parent)
+        self._limit = limit
+        self.total = 0
 
     def show(self, now: Sequence[NameRow], before: Sequence[NameRow]) -> None:
         """Become the figures of a period, compared with those of the equal period before it."""
         busy = sum(row.busy for row in now)
-        earlier = {row.name: row.run.p95 for row in before}
+        self.total = len(now)
+        busiest = heapq.nlargest(self._limit, now, key=lambda row: (row.busy, row.finished, row.count))
         # In an order of their own that never changes, no row has to move when figures do.
-        ordered = sorted(now, key=lambda row: row.name)
+        ordered = sorted(busiest, key=_row_name)
+        names = {row.name for row in ordered}
+        earlier = {row.name: row.run.p95 for row in before if row.name in names}
         self.replace([NameLine(row, row.busy / busy if busy else None, earlier.get(row.name)) for row in ordered])
 
     def header(self, column: int) -> Header:
@@ -68,6 +77,10 @@ class NameTableModel(RecordTableModel[NameLine]):
 
 def _name(line: NameLine) -> str:
     return line.row.name
+
+
+def _row_name(row: NameRow) -> str:
+    return row.name
 
 
 def _tone(value: float | None) -> str:
@@ -92,6 +105,10 @@ def _failed(line: NameLine) -> Cell:
     return Cell(formats.percent(share), share, tone=tone, tip=tip)
 
 
+def _title(line: NameLine) -> Cell:
+    return Cell(one_line(line.row.name), line.row.name, tip=line.row.name)
+
+
 def _latency(seconds: float | None) -> Cell:
     return Cell(formats.duration(seconds), seconds, tone=_tone(seconds))
 
@@ -110,7 +127,10 @@ def _change(line: NameLine) -> Cell:
 
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[NameLine], Cell]], ...]] = (
-    (Header("Task name", literal=True), lambda line: Cell(one_line(line.row.name), line.row.name, tip=line.row.name)),
+    (
+        Header("Task name", literal=True, ends=True),
+        _title,
+    ),
     (Header("Finished", numeric=True, tip="Tasks that finished in the time range"), _finished),
     (Header("Share of time", numeric=True, tip="Share of all run time that went into this task"), _share),
     (Header("Failed", numeric=True, tip="Share of the finished tasks that failed"), _failed),

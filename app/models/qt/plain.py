@@ -34,7 +34,8 @@ def plain_tip(text: str) -> str:
     if not text:
         return ""
     cut = visible(text if len(text) <= TIP_LIMIT else text[:TIP_LIMIT] + " …")
-    return f"<qt>{html.escape(_LONG_WORD.sub('\\1\u200b', cut)).replace('\n', '<br>')}</qt>"
+    broken = html.escape(_LONG_WORD.sub("\\1\u200b", cut))
+    return f"<qt>{broken.replace(chr(10), '<br>')}</qt>"
 
 
 def _written_out(match: re.Match[str]) -> str:

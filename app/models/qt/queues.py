@@ -39,6 +39,8 @@ FLOW_STEP: Final = 10.0
 _VALUES: Final = 3
 _STEADY: Final = 0.5
 _ERRORS: Final = 4.0
+#: So many times as much must come in as goes out for a rise to be no chance, however young the history is.
+_CLEARLY: Final = 1.25
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -68,9 +70,19 @@ class QueueRow(msgspec.Struct):
 
 def flow(ready: Series | None, came: Series | None, went: Series | None) -> Flow:
     """Flow of the time that these series cover: ready messages, and counts of those sent and started."""
+    flows = (_per_minute(came), _per_minute(went))
     net, error = _growth(ready)
-    steady = net is not None and abs(net) < max(_STEADY, _ERRORS * error)
-    return Flow(came=_per_minute(came), went=_per_minute(went), net=net, steady=steady)
+    if _fills(ready, *flows) and (net is None or net > _STEADY):
+        return Flow(*flows, net=net if net is not None else (flows[0] or 0.0) - (flows[1] or 0.0))
+    return Flow(*flows, net=net, steady=net is not None and abs(net) < max(_STEADY, _ERRORS * error))
+
+
+def _fills(ready: Series | None, came: float | None, went: float | None) -> bool:
+    """Whether clearly more came than went, and more is ready than there was: two counts that agree."""
+    known = [value for value in ready.values if math.isfinite(value)] if ready is not None else []
+    if came is None or len(known) <= 1 or known[-1] <= known[0]:
+        return False
+    return came - (went or 0.0) >= _STEADY and came >= _CLEARLY * (went or 0.0)
 
 
 def _per_minute(counts: Series | None) -> float | None:
@@ -140,6 +152,10 @@ def _name(row: QueueRow) -> str:
     return row.queue.name
 
 
+def _title(row: QueueRow) -> Cell:
+    return Cell(one_line(row.queue.name), row.queue.name, tip=row.queue.name)
+
+
 def _figure(value: int | None) -> Cell:
     return Cell(formats.count(value), value, tone="hint" if value is None else "")
 
@@ -200,7 +216,10 @@ def _trend(row: QueueRow) -> Cell:
 
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[QueueRow], Cell]], ...]] = (
-    (Header("Queue", literal=True), lambda row: Cell(one_line(row.queue.name), row.queue.name, tip=row.queue.name)),
+    (
+        Header("Queue", literal=True, ends=True),
+        _title,
+    ),
     (Header("Ready", numeric=True, tip="Messages that wait for a worker"), _ready),
     (Header("By priority", tip="Ready messages by priority step; on Redis 0 is served first"), _priority),
     (

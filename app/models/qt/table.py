@@ -41,7 +41,7 @@ class Role(IntEnum):
 class Header(msgspec.Struct, frozen=True):
     """A column. What is numeric stands right; what is literal (names, ids, arguments) is in the fixed-width face.
 
-    Texts of a column with ``ends`` are told apart by both their ends: where there is no room they are cut in the middle.
+    Texts of a column with ``ends`` are told apart by both their ends: too long, they are cut in the middle.
     """
 
     title: str

@@ -1,7 +1,7 @@
 """The table of tasks: a bounded page of history, newest first, that grows at both ends."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -52,6 +52,8 @@ class TaskTableModel(RecordTableModel[TaskRow]):
         self._limit = limit
         self._now = 0.0
         self._lost: frozenset[str] = frozenset()
+        self._workers: frozenset[str] = frozenset()
+        self._short: dict[str, str] = {}
         self._complete = True
         self._asked = False
 
@@ -66,6 +68,8 @@ class TaskTableModel(RecordTableModel[TaskRow]):
     def cell(self, record: TaskRow, column: int) -> Cell:
         if column in (Column.STATE, Column.RUN) and self.is_lost(record):
             return _LOST if column == Column.STATE else _UNKNOWN
+        if column == Column.WORKER:
+            return _worker(record, self._short)
         return _COLUMNS[column][1](record, self._now)
 
     def name(self, record: TaskRow) -> str:
@@ -75,10 +79,10 @@ class TaskTableModel(RecordTableModel[TaskRow]):
         """Whether a task was running on a worker that is gone (what the search ``is:lost`` finds)."""
         return row.worker in self._lost and row.started is not None and row.state not in _IDLE
 
-    def set_lost(self, workers: frozenset[str]) -> None:
-        """Know which workers are gone."""
-        if workers != self._lost:
-            self._lost = workers
+    def set_workers(self, workers: frozenset[str], lost: frozenset[str]) -> None:
+        """Know which workers there are, so that each is called by what tells it apart, and which of them are gone."""
+        if (workers, lost) != (self._workers, self._lost):
+            self._workers, self._lost, self._short = workers, lost, short_names(workers)
             self.touch(0, len(self._rows) - 1, Column.STATE, Column.RUN)
 
     def show(self, rows: Sequence[TaskRow], *, complete: bool) -> None:
@@ -174,13 +178,35 @@ def _state(row: TaskRow) -> Cell:
     return Cell(one_line(word, 40), row.state, state=row.state, tip=row.note or "")
 
 
+def short_names(workers: Collection[str]) -> dict[str, str]:
+    """The part that tells a worker apart, of ``name@host``: the name where no two are alike, else the host, else both.
+
+    ``celery`` is what a worker is called that nobody named, which tells nothing.
+    """
+    parts = {worker: worker.rpartition("@") for worker in workers}
+    names, hosts = {name for name, _, _ in parts.values()}, {host for _, _, host in parts.values()}
+    if len(names) == len(parts) and not names & {"", "celery"}:
+        return {worker: name for worker, (name, _, _) in parts.items()}
+    if len(hosts) == len(parts):
+        return {worker: host for worker, (_, _, host) in parts.items()}
+    return {}
+
+
+def _worker(row: TaskRow, short: Mapping[str, str]) -> Cell:
+    if not row.worker:
+        return _UNKNOWN
+    text = one_line(row.worker)
+    return Cell(text, row.worker, tone="secondary", tip=row.worker, short=one_line(short.get(row.worker)))
+
+
 def _received(row: TaskRow, now: float) -> Cell:
     at = row.received
     if at is None:
         sent = f"Sent {formats.date_time(row.sent)}, not received yet" if row.sent is not None else ""
         return Cell(formats.UNKNOWN, None, tone="hint", tip=sent)
     tip = f"{formats.date_time(at)}\n{formats.iso_utc(at)}\n{formats.age(now - at)} ago"
-    return Cell(formats.near_time(at, now, brief=True), at, tone="secondary", tip=tip)
+    text = formats.near_time(at, now, brief=True)
+    return Cell(text, at, tone="secondary", tip=tip, short=text.partition(".")[0])
 
 
 def _wait(row: TaskRow, now: float) -> Cell:
@@ -216,10 +242,10 @@ def _retries(row: TaskRow) -> Cell:
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[TaskRow, float], Cell]], ...]] = (
     (Header("State"), lambda row, _: _state(row)),
-    (Header("Name", literal=True), lambda row, _: _text(row.name)),
+    (Header("Name", literal=True, ends=True), lambda row, _: _text(row.name)),
     (Header("Arguments", literal=True), lambda row, _: _text(row.args, "secondary")),
-    (Header("Queue"), lambda row, _: _text(row.queue)),
-    (Header("Worker"), lambda row, _: _text(row.worker, "secondary")),
+    (Header("Queue", ends=True), lambda row, _: _text(row.queue)),
+    (Header("Worker", ends=True), lambda row, _: _worker(row, {})),
     (Header("Received", numeric=True, tip="When a worker received the task, by that worker's clock"), _received),
     (Header("Wait", numeric=True, tip="From sent (or received, where the sending was not seen) to started"), _wait),
     (Header("Run", numeric=True, tip="Run time as the worker measured it"), _run),

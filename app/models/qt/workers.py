@@ -153,7 +153,7 @@ def _uptime(worker: Worker, now: float) -> Cell:
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[Worker, float], Cell]], ...]] = (
     (Header("State"), _state),
-    (Header("Worker", literal=True), lambda w, _: Cell(one_line(w.hostname), w.hostname, tip=w.hostname)),
+    (Header("Worker", literal=True, ends=True), lambda w, _: Cell(one_line(w.hostname), w.hostname, tip=w.hostname)),
     (Header("Pool"), lambda w, _: _text(w.pool)),
     (Header("Slots", tip="Slots busy, of all slots of the pool"), lambda w, _: _slots(w)),
     (Header("Queues"), lambda w, _: _queues(w)),

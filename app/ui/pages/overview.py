@@ -8,11 +8,13 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from app.models import formats
 from app.models.history.charts import Series
 from app.models.history.reader import Reader
 from app.models.qt.names import Column, NameTableModel
 from app.models.qt.table import SortedTable
-from app.ui.live import RANGES, TimeRange, View
+from app.ui import words
+from app.ui.live import TimeRange, View
 from app.ui.pages.overview_figures import LABELS, figures
 from app.ui.pages.overview_read import Ask, Before, Overview, read, total, whole
 from app.ui.theme import ThemeManager
@@ -28,6 +30,8 @@ _WIDE: Final = 1000
 _CHART: Final = 216
 #: The table of names is read again at most so often: it sums over all names, and nobody reads faster.
 _NAMES_EVERY: Final = 2.0
+#: Names that the table shows: the page scrolls, and is made as high as they need.
+_NAMES: Final = 100
 
 _OUTCOMES: Final = {
     "succeeded": "succeeded",
@@ -59,7 +63,6 @@ class OverviewPage(View):
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         super().__init__(time_range)
         self.setProperty("role", "page")
-        self._preset = time_range.span
         self._before: Before | None = None
         self._names_read = 0.0
         self._crosshair = Crosshair(self)
@@ -70,7 +73,8 @@ class OverviewPage(View):
         self._run = self._chart(theme, "Run time", "No task finished in this range.", unit=scale.DURATION)
         self._slots = self._chart(theme, "Slots busy", "No worker reported in this range.")
         self._charts = (self._outcomes, self._ready, self._wait, self._run, self._slots)
-        self._names = NameTableModel(self)
+        self._names = NameTableModel(_NAMES, self)
+        self._among = PlainLabel(role="small")
         self._table = RecordTable(theme, SortedTable(self._names, self), _WIDTHS)
         self._lay_out()
         self._fit_table()
@@ -103,7 +107,9 @@ class OverviewPage(View):
     async def _show(self, data: Overview) -> None:
         """Show it chart by chart, so that keys and the mouse never wait for all of them."""
         self._nothing.setVisible(not data.heard)
-        self._nothing_text.setText(_why_nothing(data))
+        title, text = words.not_reached(self.connection.health) if self.connection is not None else ("", "")
+        self._nothing_title.setText(title or "No task events yet")
+        self._nothing_text.setText(text or _why_nothing(data))
         present = self.range.end is None
         for tile, figure in zip(self._tiles, figures(data, present=present), strict=True):
             tile.show_figure(figure)
@@ -132,12 +138,15 @@ class OverviewPage(View):
     def _show_names(self, data: Overview) -> None:
         names = data.names or []
         self._names.show(names, data.before.names)
+        shown, total = self._names.rowCount(), self._names.total
+        self._among.setText(f"{formats.count(shown)} busiest of {formats.count(total)} names")
+        self._among.setVisible(shown < total)
         self._fit_table()
 
     def _fit_table(self) -> None:
         """The page scrolls, not the table in it."""
         header = self._table.horizontalHeader().height()
-        self._card.setMinimumHeight(header + max(3, self._names.rowCount()) * ROW_HEIGHT + 3)
+        self._table.setMinimumHeight(header + max(3, self._names.rowCount()) * ROW_HEIGHT + 1)
 
     def _label(self) -> None:
         step = self.range.step()
@@ -148,10 +157,11 @@ class OverviewPage(View):
         self._run.set_hint("measured by workers")
         self._slots.set_hint("tasks running")
 
+    def _go_live(self) -> None:
+        self.range.go_live()
+
     def _range_changed(self) -> None:
         self._names_read = 0.0
-        if self.range.live and self.range.span in RANGES:
-            self._preset = self.range.span
         self._label()
         super()._range_changed()
 
@@ -160,18 +170,22 @@ class OverviewPage(View):
     ) -> TimeChart:
         chart = TimeChart(theme, self._crosshair, title, unit=unit, stacked=stacked, empty=empty)
         chart.range_selected.connect(self.range.look_back)
-        chart.reset.connect(lambda: self.range.go_live(self._preset))
+        chart.reset.connect(self._go_live)
         return chart
 
     def _lay_out(self) -> None:
         self._tile_rows = Rows(self._tiles, HEIGHT, lambda width: (7,) if width >= _WIDE else (4, 3))
         self._chart_rows = Rows(self._charts, _CHART, lambda width: (2, 3) if width >= _WIDE else (2, 2, 1))
-        self._nothing, self._nothing_text = _notice()
+        self._nothing, self._nothing_title, self._nothing_text = _notice()
         self._card = QFrame()
         self._card.setProperty("role", "card")
         inside = QVBoxLayout(self._card)
         inside.setContentsMargins(1, 1, 1, 1)
+        inside.setSpacing(0)
         inside.addWidget(self._table)
+        inside.addWidget(self._among)
+        self._among.setContentsMargins(8, 6, 8, 7)
+        self._among.hide()
         self._table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._table.setAccessibleName("Task names")
@@ -206,20 +220,20 @@ def _highest(series: Series) -> float:
     return max((value for value in series.values if value > 0), default=0.0)
 
 
-def _notice() -> tuple[QFrame, PlainLabel]:
+def _notice() -> tuple[QFrame, PlainLabel, PlainLabel]:
     card = QFrame()
     card.setProperty("role", "card")
     card.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    text = PlainLabel(role="secondary")
+    title, text = PlainLabel(role="strong"), PlainLabel(role="secondary")
     text.setWordWrap(True)
     text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     layout = QVBoxLayout(card)
     layout.setContentsMargins(12, 10, 12, 10)
     layout.setSpacing(2)
-    layout.addWidget(PlainLabel("No task events yet", role="strong"))
+    layout.addWidget(title)
     layout.addWidget(text)
     card.hide()
-    return card, text
+    return card, title, text
 
 
 def _why_nothing(data: Overview) -> str:

@@ -132,6 +132,8 @@ def _workers(data: Overview, *, present: bool) -> Figure:
         return Figure(formats.UNKNOWN, change="none heard yet", mood="hint")
     if not present:
         count = last(heard)
+        if count is None:
+            return Figure(formats.UNKNOWN, change="none heard", mood="hint")
         return Figure(formats.count(count), "heard", spark=coarse(heard), spark_colour="succeeded")
     online = sum(1 for worker in known if worker.state == "online")
     change, mood = _missing(known, data.span.end)

@@ -10,6 +10,7 @@ from app.models.history.charts import Series, Span
 from app.models.history.reader import Reader
 from app.models.qt.queues import FLOW_SPAN, FLOW_STEP, Flow, QueueTableModel, flow
 from app.models.records import Gap, Queue, Worker
+from app.ui import words
 from app.ui.live import TimeRange
 from app.ui.pages.queue_inspector import QueueInspector
 from app.ui.pages.table_page import TablePage
@@ -17,6 +18,13 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.crosshair import Crosshair
 from app.ui.widgets.table import Width
 
+_EMPTY: Final = (
+    "No queue has been seen",
+    (
+        "A queue is known once a worker consumes it or a task is sent to it. If there should be one, look "
+        "whether this user may read the broker's keys, and whether this is the right database or virtual host."
+    ),
+)
 _WIDTHS: Final = (
     Width(116, weight=3),
     Width(58, weight=1),
@@ -65,11 +73,8 @@ class QueuesPage(TablePage):
             return
         self._queues.show(found.queues, found.ready, found.flows)
         if not found.queues:
-            self.table.set_empty(
-                "No queue has been seen",
-                "A queue is known once a worker consumes it or a task is sent to it. If there should be one, look "
-                "whether this user may read the broker's keys, and whether this is the right database or virtual host.",
-            )
+            unreached = words.not_reached(connection.health)
+            self.table.set_empty(*(unreached if unreached[0] else _EMPTY))
         self._show_inspected(found, span, step, time.time() if alive is None else alive)
 
     def most_telling(self) -> Hashable | None:

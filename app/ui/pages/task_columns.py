@@ -9,12 +9,12 @@ _HIDDEN: Final = Width(0)
 #: On the page of tasks.
 ALL: Final = (
     Width(103),
-    Width(136, weight=3),
-    Width(80, weight=5, rank=6),
+    Width(138, weight=3),
+    Width(112, weight=5, rank=6),
     Width(85, weight=1, rank=4),
-    Width(80, weight=2, rank=5),
-    Width(98, rank=2),
-    Width(85, rank=1),
+    Width(82, weight=2, rank=5, full=136),
+    Width(72, rank=2, full=98),
+    Width(82, rank=1),
     Width(80),
     Width(28, rank=3),
     Width(110, weight=2, rank=7),

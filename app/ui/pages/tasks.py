@@ -117,7 +117,7 @@ class TasksPage(View):
             self._patience.stop()
         # An answer to an older search, or of another broker, is of no use.
         if token == self._token and connection is self.connection:
-            self._show(ask, found)
+            self._show(ask, found, connection)
 
     async def prepare_shot(self) -> None:
         """Select a task worth looking at: a failed one with its traceback, if there is one."""
@@ -156,8 +156,8 @@ class TasksPage(View):
             count=self._fresh or self._count_pace.due,
         )
 
-    def _show(self, ask: Ask, found: Found) -> None:
-        self._model.set_lost(found.lost)
+    def _show(self, ask: Ask, found: Found, connection: Connection) -> None:
+        self._model.set_workers(found.workers, found.lost)
         self._model.update(found.changed)
         if found.page is not None:
             self._took = found.took
@@ -165,7 +165,7 @@ class TasksPage(View):
             if self._follow.on or self._fresh:  # else the user chose a row meanwhile: it must not move
                 self._show_page(found.page, ask)
         if found.nothing is not None:
-            self._table.set_empty(*tasks_words.why_nothing(found.nothing, self._now))
+            self._table.set_empty(*tasks_words.why_nothing(found.nothing, self._now, connection.health))
         if found.total is not None:
             self._count_pace.answered(found.counting)
             limit = LIMIT if self._model.full else None

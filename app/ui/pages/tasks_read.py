@@ -42,6 +42,7 @@ class Found(msgspec.Struct, frozen=True):
     changed: list[TaskRow]
     new: int
     task: Task | None
+    workers: frozenset[str]
     lost: frozenset[str]
     total: int | None
     took: float
@@ -72,6 +73,7 @@ def read(reader: Reader, ask: Ask) -> Found:
         changed=_changed(reader, ask),
         new=new,
         task=reader.task(ask.inspected) if ask.inspected is not None else None,
+        workers=frozenset(worker.hostname for worker in workers),
         lost=frozenset(worker.hostname for worker in workers if worker.state in ("lost", "offline")),
         total=total,
         took=took,

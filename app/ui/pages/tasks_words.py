@@ -1,6 +1,8 @@
 """What the page of tasks says: how many were found, how many are new, and why there are none."""
 
 from app.models import formats
+from app.models.wire import Health
+from app.ui import words
 from app.ui.pages.tasks_read import MOST_NEW, Nothing
 
 
@@ -18,13 +20,17 @@ def new_text(new: int, *, counted: bool) -> str:
     return f"{formats.count(new)} new" if counted or new <= MOST_NEW else f"{formats.count(MOST_NEW)}+ new"
 
 
-def why_nothing(nothing: Nothing, now: float) -> tuple[str, str]:
+def why_nothing(nothing: Nothing, now: float, health: Health) -> tuple[str, str]:
     """Why the table is empty, and what to do, as a title and a sentence or two."""
     if nothing.in_span:
         return ("No task matches this search", "There are tasks in this time range. Clear or change the search.")
+    unreached, why = words.not_reached(health)
     if nothing.latest is not None:
         when = f"{formats.near_time(nothing.latest, now)}, {formats.age(now - nothing.latest)} ago"
-        return ("No task was seen in this time range", f"The latest was first seen at {when}. Choose a longer range.")
+        text = f"The latest was first seen at {when}. Choose a longer range."
+        return ("No task was seen in this time range", f"{text} {unreached}: {why}" if unreached else text)
+    if unreached:
+        return (unreached, why)
     title = "No task events yet"
     if nothing.online:
         workers = "1 worker is" if nothing.online == 1 else f"{nothing.online} workers are"

@@ -11,6 +11,7 @@ from app.models.history.reader import Reader, TaskRow
 from app.models.qt.workers import Column, WorkerTableModel
 from app.models.records import Worker
 from app.models.search import parse, quote
+from app.ui import words
 from app.ui.live import TimeRange
 from app.ui.pages.pace import Pace
 from app.ui.pages.table_page import TablePage
@@ -21,18 +22,25 @@ from app.ui.widgets.ticker import Ticker
 
 #: Seconds after which a worker's recent tasks are read again.
 _RECENT_EVERY: Final = 1.0
+_EMPTY: Final = (
+    "No worker has been heard of",
+    (
+        "A worker is known by its heartbeat, seconds after its start. Start one on this broker: "
+        "celery -A your_app worker -E"
+    ),
+)
 _WIDTHS: Final = (
     Width(120),
     Width(136, weight=3),
-    Width(72, weight=1, rank=6),
-    Width(98),
-    Width(110, weight=3, rank=3),
-    Width(84, weight=1, rank=2),
-    Width(66, weight=1, rank=1),
-    Width(56, weight=1, rank=4),
-    Width(66, weight=1, rank=8),
-    Width(80, weight=1, rank=7),
-    Width(80, weight=1, rank=5),
+    Width(72, weight=1, rank=7),
+    Width(98, rank=1),
+    Width(110, weight=3, rank=4),
+    Width(84, weight=1, rank=3),
+    Width(66, weight=1, rank=2),
+    Width(56, weight=1, rank=5),
+    Width(66, weight=1, rank=9),
+    Width(80, weight=1, rank=8),
+    Width(80, weight=1, rank=6),
 )
 
 
@@ -68,11 +76,8 @@ class WorkersPage(TablePage):
         self._workers.replace(workers)
         self._workers.tick(now)
         if not workers:
-            self.table.set_empty(
-                "No worker has been heard of",
-                "A worker is known by its heartbeat, seconds after its start. Start one on this broker: "
-                "celery -A your_app worker -E",
-            )
+            unreached = words.not_reached(connection.health)
+            self.table.set_empty(*(unreached if unreached[0] else _EMPTY))
         worker = next((worker for worker in workers if worker.hostname == self.inspected), None)
         if worker is not None and inspected == self.inspected:
             self._details.show_worker(worker, now)

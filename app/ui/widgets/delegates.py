@@ -42,18 +42,23 @@ class CellDelegate(QStyledItemDelegate):
     A table repaints some hundred cells several times a second: colours, shapes and laid out texts are kept.
     """
 
-    def __init__(self, theme: ThemeManager, header: Header, look: RowLook, parent: QWidget) -> None:
+    def __init__(
+        self, theme: ThemeManager, header: Header, look: RowLook, parent: QWidget | None = None, *, full: int = 0
+    ) -> None:
         super().__init__(parent)
+        self._full = full
         self._theme = theme
         self._header = header
         self._look = look
         self._font = fonts.mono_font() if header.literal else fonts.ui_font()
         self._strong = QFont(self._font)
         self._strong.setWeight(QFont.Weight.DemiBold)
-        self._text = _layouter(self._font)
-        self._strong_text = _layouter(self._strong)
-        self._colours: dict[str, QColor] = {}
-        self._shapes: dict[str, QPixmap] = {}
+        elide = Qt.TextElideMode.ElideMiddle if header.ends else Qt.TextElideMode.ElideRight
+        self._text = _layouter(self._font, elide)
+        self._strong_text = _layouter(self._strong, elide)
+        self._colours: dict[tuple[str, bool], QColor] = {}
+        self._shapes: dict[tuple[str, bool], QPixmap] = {}
+        self._selected = False
         theme.changed.connect(self._forget)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
@@ -71,11 +76,12 @@ class CellDelegate(QStyledItemDelegate):
             return
         area, row = option.rect, index.row()
         left, top, width, height = area.left(), area.top(), area.width(), area.height() - 1
-        if row in self._look.selected:
-            painter.fillRect(left, top, width, height, self._colour("selection"))
+        self._selected = row in self._look.selected
+        if self._selected:
+            painter.fillRect(left, top, width, height, self._colour("selection", plain=True))
         elif row == self._look.hovered:
             painter.fillRect(left, top, width, height, self._colour("hover"))
-        painter.fillRect(left, top + height, width, 1, self._colour("line"))
+        painter.fillRect(left, top + height, width, 1, self._colour("line", plain=True))
         left, width = left + PADDING, width - 2 * PADDING
         if cell.state:
             style = state_style(cell.state)
@@ -83,7 +89,8 @@ class CellDelegate(QStyledItemDelegate):
             self._paint_text(painter, QRect(left + SHAPE + 8, top, width - SHAPE - 8, height), cell, style.token)
         elif isinstance(cell.detail, Series):
             box = QRectF(left, top + 4, width, height - 8)
-            paint_sparkline(painter, box, cell.detail, self._colour(cell.tone or "accent"))
+            ground = self._colour("line", plain=True)
+            paint_sparkline(painter, box, cell.detail, self._colour(cell.tone or "accent"), ground)
         else:
             room = self._paint_bar(painter, QRect(left, top, width, height), cell)
             self._paint_text(painter, room, cell, cell.tone or "text")
@@ -102,7 +109,8 @@ class CellDelegate(QStyledItemDelegate):
             left, width = left + 2 - PADDING, width + PADDING - 2  # the neighbour keeps away by itself
         if not cell.text or width <= 0:
             return
-        text = (self._strong_text if cell.strong else self._text)(cell.text, width)
+        words = cell.short if cell.short and width + 2 * PADDING < self._full else cell.text
+        text = (self._strong_text if cell.strong else self._text)(words, width)
         size = text.size()
         if self._header.numeric:
             left += round(width - size.width())
@@ -110,14 +118,18 @@ class CellDelegate(QStyledItemDelegate):
         painter.setFont(self._strong if cell.strong else self._font)
         painter.drawStaticText(left, room.top() + round((room.height() - size.height()) / 2), text)
 
-    def _colour(self, token: str) -> QColor:
-        found = self._colours.get(token)
+    def _colour(self, token: str, *, plain: bool = False) -> QColor:
+        """A token's colour in the row that is being painted; ``plain`` is the same in every row."""
+        key = (token, self._selected and not plain)
+        found = self._colours.get(key)
         if found is None:
-            found = self._colours[token] = self._theme.theme.colour(token)
+            theme = self._theme.theme
+            found = self._colours[key] = theme.on_selection(token) if key[1] else theme.colour(token)
         return found
 
     def _shape(self, state: str, painter: QPainter) -> QPixmap:
-        found = self._shapes.get(state)
+        key = (state, self._selected)
+        found = self._shapes.get(key)
         if found is None:
             style, ratio = state_style(state), painter.device().devicePixelRatio()
             found = QPixmap(math.ceil(SHAPE * ratio), math.ceil(SHAPE * ratio))
@@ -128,7 +140,7 @@ class CellDelegate(QStyledItemDelegate):
             inner.end()
             if len(self._shapes) > 64:
                 self._shapes.clear()  # states of their own, one per task: somebody plays
-            self._shapes[state] = found
+            self._shapes[key] = found
         return found
 
     def _forget(self) -> None:
@@ -153,12 +165,13 @@ def paint_bar(painter: QPainter, area: QRectF, bar: Bar, theme: Theme) -> None:
         left += width
 
 
-def paint_sparkline(painter: QPainter, area: QRectF, series: Series, colour: QColor) -> None:
-    """The values of a series from 0 to their highest; where nothing is known there is no line."""
+def paint_sparkline(painter: QPainter, area: QRectF, series: Series, colour: QColor, ground: QColor) -> None:
+    """The values of a series from 0 to their highest, over a hairline; where nothing is known there is that alone."""
     high = max((value for value in series.values if math.isfinite(value)), default=0.0)
     if not series.values or area.width() <= 0:
         return
     painter.save()
+    painter.fillRect(QRectF(area.left(), round(area.bottom()) - 1, area.width(), 1), ground)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     fill = QColor(colour)
     fill.setAlphaF(0.14)
@@ -181,7 +194,7 @@ def _lines(values: list[float], area: QRectF, high: float) -> Iterator[list[QPoi
         if math.isfinite(value):
             line.append(QPointF(area.left() + at * step, area.bottom() - 0.5 - value * scale))
         elif line:
-            yield line if len(line) > 1 else [line[0], line[0] + QPointF(1, 0)]
+            yield line if len(line) > 1 else [line[0] - QPointF(max(2.0, step), 0), line[0]]
             line = []
 
 
@@ -190,13 +203,13 @@ def _shades(n: int) -> Iterator[float]:
     return iter([1.0 - (1.0 - _PALEST) * at / max(1, n - 1) for at in range(n)])
 
 
-def _layouter(font: QFont) -> Callable[[str, int], QStaticText]:
+def _layouter(font: QFont, elide: Qt.TextElideMode) -> Callable[[str, int], QStaticText]:
     """Cuts a text to a width and lays it out; the last ones are remembered, since a repaint asks for the same again."""
     metrics = QFontMetrics(font)
 
     @lru_cache(_TEXTS)
     def lay_out(text: str, width: int) -> QStaticText:
-        laid = QStaticText(metrics.elidedText(text, Qt.TextElideMode.ElideRight, width))
+        laid = QStaticText(metrics.elidedText(text, elide, width))
         laid.setTextFormat(Qt.TextFormat.PlainText)
         laid.setPerformanceHint(QStaticText.PerformanceHint.AggressiveCaching)
         laid.prepare(QTransform(), font)

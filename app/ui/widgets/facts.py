@@ -8,13 +8,14 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QAction, QFont, QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
-from app.models.qt.plain import plain_tip
+from app.models.qt.plain import one_line
 from app.ui import fonts
 from app.ui.shapes import StateStyle, paint_shape, state_style
 from app.ui.theme import ThemeManager
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
 
 _LABELS: Final = 80
+_WIDEST: Final = 240
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -33,7 +34,7 @@ class FactList(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: list[tuple[PlainLabel, _Value, PlainLabel]] = []
+        self._rows: list[tuple[ElidedLabel, _Value, PlainLabel]] = []
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(12)
@@ -47,7 +48,7 @@ class FactList(QWidget):
             self._add()
         for (label, value, note), fact in zip(self._rows, facts, strict=False):
             label.setText(fact.label)
-            label.setToolTip(plain_tip(fact.tip))
+            label.explain(fact.tip)
             value.show_fact(fact)
             note.setText(fact.note)
             note.setVisible(bool(fact.note))
@@ -63,7 +64,9 @@ class FactList(QWidget):
 
     def _add(self) -> None:
         row = len(self._rows)
-        label, value, note = PlainLabel(role="small"), _Value(), PlainLabel(role="small")
+        label = ElidedLabel(role="small", mode=Qt.TextElideMode.ElideMiddle)
+        label.setMaximumWidth(_WIDEST)
+        value, note = _Value(), PlainLabel(role="small")
         self._grid.addWidget(label, row, 0)
         beside = QHBoxLayout()
         beside.setSpacing(12)
@@ -123,5 +126,5 @@ class MarkedLine(QWidget):
         paint_shape(painter, box, self._style.shape, colour)
         painter.setPen(colour)
         room = self.rect().adjusted(self._side + 8, 0, 0, 0)
-        words = self.fontMetrics().elidedText(self._style.word, Qt.TextElideMode.ElideRight, room.width())
+        words = self.fontMetrics().elidedText(one_line(self._style.word), Qt.TextElideMode.ElideRight, room.width())
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, words)

@@ -46,10 +46,24 @@ class ElidedLabel(PlainLabel):
     ) -> None:
         super().__init__(text, role=role, parent=parent)
         self._mode = mode
+        self._explained = ""
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
+    def explain(self, text: str) -> None:
+        """Have this as tooltip, in place of the whole text."""
+        self._explained = text
+        self.setToolTip(plain_tip(text))
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._height())
+
     def minimumSizeHint(self) -> QSize:
-        return QSize(self.fontMetrics().horizontalAdvance("…") + 4, super().minimumSizeHint().height())
+        return QSize(self.fontMetrics().horizontalAdvance("…") + 4, self._height())
+
+    def _height(self) -> int:
+        """One line of its own font, whatever the text holds: line breaks, or signs of a script with taller ones."""
+        margins = self.contentsMargins()
+        return self.fontMetrics().height() + margins.top() + margins.bottom()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         option = QStyleOption()
@@ -57,7 +71,7 @@ class ElidedLabel(PlainLabel):
         room = self.contentsRect()
         line = one_line(self.text(), _LONGEST)
         shown = self.fontMetrics().elidedText(line, self._mode, room.width())
-        tooltip = "" if shown == self.text() else plain_tip(self.text())
+        tooltip = plain_tip(self._explained or ("" if shown == self.text() else self.text()))
         if tooltip != self.toolTip():
             self.setToolTip(tooltip)
         painter = QPainter(self)

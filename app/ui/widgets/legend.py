@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QMenu, QSizePolicy, QToolButton, QWidget
 
-from app.models.qt.plain import plain_tip
+from app.models.qt.plain import one_line, plain_tip
 from app.ui import fonts
 from app.ui.tokens import Theme
 
@@ -106,7 +106,7 @@ class Legend(QWidget):
         self._menu.clear()
         for item in self._items:
             if item.isHidden():
-                action = self._menu.addAction(f"{item.entry.name}   {item.entry.value}".replace("&", "&&"))
+                action = self._menu.addAction(f"{one_line(item.entry.name)}   {item.entry.value}".replace("&", "&&"))
                 action.setCheckable(True)
                 action.setChecked(item.isChecked())
                 action.triggered.connect(item.click)
@@ -118,7 +118,8 @@ class _Item(QAbstractButton):
         self.entry = entry
         self.theme = theme
         self._name_font, self._value_font = fonts.ui_font(12), fonts.ui_font(12, QFont.Weight.DemiBold)
-        self._name_width = min(QFontMetrics(self._name_font).horizontalAdvance(entry.name), _WIDEST_NAME)
+        self._name = one_line(entry.name)
+        self._name_width = min(QFontMetrics(self._name_font).horizontalAdvance(self._name), _WIDEST_NAME)
         self._value_width = 0
         self.setCheckable(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -147,7 +148,7 @@ class _Item(QAbstractButton):
         font.setStrikeOut(not self.isChecked())
         painter.setFont(font)
         painter.setPen(self.theme.colour("text" if self.underMouse() or self.hasFocus() else "secondary"))
-        name = QFontMetrics(font).elidedText(self.entry.name, Qt.TextElideMode.ElideMiddle, self._name_width + 1)
+        name = QFontMetrics(font).elidedText(self._name, Qt.TextElideMode.ElideMiddle, self._name_width + 1)
         painter.drawText(QRectF(_NAME, 0, self._name_width + 4, self.height()), _LEFT, name)
         if self.isChecked():
             painter.setFont(self._value_font)

@@ -14,8 +14,19 @@ from app.ui import fonts
 LIMIT: Final = 100_000
 #: A block of text stands back from the panel that it is on.
 BLOCK: Final = "QPlainTextEdit { background: palette(window); }"
-#: Border and padding of the style sheet and the margin of a document, above and below the text.
-AROUND: Final = 14 + 8
+#: Border and padding of the style sheet and the margin of a document, above and below the text; and the pixel that Qt
+#: wants to spare, or it offers to scroll.
+AROUND: Final = 14 + 8 + 1
+
+
+def line_count(edit: QPlainTextEdit, most: int) -> int:
+    """Lines that a text takes at its present width, at most so many; an editor that is hidden has not counted them."""
+    layout, block, lines = edit.document().documentLayout(), edit.document().firstBlock(), 0
+    while block.isValid() and lines < most:
+        layout.blockBoundingRect(block)  # lays it out
+        lines += max(1, block.layout().lineCount())
+        block = block.next()
+    return min(max(1, lines), most)
 
 
 class LongText(QPlainTextEdit):
@@ -30,6 +41,7 @@ class LongText(QPlainTextEdit):
         self.setUndoRedoEnabled(False)
         self.setFont(fonts.mono_font())
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabChangesFocus(True)
         self.setStyleSheet(BLOCK)
 
@@ -54,7 +66,7 @@ class LongText(QPlainTextEdit):
     def _fit(self) -> None:
         if self._lines is None:
             return
-        lines = max(1, round(self.document().size().height()))
+        lines = line_count(self, self._lines + 1)
         fits = lines <= self._lines
         policy = Qt.ScrollBarPolicy.ScrollBarAlwaysOff if fits else Qt.ScrollBarPolicy.ScrollBarAsNeeded
         self.setVerticalScrollBarPolicy(policy)

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
 from app.models.qt.plain import plain_tip
@@ -41,6 +41,11 @@ class SideRow(QAbstractButton):
 
     def sizeHint(self) -> QSize:
         return QSize(200, self.height())
+
+    def _colour(self, token: str) -> QColor:
+        """A token's colour on the ground of this row."""
+        theme = self._theme.theme
+        return theme.on_selection(token) if self.isChecked() else theme.colour(token)
 
     def _paint_ground(self, painter: QPainter) -> None:
         theme = self._theme.theme
@@ -84,14 +89,14 @@ class BrokerRow(SideRow):
         right = self.width() - 8
         tag_text, room = self._tag_and_room(right - 15)
         painter.setFont(tag)
-        painter.setPen(theme.colour(state.colour))
+        painter.setPen(self._colour(state.colour))
         painter.drawText(QRectF(0, 3, right, 18), _RIGHT, tag_text)
         painter.setFont(name)
         painter.setPen(theme.colour("text"))
         shown = QFontMetrics(name).elidedText(state.name, Qt.TextElideMode.ElideMiddle, room)
         painter.drawText(QRectF(15, 4, room, 18), _LEFT, shown)
         painter.setFont(small)
-        painter.setPen(theme.colour("secondary"))
+        painter.setPen(self._colour("secondary"))
         words = QFontMetrics(small).elidedText(state.words, Qt.TextElideMode.ElideRight, right - 28)
         painter.drawText(QRectF(28, 21, right - 28, 18), _LEFT, words)
 
@@ -126,5 +131,5 @@ class PageRow(SideRow):
         painter.setFont(fonts.ui_font(13, QFont.Weight.Medium if self.isChecked() else QFont.Weight.Normal))
         painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), _LEFT, self.title)
         painter.setFont(fonts.ui_font(12))
-        painter.setPen(theme.colour("hint"))
+        painter.setPen(self._colour("hint"))
         painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), _RIGHT, self._key)

@@ -31,4 +31,7 @@ class Sparkline(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._series is not None:
             painter = QPainter(self)
-            paint_sparkline(painter, QRectF(self.rect()), self._series, self._theme.theme.colour(self._colour))
+            theme = self._theme.theme
+            paint_sparkline(
+                painter, QRectF(self.rect()), self._series, theme.colour(self._colour), theme.colour("line")
+            )

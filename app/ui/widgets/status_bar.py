@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from PySide6.QtCore import QPoint, QRectF, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.models import formats
@@ -17,6 +17,8 @@ from app.ui.widgets.labels import ElidedLabel, PlainLabel
 
 HEIGHT: Final = 26
 _LISTED: Final = 12
+#: In a narrower bar the accounting needs the room of the history's size.
+_WIDE: Final = 1000
 
 
 class StatusBar(QFrame):
@@ -81,7 +83,16 @@ class StatusBar(QFrame):
             self._lost.setProperty("state", state)
             self._lost.style().unpolish(self._lost)
             self._lost.style().polish(self._lost)
-        self._history.setText(f"history {formats.count_short(vital.tasks)} tasks · {formats.bytes_(vital.size)}")
+        self._show_history()
+
+    def _show_history(self) -> None:
+        size = f" · {formats.bytes_(self._vital.size)}" if self.width() >= _WIDE else ""
+        self._history.setText(f"history {formats.count_short(self._vital.tasks)} tasks{size}")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._history.text():
+            self._show_history()
 
     def _open_details(self) -> None:
         self._details.show_vital(self._vital)

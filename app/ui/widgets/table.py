@@ -15,12 +15,12 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from app.models.qt.table import ROOT, RecordTableModel, Role
 from app.ui.theme import ThemeManager
 from app.ui.widgets.delegates import CellDelegate, RowLook
-from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.table_parts import Empty, SortHeader
 
 ROW_HEIGHT: Final = 28
 _HEADER_HEIGHT: Final = 29
@@ -35,13 +35,15 @@ _STEPS: Final = {int(Qt.Key.Key_J): 1, int(Qt.Key.Key_K): -1}
 class Width(msgspec.Struct, frozen=True):
     """Room of a column: at least ``least`` pixels, and a share by ``weight`` of what is left.
 
-    Where there is no room for all, columns of the highest ``rank`` are left out first, and those of rank 0 never. A
-    column of no width at all is not shown.
+    Where there is no room for all, columns of the highest ``rank`` are left out first, and those of rank 0 never. What
+    is left goes first to columns that need ``full`` pixels to show their texts at length; below that their texts are
+    the short ones. A column of no width at all is not shown.
     """
 
     least: int
     weight: int = 0
     rank: int = 0
+    full: int = 0
 
 
 class RecordTable(QTableView):
@@ -63,11 +65,13 @@ class RecordTable(QTableView):
         self._fitting = False
         self._removing = False
         self._look = RowLook()
-        self._empty = _Empty(self.viewport())
+        self._empty = Empty(self.viewport())
+        self.setHorizontalHeader(SortHeader(theme, self))
         self.setModel(model)
         for column in range(model.columnCount()):
             header = model.headerData(column, Qt.Orientation.Horizontal, Role.CELL)
-            self.setItemDelegateForColumn(column, CellDelegate(theme, header, self._look, self))
+            delegate = CellDelegate(theme, header, self._look, self, full=widths[column].full)
+            self.setItemDelegateForColumn(column, delegate)
         self._dress()
         if not isinstance(model, RecordTableModel):
             self._sort_on_click()
@@ -233,39 +237,23 @@ class RecordTable(QTableView):
                 break
             del shown[column]
         spare = room - sum(shown.values())
-        weights = {column: self._widths[column].weight for column in shown if column not in self._by_hand}
+        free = sorted(shown.keys() - self._by_hand.keys(), key=lambda column: (self._widths[column].rank, column))
+        for column in free:
+            more = self._widths[column].full - shown[column]
+            if 0 < more <= spare:
+                shown[column] += more
+                spare -= more
+        weights = {column: self._widths[column].weight for column in sorted(free)}
         self._fitting = True
         for column in range(len(self._widths)):
             self.setColumnHidden(column, column not in shown)
+        left = sum(weights.values())
         for column, width in shown.items():
             weight = weights.get(column, 0)
-            extra = spare * weight // sum(weights.values()) if weight else 0
+            extra = spare * weight // left if weight else 0
+            spare, left = spare - extra, left - weight
             self.setColumnWidth(column, max(width + extra, min(width, _NARROWEST)))
         self._fitting = False
 
     def _show_empty(self) -> None:
         self._empty.setVisible(self.model().rowCount() == 0)
-
-
-class _Empty(QWidget):
-    """What stands in the place of rows."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self._title = PlainLabel(role="strong")
-        self._text = PlainLabel(role="secondary")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(32, 0, 32, 48)
-        layout.setSpacing(6)
-        layout.addStretch(1)
-        for label in (self._title, self._text):
-            label.setWordWrap(True)
-            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-            layout.addWidget(label)
-        layout.addStretch(1)
-
-    def say(self, title: str, text: str) -> None:
-        self._title.setText(title)
-        self._text.setText(text)
-        self._text.setVisible(bool(text))

@@ -81,7 +81,7 @@ class Tile(QFrame):
         label = QFontMetricsF(self._label_font)
         if figure.spark is not None and right - _SPARK.width() - 4 >= _PADDING + label.horizontalAdvance(self._label):
             area = QRectF(QPoint(right - _SPARK.width(), 11), _SPARK)
-            paint_sparkline(painter, area, figure.spark, theme.colour(figure.spark_colour))
+            paint_sparkline(painter, area, figure.spark, theme.colour(figure.spark_colour), theme.colour("line"))
         painter.setFont(self._label_font)
         painter.setPen(theme.colour("secondary"))
         painter.drawText(QRectF(_PADDING, 8, right - _PADDING, 16), _ONE_LINE, self._label)

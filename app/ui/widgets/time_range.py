@@ -11,13 +11,17 @@ from app.ui.theme import ThemeManager
 
 
 class RangeButton(QToolButton):
-    """Shows the span and opens a menu of others; a green dot while it is live, an amber one while it stands still."""
+    """Shows the span and opens a menu of others; a green dot while it is live, an amber one while it stands still.
+
+    The dot is red while it would be live if the broker were heard.
+    """
 
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         super().__init__()
         self._theme = theme
         self._range = time_range
         self._grows = True
+        self._heard = True
         self._menu = QMenu(self)
         self._choices = QActionGroup(self)
         self._spans: dict[float, QAction] = {}
@@ -44,6 +48,12 @@ class RangeButton(QToolButton):
         self._grows = grows
         self._show()
 
+    def set_heard(self, heard: bool) -> None:
+        """Say whether the broker is heard: without it nothing is live."""
+        if heard != self._heard:
+            self._heard = heard
+            self.update()
+
     def sizeHint(self) -> QSize:
         return QSize(self.fontMetrics().horizontalAdvance(self.text()) + 10 + 8 + 10 + 26, 30)
 
@@ -68,7 +78,9 @@ class RangeButton(QToolButton):
         painter.drawComplexControl(QStyle.ComplexControl.CC_ToolButton, option)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         live = self._range.live and self._grows
-        token = "retrying" if self._range.paused else "succeeded" if live else "secondary"
+        token = "retrying" if self._range.paused else "secondary"
+        if live and not self._range.paused:
+            token = "succeeded" if self._heard else "failed"
         middle = self.height() / 2
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.colour(token))

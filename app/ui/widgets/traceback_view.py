@@ -10,11 +10,13 @@ from app.models.qt.plain import visible
 from app.ui import fonts
 from app.ui.theme import ThemeManager
 from app.ui.widgets import tracebacks
-from app.ui.widgets.long_text import AROUND, BLOCK
+from app.ui.widgets.long_text import AROUND, BLOCK, line_count
 from app.ui.widgets.tracebacks import Frame
 
 #: Characters of a message, and of a text that is no traceback, that are shown.
 LIMIT: Final = 100_000
+#: Lines that are higher than any screen.
+_HIGHEST: Final = 400
 _FOLD: Final = QTextCharFormat.Property.UserProperty
 
 
@@ -34,6 +36,7 @@ class TracebackView(QPlainTextEdit):
         self.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.viewport().setMouseTracking(True)
         self.setAccessibleName("Traceback")
         self.setStyleSheet(BLOCK)
@@ -107,7 +110,7 @@ class TracebackView(QPlainTextEdit):
 
     def _fit(self) -> None:
         """Be no higher than the text is."""
-        lines = max(1, round(self.document().size().height()))
+        lines = line_count(self, _HIGHEST)
         self.setMaximumHeight(lines * self.fontMetrics().lineSpacing() + AROUND)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -13,13 +13,21 @@ from tests.models.qt.drawing import drawn, watch
 
 @pytest.fixture
 def model() -> NameTableModel:
-    return NameTableModel()
+    return NameTableModel(100)
 
 
 def _row(name: str, finished: int = 0, failed: int = 0, busy: float = 0, *run: float) -> NameRow:
     return NameRow(
         name, finished, finished, failed, 0, busy, Percentiles(None, None, None), Percentiles(*(run or (None,) * 3))
     )
+
+
+def test_only_the_busiest_names_are_shown_with_their_share_of_all() -> None:
+    model = NameTableModel(2)
+    model.show([_row("idle"), _row("most", 1, 0, 6), _row("least", 1, 0, 1), _row("more", 1, 0, 3)], [])
+    shares = {str(model.key(row)): model.index(row, Column.SHARE).data() for row in range(model.rowCount())}
+    assert shares == {"more": "30.0 %", "most": "60.0 %"}
+    assert model.total == 4
 
 
 def test_a_task_name_tells_its_cost_and_its_change(model: NameTableModel) -> None:

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from pytestqt.modeltest import ModelTester
 
 from app.models.history.charts import Series
-from app.models.qt.queues import Column, Flow, QueueTableModel, flow
+from app.models.qt.queues import Column, Flow, QueueRow, QueueTableModel, drains, flow
 from app.models.qt.table import Bar, Role
 from app.models.records import Queue
 from tests.models.qt.drawing import NOW, drawn, watch
@@ -108,6 +108,26 @@ def test_a_growth_that_may_be_chance_is_called_steady(series: Series, steady: bo
 )
 def test_a_flow_leaves_out_the_step_that_is_not_over(series: Series | None, per_minute: float | None) -> None:
     assert flow(None, series, series) == Flow(came=per_minute, went=per_minute)
+
+
+@pytest.mark.parametrize(
+    ("ready", "came", "went", "says"),
+    [
+        ((0, 9, 2, 11), 40, 24, "growing"),
+        ((2, 11), 40, 24, "growing"),
+        ((0, 3), 3, None, "growing"),
+        ((0, 9, 2, 11), 40, 38, "steady"),
+        ((11, 2, 9, 8), 40, 24, "steady"),
+        ((11,), 40, 24, "—"),
+        ((2, 11), None, 24, "—"),
+    ],
+)
+def test_a_young_queue_grows_where_flow_and_depth_agree(
+    ready: tuple[float, ...], came: float | None, went: float | None, says: str
+) -> None:
+    counts = [None if each is None else _series(each, each, 0) for each in (came, went)]
+    row = QueueRow(Queue("q", NOW, ready=int(ready[-1])), None, flow(_series(*ready), *counts))
+    assert drains(row)[0] == says
 
 
 def test_random_changes_keep_the_rules_of_item_models(model: QueueTableModel, qtmodeltester: ModelTester) -> None:

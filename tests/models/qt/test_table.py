@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import QItemSelectionModel, QPersistentModelIndex, Qt
 from pytestqt.modeltest import ModelTester
 
-from app.models.qt.plain import one_line, plain_tip
+from app.models.qt.plain import one_line, plain_tip, visible
 from app.models.qt.table import ROOT, Cell, Header, RecordTableModel, Role, SortedTable
 from tests.models.qt.drawing import watch
 
@@ -84,6 +84,26 @@ def test_a_tooltip_never_is_markup(model: Pairs) -> None:
     assert plain_tip("<img src=x>" + "x" * 5000).startswith("<qt>&lt;img src=x&gt;")
     assert len(plain_tip("<" * 5000)) < 6000
     assert plain_tip("") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("safe\u202egnp.exe", r"safe\u202egnp.exe"),
+        ("a\x00\x1b[31mred\x85", r"a\x00\x1b[31mred\x85"),
+        ("line\r\nbreak\ttab", "line\nbreak\ttab"),
+        ("half \ud800", r"half \ud800"),
+        ("אבג 🔥 👩\u200d👧 é", "אבג 🔥 👩\u200d👧 é"),
+    ],
+)
+def test_what_cant_be_seen_is_written_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_a_tooltip_is_never_wider_than_sixty_signs() -> None:
+    tip = plain_tip("x" * 500 + " short\nnext")
+    assert max(map(len, tip.replace("\u200b", " ").split())) <= 60 + len("<qt>")
+    assert tip.endswith("short<br>next</qt>")
 
 
 def test_a_cells_text_is_one_short_line() -> None:

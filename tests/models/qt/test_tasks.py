@@ -6,7 +6,7 @@ from pytestqt.modeltest import ModelTester
 
 from app.models.history.reader import TaskRow
 from app.models.qt.table import Role
-from app.models.qt.tasks import Column, TaskTableModel
+from app.models.qt.tasks import Column, TaskTableModel, short_names
 from tests.models.qt.drawing import NOW, drawn, task_row, watch
 
 ROOT = QModelIndex()
@@ -75,8 +75,8 @@ def test_a_task_that_runs_on_a_lost_worker_is_lost(model: TaskTableModel) -> Non
     model.show(rows, complete=True)
     told: list[tuple[int, int]] = []
     model.dataChanged.connect(lambda top, bottom: told.append((top.row(), bottom.row())))
-    model.set_lost(frozenset({"w2"}))
-    model.set_lost(frozenset({"w2"}))
+    for _ in range(2):
+        model.set_workers(frozenset({"w1", "w2"}), frozenset({"w2"}))
     assert [model.index(row, Column.STATE).data() for row in range(4)] == ["Running", "Lost", "Succeeded", "Lost"]
     assert [model.index(row, Column.STATE).data(Role.STATE) for row in range(2)] == ["STARTED", "LOST"]
     assert [model.index(row, Column.RUN).data() for row in range(2)] == ["9 s …", "—"]
@@ -206,3 +206,26 @@ def test_random_traffic_keeps_the_rules_of_item_models(qtmodeltester: ModelTeste
         expected = {number: expected[number] for number in newest}
         assert list(model.records()) == list(expected.values())
         assert all(model.find(number) == row for row, number in enumerate(newest))
+
+
+@pytest.mark.parametrize(
+    ("workers", "short"),
+    [
+        ({"w1@crawler-1", "w2@crawler-1", "w3@db"}, {"w1", "w2", "w3"}),
+        ({"browser@crawler-1", "browser@crawler-2", "db@db-1"}, {"crawler-1", "crawler-2", "db-1"}),
+        ({"celery@pod-1"}, {"pod-1"}),
+        ({"a@x", "a@y", "b@x"}, set()),
+        ({"nameless", "other"}, {"nameless", "other"}),
+    ],
+)
+def test_a_worker_is_called_by_what_tells_it_apart(workers: set[str], short: set[str]) -> None:
+    assert set(short_names(workers).values()) == short
+
+
+def test_a_narrow_column_has_shorter_words_for_times_and_workers(model: TaskTableModel) -> None:
+    model.show([task_row(1, worker="browser@crawler-1", received=NOW)], complete=True)
+    model.set_workers(frozenset({"browser@crawler-1", "browser@crawler-2"}), frozenset())
+    model.tick(NOW)
+    worker, received = (model.index(0, column).data(Role.CELL) for column in (Column.WORKER, Column.RECEIVED))
+    assert (worker.text, worker.short) == ("browser@crawler-1", "crawler-1")
+    assert received.text.startswith(f"{received.short}.")

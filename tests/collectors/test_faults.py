@@ -1,0 +1,287 @@
+"""A collector among brokers that hang, peers that lie and rights that are missing: it says so, and goes on or ends."""
+
+import base64
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from app.collectors.control import read_reply
+from app.collectors.inspector import from_active_queues, from_stats
+from app.models.history.reader import Reader
+from app.models.wire import Configure, Health, Notice
+from tests.collectors.conftest import command
+from tests.helpers.celery_apps import worker
+from tests.helpers.collecting import child, collecting, hear
+from tests.helpers.events import envelope, raw
+from tests.helpers.histories import reading, recording, sql
+from tests.helpers.hostile import ROWS, good
+from tests.helpers.servers import HOST, RedisServer
+from tests.helpers.waiting import eventually
+
+CHANNEL = "/0.celeryev/task.multi"
+#: Two seconds are promised (SAFETY F25); a busy machine gets another two. Without the promise it would be five or more.
+SOON = 4.0
+
+
+def configure(url: str, history: Path, **more: Any) -> Configure:
+    return Configure("shop", url, str(history), **more)
+
+
+def heartbeat(host: str) -> bytes:
+    return envelope(raw("worker-heartbeat", hostname=host, uuid=..., freq=2.0, active=0, timestamp=time.time()))
+
+
+# --- it ends when it is told to --------------------------------------------------------------------------------------
+
+
+def test_the_child_ends_soon_though_its_broker_hangs(redis_server: RedisServer, tmp_path: Path) -> None:
+    with child(configure(redis_server.url, tmp_path / "h")) as process:
+        assert any(isinstance(said, Health) and said.state == "live" for said in hear(process))
+        redis_server.freeze()
+        try:
+            # The next look at the queues is under way, which waits five seconds for an answer.
+            next(said for said in hear(process) if isinstance(said, Health) and said.commands_per_second > 0)
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(SOON) == 0
+        finally:
+            redis_server.thaw()
+
+
+def test_the_child_ends_soon_though_nobody_takes_its_connection(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        listener = held.enter_context(closing(socket.create_server((HOST, 0), backlog=0)))
+        address = listener.getsockname()
+        for _ in range(3):  # more than it keeps in its queue: who comes later gets no answer at all
+            waiting = held.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        with child(configure(f"redis://{HOST}:{address[1]}/0", tmp_path / "h")) as process:
+            assert any(isinstance(said, Health) for said in hear(process))
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(SOON) == 0
+
+
+def test_it_ends_soon_though_a_worker_does_not_answer_and_leaves_nothing(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    silent = client.pubsub()  # type: ignore[no-untyped-call]
+    silent.subscribe("/0.celery.pidbox")
+    silent.get_message(timeout=5)
+    with collecting(redis_server.url, tmp_path / "h"):
+        client.publish(CHANNEL, heartbeat("w@solo"))
+        eventually(lambda: client.exists("_kombu.binding.reply.celery.pidbox"), "a question")
+    silent.close()
+    eventually(lambda: client.keys() == [], "nothing left behind")
+
+
+def test_a_child_whose_history_refuses_a_row_ends_as_a_whole_and_says_why(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    with recording(tmp_path / "h"):
+        pass
+    sql(tmp_path / "h", "CREATE TRIGGER no BEFORE INSERT ON task BEGIN SELECT RAISE(ABORT, 'not this one'); END")
+    with child(configure(redis_server.url, tmp_path / "h")) as process:
+        assert any(isinstance(said, Health) and said.state == "live" for said in hear(process))
+        client.publish(CHANNEL, good(1))
+        assert process.wait(20) == 70
+        assert process.stderr is not None
+        assert b"not this one" in process.stderr.read()
+
+
+# --- what others send ------------------------------------------------------------------------------------------------
+
+
+def test_hostile_messages_on_the_wire_cost_not_one_good_event(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    with collecting(redis_server.url, tmp_path / "h") as running, reading(tmp_path / "h") as reader:
+        for number, (_, payload, _, _) in enumerate(ROWS):
+            client.publish(CHANNEL, payload)
+            client.publish(CHANNEL, good(number))
+        stored, rejected = sum(row[3] for row in ROWS) + len(ROWS), sum(len(row[2]) for row in ROWS)
+        eventually(lambda: reader.accounting().received == stored + rejected, "all of it")
+        counted = reader.accounting()
+        assert (counted.stored, sum(counted.rejected.values())) == (stored, rejected)
+        assert all(reader.task(f"good-{number}") is not None for number in range(len(ROWS)))
+        assert reader.task("t9") is None, "a worker's event made a task"
+        assert running.state == "live"
+        assert running.notices("history") == []
+
+
+def answer(client: Redis, listening: Any, bodies: list[object]) -> None:
+    """Answer requests on the control channel: each with the next body, under the ticket that was asked for."""
+    for body in bodies:
+        request = next(heard for heard in listening.listen() if heard["type"] == "message")
+        asked = json.loads(base64.b64decode(json.loads(request["data"])["body"]))
+        text = body if isinstance(body, str) else json.dumps(body)
+        reply = {"body": text, "headers": {"ticket": asked["ticket"]}, "properties": {}}
+        client.lpush(f"{asked['reply_to']['routing_key']}.reply.celery.pidbox", json.dumps(reply))
+
+
+@contextmanager
+def forged(client: Redis, *bodies: object) -> Iterator[None]:
+    """Somebody who answers in the name of workers."""
+    listening = client.pubsub()  # type: ignore[no-untyped-call]
+    listening.subscribe("/0.celery.pidbox")
+    listening.get_message(timeout=5)
+    thread = threading.Thread(target=answer, args=(client, listening, list(bodies)))
+    thread.start()
+    yield
+    thread.join()
+    listening.close()
+
+
+DEEP = "[" * 50_000 + "]" * 50_000
+_STATS: dict[str, Any] = {"pool": {"implementation": "celery.concurrency.solo:TaskPool"}, "pid": 5, "uptime": 7}
+
+
+def test_forged_answers_teach_nothing_and_break_nothing(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    huge = {
+        "pool": {"implementation": "x" * 5_000, "max-concurrency": 10**40},
+        "pid": 10**40,
+        "prefetch_count": -(10**40),
+    }
+    stats = {"w@a": huge, "w@b": _STATS, "w@forger": _STATS}
+    queues = {"w@a": [{"name": "q" * 5_000}, {"name": "ok\u202e"}], "w@b": {"error": "KeyError()"}, "w@forger": []}
+    with (
+        forged(client, stats, queues),
+        collecting(redis_server.url, tmp_path / "h") as running,
+        reading(tmp_path / "h") as reader,
+    ):
+        pipeline = client.pipeline(transaction=True)
+        for host in ("w@a", "w@b"):
+            pipeline.publish(CHANNEL, heartbeat(host))
+        pipeline.execute()
+        eventually(lambda: [each.queues for each in reader.workers()] == [["ok\\u202e"], None], "both answers")
+        workers = {each.hostname: each for each in reader.workers()}
+        assert workers.keys() == {"w@a", "w@b"}, "an answer in another's name made a worker"
+        assert (workers["w@a"].slots, workers["w@a"].pid, workers["w@a"].prefetch) == (None, None, None)
+        assert (workers["w@b"].pool, workers["w@b"].slots) == ("solo", 1)
+        assert running.state == "live"
+
+
+def test_an_answer_that_can_not_be_read_leaves_the_worker_as_it_was(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    with (
+        forged(client, DEEP, DEEP),
+        collecting(redis_server.url, tmp_path / "h") as running,
+        reading(tmp_path / "h") as reader,
+    ):
+        client.publish(CHANNEL, heartbeat("w@a"))
+        eventually(lambda: running.notices("workers"), "the end of the question")
+        eventually(reader.workers, "the worker")
+        assert [(each.hostname, each.pool) for each in reader.workers()] == [("w@a", None)]
+        assert set(running.notices("workers")) == {""}
+
+
+@pytest.mark.parametrize("body", [DEEP, '{"w@a": NaN}', '{"w@a": 1e999}', "5", "", "{", "\ud800", '{"w@a": "\\ud800"}'])
+def test_a_reply_that_can_not_be_read_is_none(body: str) -> None:
+    reply = json.dumps({"body": body, "headers": {"ticket": "t"}, "properties": {}})
+    assert read_reply(reply.encode(), "t") == {}
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 60, 10**400])
+def test_figures_of_a_worker_that_are_none_are_unknown(number: int) -> None:
+    stats = from_stats({"pool": {"max-concurrency": number}, "pid": number, "prefetch_count": number})
+    assert (stats.get("slots"), stats.get("pid"), stats.get("prefetch")) == (None, None, None)
+
+
+@pytest.mark.parametrize("uptime", [-1.0, 1e300, float("inf"), float("nan")])
+def test_an_uptime_that_is_none_is_unknown(uptime: float) -> None:
+    assert from_stats({"uptime": uptime}).get("uptime") is None
+
+
+def test_queues_a_worker_names_are_bounded_and_clean() -> None:
+    named = from_active_queues([{"name": f"q{number}"} for number in range(5_000)] + [{"name": "\ud800"}])["queues"]
+    assert len(named) == 1_000
+    assert from_active_queues([{"name": "\ud800a"}]) == {"queues": [r"\ud800a"]}
+
+
+# --- rights and secrets ----------------------------------------------------------------------------------------------
+
+
+def test_the_recipe_for_least_rights_is_enough_to_watch(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    # SAFETY 2.6, as it is printed for people.
+    command(
+        client, "ACL", "SETUSER", "mon", "reset", "on", ">secret", "resetchannels", "&/0.celeryev/*", "%R~*", "-@all",
+        "+psubscribe", "+punsubscribe", "+ping", "+hello", "+auth", "+client|setname", "+llen", "+type", "+scan",
+        "+zcard", "+hlen", "+role", "+info",
+    )  # fmt: skip
+    client.sadd("_kombu.binding.mail", "mail\x06\x16\x06\x16mail")
+    client.lpush("mail", "x")
+    url = redis_server.url.replace("redis://", "redis://mon@")
+    with (
+        collecting(url, tmp_path / "h", password="secret", queues=["mail"]) as running,
+        reading(tmp_path / "h") as reader,
+    ):
+        client.publish(CHANNEL, heartbeat("w@a"))
+        client.publish(CHANNEL, good(1))
+        eventually(lambda: reader.task("good-1"), "the task")
+        eventually(lambda: {each.name: each.ready for each in reader.queues()}.get("mail") == 1, "the queue")
+        (said,) = eventually(lambda: set(running.notices("workers")), "that workers can't be asked")
+        assert "does not permit it" in said
+        assert running.notices("queues") == []
+        assert running.state == "live"
+
+
+def test_the_password_is_nowhere(redis_server: RedisServer, client: Redis, tmp_path: Path) -> None:
+    secret = "kanarienvogel-4711"
+    command(client, "CONFIG", "SET", "requirepass", secret)
+    # One that asks again and again is one that locks an account.
+    with (
+        collecting(redis_server.url, tmp_path / "h", password=secret) as running,
+        Redis.from_url(redis_server.url, password=secret) as known,
+    ):
+        known.publish(CHANNEL, good(1))
+        command(known, "CONFIG", "SET", "requirepass", "another")
+        command(known, "CLIENT", "KILL", "TYPE", "PUBSUB")
+        eventually(lambda: "refused the sign-in" in " ".join(str(said) for said in running.said), "the refusal")
+    said = "".join(str(message) for message in running.said).encode()
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert secret.encode() not in said + written
+    assert b"redis://" in written, "the address itself is kept"
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_is_lost_and_comes_back(redis_server: RedisServer, tmp_path: Path) -> None:
+    def states(reader: Reader) -> list[str]:
+        return [each.state for each in reader.workers()]
+
+    quick = ("-E", "--heartbeat-interval", "1", "--without-mingle")
+    with collecting(redis_server.url, tmp_path / "h"), reading(tmp_path / "h") as reader:
+        with worker(redis_server.url, "w1", tmp_path / "w1.log", *quick, pool="solo") as running:
+            eventually(lambda: [each.freq for each in reader.workers()] == [1.0], "a heartbeat", within=60)
+            running.kill()
+        eventually(lambda: states(reader) == ["lost"], "the loss", within=30)
+        (lost,) = reader.workers()
+        assert lost.active is None
+        assert lost.since == lost.heartbeat, "lost since we last heard of it, not since we noticed"
+        with worker(redis_server.url, "w1", tmp_path / "w1.log", *quick, pool="solo") as again:
+            eventually(lambda: states(reader) == ["online"], "its return", within=60)
+            again.ask_to_end()
+            again.wait()
+        eventually(lambda: states(reader) == ["offline"], "the goodbye")
+
+
+def test_a_history_that_was_set_aside_is_said(redis_server: RedisServer, tmp_path: Path) -> None:
+    (tmp_path / "h").write_text("not a history " * 100, encoding="utf-8")
+    with child(configure(redis_server.url, tmp_path / "h")) as process:
+        told = next(said for said in hear(process) if isinstance(said, Notice))
+    assert "kept as h.set-aside-" in told.text
