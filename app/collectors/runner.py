@@ -93,7 +93,7 @@ class Collector:
         """Collect until stopped, then commit what is left."""
         if self._writer.set_aside is not None:
             self._emit(Notice("history", self._writer.set_aside))
-        self._health.state = "connecting"
+        self._health.turn("connecting", "", time.time())
         askers: list[RedisEvents | QueuePoller | InspectPoller] = [
             self._events,
             self._queues,
@@ -172,11 +172,11 @@ class Collector:
 
     def _link(self, link: Link) -> None:
         if link.error is None:
-            self._health.state, self._health.text = "live", ""
+            self._health.turn("live", "", link.at)
             self._reducer.listening_since = link.at
             self._gaps.end(link.at)
         else:
-            self._health.state, self._health.text = "disconnected", str(link.error)
+            self._health.turn("disconnected", str(link.error), link.at)
             self._gaps.begin(link.at, str(link.error))
         self._emit(self._health.message(self._commands, self._normaliser.received))
 

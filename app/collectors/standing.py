@@ -1,11 +1,17 @@
 """What a collector knows of itself: when it did not listen, and how it does now."""
 
 import time
+from collections import deque
+from typing import Final
 
 from app.models.history.rows import gap_row
 from app.models.history.writer import Writer
 from app.models.records import Gap
 from app.models.wire import Health, HealthState
+
+#: Seconds that rates are taken over: short for events, to be live; long for commands, as workers are asked in bursts.
+EVENTS_OVER: Final = 0.9
+COMMANDS_OVER: Final = 15.0
 
 
 class Gaps:
@@ -40,28 +46,38 @@ class Gaps:
 
 
 class Meter:
-    """What a collector says of itself about once a second."""
+    """What a collector says of itself about once a second: its state, since when, and its rates."""
 
     def __init__(self) -> None:
         self.state: HealthState = "starting"
-        self.text = ""
         self.behind = 0.0
-        self._at = time.monotonic()
-        self._began = time.time()
-        self._counted = (0, 0)
-        self._rates = (0.0, 0.0)
+        self._text = ""
+        self._since = time.time()
+        self._counted: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
+
+    def turn(self, state: HealthState, text: str, at: float) -> None:
+        """Be in another state from now on, with a sentence about it where there is something to say."""
+        if state != self.state:
+            self.state, self._since = state, at
+        self._text = text
 
     def message(self, commands: int, events: int) -> Health:
+        """The health, with rates from the counts so far."""
         now = time.monotonic()
-        passed = now - self._at
-        if passed >= 0.5:  # noqa: PLR2004 - a rate over less is noise
-            self._rates = ((commands - self._counted[0]) / passed, (events - self._counted[1]) / passed)
-            self._counted, self._at = (commands, events), now
+        counted = self._counted
+        counted.append((now, commands, events))
+        while now - counted[0][0] > COMMANDS_OVER:
+            counted.popleft()
+        recent = next((each for each in reversed(counted) if now - each[0] >= EVENTS_OVER), counted[0])
         return Health(
             state=self.state,
-            text=self.text,
-            events_per_second=self._rates[1],
+            text=self._text,
+            events_per_second=_rate(events - recent[2], now - recent[0]),
             behind=self.behind,
-            commands_per_second=self._rates[0],
-            since=self._began,
+            commands_per_second=_rate(commands - counted[0][1], now - counted[0][0]),
+            since=self._since,
         )
+
+
+def _rate(number: int, seconds: float) -> float:
+    return number / seconds if seconds > 0 else 0.0

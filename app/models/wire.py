@@ -41,8 +41,8 @@ HealthState = Literal["starting", "connecting", "live", "disconnected", "stopped
 class Health(msgspec.Struct, tag=True, frozen=True):
     """How a collector is, about once a second; ``text`` is a sentence where there is something to say.
 
-    ``behind`` is the time from receiving an event to its commit, ``lost`` the events shed, ``commands_per_second``
-    what we send.
+    ``since`` is when the present state began, ``behind`` the time from receiving an event to its commit, ``lost`` the
+    events shed, and ``commands_per_second`` what we send to the broker.
     """
 
     state: HealthState = "starting"

@@ -125,7 +125,9 @@ class Connection(QObject):
             text += " What is recorded there is shown."
         elif ended.again:
             text += f" It ended {RESTARTS} times within a minute and is not started again. Restart Cloche."
-        self.health = msgspec.structs.replace(self.health, state="stopped", text=text, events_per_second=0.0)
+        self.health = msgspec.structs.replace(
+            self.health, state="stopped", text=text, events_per_second=0.0, since=time.time()
+        )
         self.health_changed.emit()
         self.noticed.emit(Notice("collector", text, "error"))
 
