@@ -51,7 +51,7 @@ def make_app(url: str) -> Celery:
         result_expires=3600,
     )
     for name, function, options in _TASKS:
-        app.task(function, name=f"truth.{name}", **options)
+        app.task(function, name=f"truth.{name}", shared=False, **options)
     return app
 
 
