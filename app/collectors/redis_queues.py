@@ -36,6 +36,10 @@ _BINDINGS: Final = "_kombu.binding."
 _MAILBOX: Final = ".pidbox"
 
 
+#: What the decoder raises for what is not JSON, not UTF-8, or nested too deeply.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class _Headers(msgspec.Struct):
     id: str | None = None
     eta: str | None = None
@@ -174,7 +178,7 @@ class RedisQueues:
         for value in values:
             try:
                 _, exchange, routing_key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except _UNREADABLE:
                 continue
             split[self._bound.get((exchange, routing_key), routing_key)] += 1
         return split
@@ -222,5 +226,5 @@ def _text(reply: bytes | str) -> str:
 def _task_id(message: bytes) -> str | None:
     try:
         return msgspec.json.decode(message, type=_Message).headers.id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None

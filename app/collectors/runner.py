@@ -34,7 +34,7 @@ TOO_MANY: Final = 5_000
 #: Changed tasks that may wait while a commit is under way; beyond, folding waits too.
 MOST: Final = 50_000
 #: Seconds between two inspections of a worker, and until one that did not answer or could not be asked is asked again.
-INSPECT_PAUSE: Final = 60.0
+INSPECT_PAUSE: Final = 30.0
 UNANSWERED_PAUSE: Final = 10.0
 
 #: Seconds that threads have to end; with the last commit that is two.

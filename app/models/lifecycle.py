@@ -101,9 +101,9 @@ def received(task: Task, event: Event) -> bool:
 def started(task: Task, event: Event) -> bool:
     """A worker began to run the task."""
     moment = event.timestamp
-    if _started_earlier(task, event):
+    if task.attempts is not None and _started_earlier(task, event):
         return True
-    if _knows_start(task, moment) or _outlived(task, event):
+    if _knows_start(task, moment) or (task.redelivered and _outlived(task, event)):
         return False
     if task.finished is not None and moment <= task.finished:
         return _started_late(task, moment)
@@ -304,9 +304,9 @@ def _started_earlier(task: Task, event: Event) -> bool:
     A worker reports in order, so what it received first it also started first.
     """
     moment = event.timestamp
-    if task.attempts is None or _knows_start(task, moment):
+    if _knows_start(task, moment):
         return False
-    for attempt in task.attempts:
+    for attempt in task.attempts or ():
         if attempt.started is not None or (attempt.finished is not None and moment > attempt.finished):
             continue
         theirs = attempt.finished is None and attempt.worker == event.hostname

@@ -164,7 +164,7 @@ class Reducer:
     def flush(self) -> Batch:
         """All that changed since the last flush; the caller writes it and then calls `committed`."""
         for task, started, first_known in self._begun:
-            known = lifecycle.wait_of(task, started)
+            known = task.wait if task.started == started else lifecycle.wait_of(task, started)
             wait = first_known if known is None else known
             if wait is not None:
                 at = bucket_of(wait)

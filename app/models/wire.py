@@ -102,5 +102,5 @@ class Deframer:
             del self._buffer[:end]
             try:
                 yield _decode(body)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise WireError(f"A message of the collector could not be read: {error}.") from error

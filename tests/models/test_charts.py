@@ -234,6 +234,13 @@ def test_latencies_and_depths_are_known_only_where_they_were_measured(quiet: Pat
     assert run.values[2] == pytest.approx(1, rel=0.01)
 
 
+def test_tasks_into_a_queue_are_zero_where_none_came_and_we_listened(quiet: Path) -> None:
+    with recording(quiet) as history:
+        history.play([event("sent", 63, uuid="c")]).commit(70)
+    with reading(quiet) as reader:
+        assert drawn(reader.gauge("queue.in", span(0, 80), 5)["celery"]) == "? ? 0 0 0 ? ? ? 0 0 0 0 1 0 0 ?"
+
+
 def test_a_gap_that_lasts_is_unknown_to_its_end(tmp_path: Path) -> None:
     with recording(tmp_path / "h") as history:
         history.set_created(0)
@@ -282,9 +289,9 @@ def test_a_broker_without_any_event_has_charts_of_its_queues_at_every_width(tmp_
 def test_depths_polled_before_the_first_event_stay_in_charts_after_it(tmp_path: Path) -> None:
     with recording(tmp_path / "h") as history:
         history.poll(0, mail=7).commit().poll(700, mail=8).commit()
-        history.play([event("received", 1_500)]).poll(1_500, mail=9).commit()
+        history.play([event("received", 1_500)]).poll(1_500, mail=9).commit().poll(2_500, mail=6).commit()
     with reading(tmp_path / "h") as reader:
-        assert drawn(reader.gauge("queue.ready", span(0, 1_800), 600)["mail"]) == "7 8 9"
+        assert drawn(reader.gauge("queue.ready", span(0, 3_000), 600)["mail"]) == "7 8 9 ? 6"
 
 
 def test_a_gauge_nobody_measured_has_no_series(quiet: Path) -> None:

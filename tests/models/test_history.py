@@ -54,7 +54,7 @@ def batch(tasks: list[Task]) -> Batch:
     return Batch(tasks, list(workers.values()), list(queues.values()), [], [], 0)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TASKS, min_size=1, max_size=5))
 def test_a_task_is_read_as_it_was_written(tmp_path: Path, tasks: list[Task]) -> None:
     path = tmp_path / "h.cloche"

@@ -248,7 +248,10 @@ def test_two_files_set_aside_within_a_second_are_both_kept(tmp_path: Path, monke
     assert kept == {"oneon", "twotw", "three"}
 
 
-def test_what_was_not_folded_into_a_damaged_file_is_kept_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoil", [make_it_text, damage_a_page], ids=lambda spoil: spoil.__name__)
+def test_what_was_not_folded_into_a_damaged_file_is_kept_with_it(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
     path = begin(tmp_path / "h.cloche", 2_000)
     with writing(path) as process:
         assert process.stdout is not None
@@ -256,11 +259,12 @@ def test_what_was_not_folded_into_a_damaged_file_is_kept_with_it(tmp_path: Path)
         process.kill()
     wal = path.with_name("h.cloche-wal").read_bytes()
     assert wal
-    path.write_bytes(b"not a database at all" * 500)
+    spoil(path)
+    found = path.read_bytes()
     Writer(path).close()
     (aside,) = tmp_path.glob("*set-aside*-wal")
-    assert aside.with_name(aside.name.removesuffix("-wal")).exists()
     assert aside.read_bytes() == wal
+    assert aside.with_name(aside.name.removesuffix("-wal")).read_bytes() == found
 
 
 def test_an_empty_file_becomes_a_history(tmp_path: Path) -> None:

@@ -163,6 +163,14 @@ def test_an_earlier_attempt_is_completed_by_what_comes_late() -> None:
     )  # fmt: skip
 
 
+def test_an_earlier_attempt_was_run_by_who_tells_of_its_end() -> None:
+    assert Stage().play(stream("5 received @w2 retries=1\n 4 retried @w1 exception=X()")).drawn() == (
+        "RECEIVED\n"
+        "  #0 finished 4, on w1, RETRY, X()\n"
+        "  #1 received 5, on w2"
+    )  # fmt: skip
+
+
 def test_a_retry_that_never_got_a_number_is_counted_on_from_the_last() -> None:
     task = Stage().play(stream("1 started\n 2 retried\n 3 started\n 4 retried\n 5 started")).task()
     assert task.retries == 2

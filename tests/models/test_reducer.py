@@ -369,7 +369,9 @@ def test_a_task_that_changed_while_its_batch_was_written_stays_in_memory() -> No
     batch = stage.reducer.flush()
     stage.play([event("sent", 0)])
     stage.reducer.committed(batch)
-    assert [task.queue for task in stage.commit().tasks] == ["celery"]
+    stage.play([event("progress", 1.5, payload={"current": 1})])
+    assert stage.loads == []
+    assert [(task.queue, task.progress) for task in stage.commit().tasks] == [("celery", '{"current":1}')]
 
 
 def test_more_open_tasks_than_the_limit_are_kept_in_the_history_only() -> None:

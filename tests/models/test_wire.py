@@ -91,6 +91,7 @@ def test_a_frame_that_is_too_long_is_not_waited_for() -> None:
         b'{"type": "Notice", "key": "\xff\xfe", "text": ""}',
         b'{"type": "Committed", "seq": 1, "at": NaN}',
         b"[" * 100_000,
+        b'{"type": "Notice", "key": "", "text": "", "x": ' + b"[" * 100_000,
     ],
 )
 def test_a_message_that_can_not_be_read_is_a_wire_error(body: bytes) -> None:
