@@ -75,6 +75,7 @@ class RedisEvents(threading.Thread):
         self._room = threading.Condition()
         self._held = 0
         self._heard: float | None = None
+        self._damaged = threading.Event()
 
     def take(self) -> list[Chunk | Link]:
         """All that came since the last call, in order."""
@@ -92,6 +93,10 @@ class RedisEvents(threading.Thread):
         self._stopping.set()
         with self._room:
             self._room.notify()
+
+    def reconnect(self) -> None:
+        """Give the present connection up: what came over it made no sense."""
+        self._damaged.set()
 
     def run(self) -> None:
         """Connect, subscribe, drain; again after a pause when that ends."""
@@ -148,7 +153,10 @@ class RedisEvents(threading.Thread):
         buffer = memoryview(bytearray(READ_SIZE))
         heard = time.monotonic()
         pinged = False
+        self._damaged.clear()
         while not self._stopping.is_set():
+            if self._damaged.is_set():
+                raise ConnectionError("what it sent could not be read")
             readable, _, _ = select.select([connection], [], [], 0.5)
             now = time.monotonic()
             if not readable:

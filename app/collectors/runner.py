@@ -146,10 +146,10 @@ class Collector:
             try:
                 messages = payloads(item)
             except hiredis.ProtocolError:
-                # What follows can't be trusted either; the subscriber notices that its connection is of no use by
-                # itself.
+                # What follows can't be trusted either.
                 self._normaliser.rejected["broken stream"] += 1
                 self._normaliser.received += 1
+                self._events.reconnect()
                 continue
             self._fold(item, messages)
 

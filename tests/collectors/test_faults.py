@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +201,51 @@ def test_queues_a_worker_names_are_bounded_and_clean() -> None:
     named = from_active_queues([{"name": f"q{number}"} for number in range(5_000)] + [{"name": "\ud800"}])["queues"]
     assert len(named) == 1_000
     assert from_active_queues([{"name": "\ud800a"}]) == {"queues": [r"\ud800a"]}
+
+
+def test_a_stream_that_makes_no_sense_is_given_up_and_begun_anew(tmp_path: Path) -> None:
+    greeting = b"*3\r\n$10\r\npsubscribe\r\n$13\r\n/0.celeryev/*\r\n:1\r\n"
+    connections = 0
+
+    def serve(listener: socket.socket) -> None:
+        nonlocal connections
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    if b"PSUBSCRIBE" in connection.recv(1_000):
+                        connections += 1
+                        connection.sendall(greeting)
+                        connection.recv(1_000)
+                        connection.sendall(b"@nobody speaks like this\r\n")
+                        connection.recv(1_000)
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        url = f"redis://{HOST}:{listener.getsockname()[1]}/0"
+        with collecting(url, tmp_path / "h", mode="passive") as running, reading(tmp_path / "h") as reader:
+            eventually(lambda: connections >= 2, "the second connection")
+            eventually(lambda: "could not be read" in str(running.said), "why")
+            eventually(lambda: reader.accounting().rejected, "the count")
+            assert set(reader.accounting().rejected) == {"broken stream"}
+            assert reader.accounting().balanced
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_the_age_of_a_queue_is_exact_only_if_that_of_each_priority_is(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    for key, uuid in (("mail", "known"), ("mail\x06\x169", "unknown"), ("sms", "known")):
+        client.lpush(key, json.dumps({"headers": {"id": uuid}}))
+    with collecting(redis_server.url, tmp_path / "h", queues=["mail", "sms"]), reading(tmp_path / "h") as reader:
+        client.publish(CHANNEL, envelope(raw("task-sent", uuid="known", queue="mail", timestamp=time.time() - 60)))
+
+        def ages() -> dict[str, tuple[bool, bool]]:
+            return {each.name: ((each.oldest or 0) >= 60, each.oldest_exact) for each in reader.queues()}
+
+        eventually(lambda: ages() == {"mail": (True, False), "sms": (True, True)}, "both ages")
 
 
 # --- rights and secrets ----------------------------------------------------------------------------------------------

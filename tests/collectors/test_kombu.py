@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,10 @@ from app.collectors.redis_queues import Head, RedisQueues
 from app.collectors.transport import redis_address
 from app.models.records import Queue
 from tests.helpers.celery_apps import make_app
+from tests.helpers.collecting import collecting
+from tests.helpers.histories import reading
 from tests.helpers.servers import RedisServer
+from tests.helpers.waiting import eventually
 
 SEP = "\x06\x16"
 
@@ -148,6 +152,23 @@ def test_a_message_that_can_not_be_read_has_no_id_and_harms_nothing(
 def test_unacked_of_another_kind_is_unknown(redis_server: RedisServer, client: Redis) -> None:
     client.set("unacked", "not a hash")
     assert poll(redis_server.url, "mail")["mail"].unacked is None
+
+
+def test_an_application_with_a_prefix_and_a_database_of_its_own_is_heard_and_counted(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    url, options = f"{redis_server.url.rpartition('/')[0]}/3", {"global_keyprefix": "shop:", "event_exchange": "shopev"}
+    apps = [make_app(url), make_app(url), make_app(redis_server.url)]
+    apps[0].conf.broker_transport_options = {"global_keyprefix": "shop:"}
+    apps[0].conf.event_exchange = "shopev"
+    with collecting(url, tmp_path / "h", options=options) as running, reading(tmp_path / "h") as reader:
+        sent = [app.send_task("truth.add", (1, 2), queue="mail").id for app in apps]
+        for app in apps:
+            app.close()
+        eventually(lambda: reader.task(sent[0]), "the task")
+        eventually(lambda: {each.name: each.ready for each in reader.queues()} == {"mail": 1}, "the queue")
+        assert [reader.task(uuid) for uuid in sent[1:]] == [None, None], "another application's task"
+        assert running.notices("queues") == []
 
 
 def test_control_leaves_no_key_when_it_gives_up_or_fails(redis_server: RedisServer, client: Redis) -> None:

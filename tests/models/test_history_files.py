@@ -249,9 +249,7 @@ def test_two_files_set_aside_within_a_second_are_both_kept(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("spoil", [make_it_text, damage_a_page], ids=lambda spoil: spoil.__name__)
-def test_what_was_not_folded_into_a_damaged_file_is_kept_with_it(
-    tmp_path: Path, spoil: Callable[[Path], None]
-) -> None:
+def test_what_was_not_folded_into_a_damaged_file_is_kept_with_it(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     path = begin(tmp_path / "h.cloche", 2_000)
     with writing(path) as process:
         assert process.stdout is not None
@@ -307,6 +305,22 @@ def test_a_good_file_that_somebody_holds_is_not_taken_for_a_damaged_one(
         holder.close()
     assert not list(tmp_path.glob("*set-aside*"))
     begin(path)
+
+
+def test_a_commit_waits_for_who_holds_the_file_and_then_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "BUSY_TIMEOUT", 0.1)
+    with recording(tmp_path / "h.cloche") as history:
+        rows = history.play(stream("0 received")).rows()
+        holder = sqlite3.connect(tmp_path / "h.cloche", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(HistoryError, match=r"can't be written: .*locked\. Another program holds it"):
+            history.writer.commit(rows)
+        holder.execute("COMMIT")
+        holder.close()
+        history.writer.commit(rows)
+        assert history.writer.known().next_task == 2
 
 
 @pytest.mark.parametrize("place", ["file/h.cloche", "file"])

@@ -31,6 +31,15 @@ _ROLLUP_COLUMNS: Final = tuple(column.name for column in schema.rollup.columns)
 _COUNTS: Final = _ROLLUP_COLUMNS[3:-2]
 
 
+#: What to do about SQLite's result codes.
+_REMEDIES: Final = {
+    sqlite3.SQLITE_FULL: " Free space on the disk.",
+    sqlite3.SQLITE_IOERR: " Check the disk.",
+    sqlite3.SQLITE_BUSY: " Another program holds it; close that one.",
+    sqlite3.SQLITE_READONLY: " Make it writable.",
+}
+
+
 def _replace(table: str, columns: int) -> str:
     return f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - our own table names
 
@@ -204,7 +213,8 @@ class Writer:
                 raise
             self._rolled |= rolled
         except sqlite3.OperationalError as error:
-            raise HistoryError(f"The history {self.path} can't be written: {error}. Free space on the disk.") from error
+            remedy = _REMEDIES.get(error.sqlite_errorcode & 0xFF, "")
+            raise HistoryError(f"The history {self.path} can't be written: {error}.{remedy}") from error
 
     def _roll_up(self, closed: int) -> dict[int, int]:
         """Derive each coarser level from the finer one, up to the buckets that are complete; returns how far."""
