@@ -10,6 +10,7 @@ import msgspec
 
 from app.collectors.control import Control
 from app.collectors.inspector import from_active_queues, from_stats
+from app.collectors.redis_events import AUTH_PAUSE
 from app.collectors.redis_queues import Poll, RedisQueues
 from app.collectors.transport import BrokerError
 
@@ -58,19 +59,20 @@ class QueuePoller(threading.Thread):
         pause, troubled = QUEUE_PAUSE, False
         due = time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due = time.monotonic() + pause
+            began = time.monotonic()
             while not self._told.empty():
                 self._queues.add(self._told.get())
             try:
                 poll = self._queues.poll()
             except BrokerError as error:
                 self._put(Trouble("queues", error))
-                pause, troubled = min(pause * 2, TROUBLE_PAUSE), True
-                continue
-            if troubled:
-                self._put(Trouble("queues", None))
-            pause, troubled = QUEUE_PAUSE, False
-            self._put(poll)
+                pause, troubled = AUTH_PAUSE if error.fault == "auth" else min(pause * 2, TROUBLE_PAUSE), True
+            else:
+                if troubled:
+                    self._put(Trouble("queues", None))
+                pause, troubled = QUEUE_PAUSE, False
+                self._put(poll)
+            due = began + pause
         self._queues.close()
 
 

@@ -8,14 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
 
+from app.collectors import pollers
 from app.collectors.control import Control, read_reply
 from app.collectors.inspector import from_active_queues, from_stats
-from app.collectors.transport import redis_address
+from app.collectors.redis_queues import Poll, RedisQueues
+from app.collectors.transport import BrokerError, Fault, redis_address
 from app.models.history.reader import Reader
 from app.models.wire import Configure, Health, Notice
 from tests.collectors.conftest import command
@@ -280,7 +282,6 @@ def test_the_recipe_for_least_rights_is_enough_to_watch(
 def test_the_password_is_nowhere(redis_server: RedisServer, client: Redis, tmp_path: Path) -> None:
     secret = "kanarienvogel-4711"
     command(client, "CONFIG", "SET", "requirepass", secret)
-    # One that asks again and again is one that locks an account.
     with (
         collecting(redis_server.url, tmp_path / "h", password=secret) as running,
         Redis.from_url(redis_server.url, password=secret) as known,
@@ -293,6 +294,35 @@ def test_the_password_is_nowhere(redis_server: RedisServer, client: Redis, tmp_p
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert secret.encode() not in said + written
     assert b"redis://" in written, "the address itself is kept"
+
+
+def test_a_refused_sign_in_is_not_tried_again_like_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One that asks again and again is one that locks an account.
+    monkeypatch.setattr(pollers, "QUEUE_PAUSE", 0.01)
+    monkeypatch.setattr(pollers, "TROUBLE_PAUSE", 0.01)
+
+    class Failing:
+        def __init__(self, fault: Fault) -> None:
+            self.fault = fault
+            self.polls = 0
+
+        def poll(self) -> Poll:
+            self.polls += 1
+            raise BrokerError(self.fault, "no")
+
+        def close(self) -> None: ...
+
+    sources = [Failing("auth"), Failing("network")]
+    threads = [pollers.QueuePoller(cast("RedisQueues", source), lambda _item: None) for source in sources]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: sources[1].polls >= 20, "twenty attempts")
+        assert sources[0].polls == 1
+    finally:
+        for thread in threads:
+            thread.stop()
+            thread.join()
 
 
 # --- silence ---------------------------------------------------------------------------------------------------------
