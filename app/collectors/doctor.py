@@ -11,9 +11,9 @@ import redis
 from app.collectors.control import Control
 from app.collectors.inspector import from_stats
 from app.collectors.normalise import Normaliser
-from app.collectors.redis_events import Link as EventLink
-from app.collectors.redis_events import RedisEvents, payloads
+from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_queues import RedisQueues
+from app.collectors.subscriber import Link
 from app.collectors.transport import BrokerError, RedisAddress, broker_error, redis_address, redis_client
 from app.models.records import Event
 
@@ -99,14 +99,13 @@ def _listen(address: RedisAddress, seconds: float) -> tuple[Finding, list[Event]
             came.wait(left)
             came.clear()
             for item in stream.take():
-                if isinstance(item, EventLink):
+                if isinstance(item, Link):
                     if item.error is not None:
                         remedy = f"Grant the user the channel: ACL SETUSER … &{address.event_channel}/* +psubscribe."
                         return Finding("subscribe", False, str(item.error), remedy), heard
                     linked = True
                     continue
-                for payload in payloads(item):
-                    normaliser.redis_message(payload, item.seen, heard)
+                item.decode(normaliser, heard)
     finally:
         stream.stop()
         stream.join()

@@ -10,8 +10,8 @@ import msgspec
 
 from app.collectors.control import Control
 from app.collectors.inspector import from_active_queues, from_stats
-from app.collectors.redis_events import AUTH_PAUSE
 from app.collectors.redis_queues import Poll, RedisQueues
+from app.collectors.subscriber import AUTH_PAUSE
 from app.collectors.transport import BrokerError
 
 #: Seconds between two looks at queue depths, and the longest pause after trouble.

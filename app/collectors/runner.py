@@ -7,16 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import hiredis
-
 from app.collectors.bell import Bell
 from app.collectors.committer import Committer, Job
 from app.collectors.control import Control
 from app.collectors.normalise import Normaliser
 from app.collectors.pollers import Inspection, InspectPoller, QueuePoller, Trouble
-from app.collectors.redis_events import Chunk, Link, RedisEvents, payloads
+from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_queues import Head, Poll, RedisQueues
 from app.collectors.standing import Gaps, Meter
+from app.collectors.subscriber import Chunk, DamagedStream, Link, Subscriber
 from app.collectors.transport import redis_address
 from app.models.history.rows import Rows
 from app.models.history.writer import Writer
@@ -60,7 +59,7 @@ class Collector:
         self._writer.set_meta(name=config.name, broker=redact_url(config.url))
         self._normaliser = Normaliser()
         self._reducer = Reducer(self._writer, self._writer.known())
-        self._events = RedisEvents(address, self._wake.ring)
+        self._events: Subscriber = RedisEvents(address, self._wake.ring)
         self._commits = Committer(self._writer, self._wake.ring)
         self._queues = QueuePoller(RedisQueues(address, config.queues, on_command=self._count_commands), self._put)
         self._inspect: InspectPoller | None = None
@@ -94,7 +93,7 @@ class Collector:
         if self._writer.set_aside is not None:
             self._emit(Notice("history", self._writer.set_aside))
         self._health.turn("connecting", "", time.time())
-        askers: list[RedisEvents | QueuePoller | InspectPoller] = [
+        askers: list[Subscriber | QueuePoller | InspectPoller] = [
             self._events,
             self._queues,
             *([self._inspect] if self._inspect is not None else []),
@@ -143,20 +142,17 @@ class Collector:
             if isinstance(item, Link):
                 self._link(item)
                 continue
-            try:
-                messages = payloads(item)
-            except hiredis.ProtocolError:
-                # What follows can't be trusted either.
-                self._normaliser.rejected["broken stream"] += 1
-                self._normaliser.received += 1
-                self._events.reconnect()
-                continue
-            self._fold(item, messages)
+            self._decode(item)
 
-    def _fold(self, chunk: Chunk, messages: list[bytes]) -> None:
+    def _decode(self, chunk: Chunk) -> None:
         events: list[Event] = []
-        for payload in messages:
-            self._normaliser.redis_message(payload, chunk.seen, events)
+        try:
+            chunk.decode(self._normaliser, events)
+        except DamagedStream:
+            # What follows can't be trusted either.
+            self._normaliser.rejected["broken stream"] += 1
+            self._normaliser.received += 1
+            self._events.reconnect()
         if not events:
             return
         known = len(self._reducer.queues)

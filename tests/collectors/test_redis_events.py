@@ -8,7 +8,8 @@ from typing import Any
 
 from redis import Redis
 
-from app.collectors.redis_events import Chunk, Link, RedisEvents, glob_escape, payloads
+from app.collectors.redis_events import RedisChunk, RedisEvents, glob_escape
+from app.collectors.subscriber import Link
 from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
 from tests.helpers.servers import RedisServer
@@ -29,8 +30,8 @@ class Heard:
             if isinstance(item, Link):
                 self.links.append(item)
             else:
-                assert isinstance(item, Chunk)
-                self.payloads += payloads(item)
+                assert isinstance(item, RedisChunk)
+                self.payloads += item.messages()
         return self
 
     def linked(self, times: int = 1) -> bool:

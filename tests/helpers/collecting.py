@@ -27,6 +27,10 @@ class Running:
         """How it said it is, last."""
         return next((said.state for said in reversed(self.said) if isinstance(said, Health)), "")
 
+    def was(self, state: str) -> bool:
+        """Whether it ever said that it is in this state."""
+        return any(isinstance(said, Health) and said.state == state for said in self.said)
+
     def notices(self, key: str) -> list[str]:
         """What it said about one matter."""
         return [said.text for said in self.said if isinstance(said, Notice) and said.key == key]
@@ -42,7 +46,7 @@ def collecting(url: str, history: Path, **config: object) -> Iterator[Running]:
     """A collector that is subscribed, for as long as the context lasts."""
     running = Running(Configure(name="shop", url=url, history=str(history), **config))  # type: ignore[arg-type]
     try:
-        eventually(lambda: running.state == "live", "the subscription")
+        eventually(lambda: running.was("live"), "the subscription")
         yield running
     finally:
         running.stop()
