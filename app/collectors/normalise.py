@@ -128,8 +128,6 @@ class Normaliser:
                 envelope = self._envelope(payload)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 envelope = _envelope_slowly(payload)
-            if envelope.content_type not in (None, "application/json"):
-                raise Rejected("not JSON")
             if envelope.properties.body_encoding == "base64":
                 try:
                     body = binascii.a2b_base64(envelope.body, strict_mode=True)
@@ -140,7 +138,18 @@ class Normaliser:
         except Rejected as rejection:
             self._reject(str(rejection))
             return
-        self.body(body, seen, out)
+        self.message(body, envelope.content_type, None, seen, out)
+
+    def message(
+        self, body: bytes, content_type: str | None, compression: str | None, seen: float, out: list[Event]
+    ) -> None:
+        """Append the events of a message with this body to ``out``; what kombu says of the body is beside it."""
+        if compression is not None:
+            self._reject("compressed")
+        elif content_type not in (None, "application/json"):
+            self._reject("not JSON")
+        else:
+            self.body(body, seen, out)
 
     def body(self, body: bytes, seen: float, out: list[Event]) -> None:
         """Append the events of one message body (JSON: an event, or a list of them) to ``out``."""
