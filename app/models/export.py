@@ -35,7 +35,7 @@ COLUMNS: Final = (
 PAGE: Final = 1000
 
 _TIMES: Final = frozenset({"sent", "received", "started", "finished", "eta", "expires"})
-_ATTEMPT: Final = Attempt.__struct_fields__
+_ATTEMPT: Final = tuple(field for field in Attempt.__struct_fields__ if field not in ("end", "note"))
 #: The first character that a program which trims cells would see.
 _FIRST: Final = re.compile(r"[\s\0\ufeff\u200b-\u200f\u2060-\u2064]*(.)", re.DOTALL)
 

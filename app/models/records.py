@@ -50,8 +50,34 @@ class Event(msgspec.Struct, gc=False):
     payload: dict[str, Any] | None = None
 
 
-class Attempt(msgspec.Struct, gc=False, array_like=True):
-    """One run of a task: first (0) or after that many retries."""
+class Fact(msgspec.Struct, gc=False, array_like=True):
+    """What one event told of a task.
+
+    ``kind`` is the event's type without ``task-``. ``flag`` is set of what was revoked while it ran (terminated), and
+    of what was rejected to be requeued.
+    """
+
+    kind: str
+    at: float
+    host: str
+    retries: int | None = None
+    eta: float | None = None
+    queue: str | None = None
+    routing_key: str | None = None
+    result: str | None = None
+    runtime: float | None = None
+    exception: str | None = None
+    traceback: str | None = None
+    note: str | None = None
+    flag: bool = False
+
+
+class Attempt(msgspec.Struct, gc=False):
+    """One delivery of a task to a worker, or the sending of a retry that was not delivered yet.
+
+    ``retries`` is 0 for the first run; two deliveries of one attempt are a redelivery. ``end`` is the fact that ended
+    it.
+    """
 
     retries: int
     sent: float | None = None
@@ -62,14 +88,17 @@ class Attempt(msgspec.Struct, gc=False, array_like=True):
     worker: str | None = None
     exception: str | None = None
     eta: float | None = None
+    end: Fact | None = None
+    note: str | None = None
 
 
 class Task(msgspec.Struct, gc=False):
     """Everything known of one task; one row of history.
 
-    ``wait`` is sent → started of the last attempt that started (received → started where no ``task-sent`` was seen; a
-    countdown or ETA does not count as waiting), ``runtime`` what the worker measured. ``seen`` is when we first
-    heard of it.
+    ``wait`` is sent → started of the present attempt (received → started where no ``task-sent`` was seen, or it was
+    redelivered; a countdown or ETA does not count as waiting), ``runtime`` what the worker measured. ``seen`` is when
+    we first heard of it, ``doubted`` since when its state is not known. ``facts`` are None while the record itself says
+    all; ``attempts`` are those before the present one.
     """
 
     id: int
@@ -100,6 +129,8 @@ class Task(msgspec.Struct, gc=False):
     runtime: float | None = None
     note: str | None = None
     progress: str | None = None
+    doubted: float | None = None
+    facts: list[Fact] | None = None
     attempts: list[Attempt] | None = None
 
 

@@ -1,5 +1,6 @@
 """Events in, task and worker records and rollups out: what is known now, and what the history does not hold yet."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -84,9 +85,6 @@ class Reducer:
             "task-started": self._started,
             "task-succeeded": self._succeeded,
             "task-failed": self._failed,
-            "task-retried": self._retried,
-            "task-revoked": self._revoked,
-            "task-rejected": self._rejected,
         }
 
     @property
@@ -116,10 +114,7 @@ class Reducer:
                 task = active[uuid] = Task(self._next, uuid, now)
                 self._next += 1
                 total.tasks += 1
-            unnamed = task.name is None
-            handlers.get(event.type, self._custom)(task, event)
-            if unnamed and task.name is not None:
-                self._cell(task.name).tasks += 1
+            handlers.get(event.type, self._other)(task, event)
             dirty[uuid] = task
 
     def fold_queues(self, queues: Iterable[Queue], now: float) -> None:
@@ -164,7 +159,7 @@ class Reducer:
     def flush(self) -> Batch:
         """All that changed since the last flush; the caller writes it and then calls `committed`."""
         for task, started, first_known in self._begun:
-            known = task.wait if task.started == started else lifecycle.wait_of(task, started)
+            known = task.wait if task.started == started else _Tally(task).starts.get(started)
             wait = first_known if known is None else known
             if wait is not None:
                 at = bucket_of(wait)
@@ -199,72 +194,91 @@ class Reducer:
     # Tasks. Each handler counts only what is news.
 
     def _sent(self, task: Task, event: Event) -> None:
-        news = lifecycle.sent(task, event)
+        self._describe(task, event)
         if event.queue is not None:
             self._queue(event.queue, event.seen)
-            if news:
-                self._gauge("queue.in", event.queue).add(1)
+        if not lifecycle.sent(task, event):
+            self._fold(task, event)
+        elif event.queue is not None:
+            self._gauge("queue.in", event.queue).add(1)
 
     def _received(self, task: Task, event: Event) -> None:
-        self._alive(event)
-        if lifecycle.received(task, event):
-            self._total.received += 1
-            if task.name is not None:
-                self._cell(task.name).received += 1
+        self._describe(task, event)
+        worker = self._alive(event)
+        if not lifecycle.received(task, event):
+            self._fold(task, event, worker)
+            return
+        self._total.received += 1
+        if task.name is not None:
+            self._cell(task.name).received += 1
 
     def _started(self, task: Task, event: Event) -> None:
-        self._alive(event)
-        if lifecycle.started(task, event):
-            self._begun.append((task, event.timestamp, task.wait if task.started == event.timestamp else None))
-            self._total.started += 1
-            if task.name is not None:
-                self._cell(task.name).started += 1
-            if task.queue is not None:
-                self._gauge("queue.out", task.queue).add(1)
+        worker = self._alive(event)
+        if not lifecycle.started(task, event):
+            self._fold(task, event, worker)
+            return
+        self._begun.append((task, event.timestamp, task.wait))
+        self._total.started += 1
+        if task.name is not None:
+            self._cell(task.name).started += 1
+        if task.queue is not None:
+            self._gauge("queue.out", task.queue).add(1)
 
     def _succeeded(self, task: Task, event: Event) -> None:
         worker = self._alive(event)
-        if lifecycle.succeeded(task, event):
-            worker.succeeded += 1
-            self._total.succeeded += 1
-            if task.name is not None:
-                self._cell(task.name).succeeded += 1
-            self._count_run(task)
+        if not lifecycle.succeeded(task, event):
+            self._fold(task, event, worker)
+            return
+        worker.succeeded += 1
+        self._total.succeeded += 1
+        if task.name is not None:
+            self._cell(task.name).succeeded += 1
+        self._count_run(task)
 
     def _failed(self, task: Task, event: Event) -> None:
         worker = self._alive(event)
-        if lifecycle.failed(task, event):
-            worker.failed += 1
-            self._total.failed += 1
-            if task.name is not None:
-                self._cell(task.name).failed += 1
+        if not lifecycle.failed(task, event):
+            self._fold(task, event, worker)
+            return
+        worker.failed += 1
+        self._total.failed += 1
+        if task.name is not None:
+            self._cell(task.name).failed += 1
+        self._count_run(task)
+
+    def _other(self, task: Task, event: Event) -> None:
+        self._fold(task, event, self._alive(event))
+
+    def _describe(self, task: Task, event: Event) -> None:
+        unnamed = task.name is None
+        lifecycle.describe(task, event)
+        if unnamed and task.name is not None:
+            self._cell(task.name).tasks += 1
+
+    def _fold(self, task: Task, event: Event, worker: Worker | None = None) -> None:
+        """Take an event of a task that is not simple, and count what it changed."""
+        before = _Tally(task)
+        if not lifecycle.fold(task, event):
+            return
+        after = _Tally(task)
+        # What was counted once stays counted, even if a later word says that it was something else.
+        news = after.counts - before.counts
+        if event.queue is not None and news["sent"]:
+            self._gauge("queue.in", event.queue).add(news["sent"])
+        if task.queue is not None and news["started"]:
+            self._gauge("queue.out", task.queue).add(news["started"])
+        told: list[Cell | Worker] = [self._total]
+        if task.name is not None:
+            told.append(self._cell(task.name))
+        if worker is not None:
+            told.append(worker)
+        for record in told:
+            for counted in news:
+                if hasattr(record, counted):
+                    setattr(record, counted, getattr(record, counted) + news[counted])
+        if news["succeeded"] or news["failed"]:
             self._count_run(task)
-
-    def _retried(self, task: Task, event: Event) -> None:
-        worker = self._alive(event)
-        if lifecycle.retried(task, event):
-            worker.retried += 1
-            self._total.retried += 1
-            if task.name is not None:
-                self._cell(task.name).retried += 1
-
-    def _revoked(self, task: Task, event: Event) -> None:
-        self._alive(event)
-        if lifecycle.revoked(task, event):
-            self._total.revoked += 1
-            if task.name is not None:
-                self._cell(task.name).revoked += 1
-
-    def _rejected(self, task: Task, event: Event) -> None:
-        self._alive(event)
-        if lifecycle.rejected(task, event):
-            self._total.rejected += 1
-            if task.name is not None:
-                self._cell(task.name).rejected += 1
-
-    def _custom(self, task: Task, event: Event) -> None:
-        self._alive(event)
-        lifecycle.custom(task, event)
+        self._begun.extend((task, at, wait) for at, wait in after.starts.items() if at not in before.starts)
 
     def _count_run(self, task: Task) -> None:
         if task.runtime is None:
@@ -371,3 +385,28 @@ class Reducer:
         self._gauges, self._gauges_dirty = {}, set()
         self._total = self._cells[None]
         self._bucket = bucket
+
+
+#: What is counted of deliveries that ended so.
+_COUNTED: Final = {
+    states.SUCCESS: "succeeded",
+    states.FAILURE: "failed",
+    states.RETRY: "retried",
+    states.REVOKED: "revoked",
+    states.REJECTED: "rejected",
+}
+
+
+class _Tally:
+    """What is counted of one task, and when its deliveries started, with the wait before each."""
+
+    def __init__(self, task: Task) -> None:
+        self.counts: Counter[str] = Counter()
+        self.starts: dict[float, float | None] = {}
+        for attempt in lifecycle.attempts(task):
+            for step in ("sent", "received", "started"):
+                self.counts[step] += getattr(attempt, step) is not None
+            if attempt.started is not None:
+                self.starts[attempt.started] = lifecycle.waited(attempt)
+            if attempt.state in _COUNTED:
+                self.counts[_COUNTED[attempt.state]] += 1

@@ -11,6 +11,12 @@ RETRY: Final = "RETRY"
 REVOKED: Final = "REVOKED"
 REJECTED: Final = "REJECTED"
 
+#: Our own words: its worker was lost while it had the task; we did not listen while it was open; its worker gave it
+#: back when the worker's connection to the broker was lost.
+LOST: Final = "LOST"
+UNKNOWN: Final = "UNKNOWN"
+CANCELLED: Final = "CANCELLED"
+
 STATES: Final = (PENDING, RECEIVED, STARTED, RETRY, SUCCESS, FAILURE, REVOKED, REJECTED)
 
 #: A task in one of these is over; only a later attempt can open it again.
@@ -26,24 +32,6 @@ WORDS: Final = {
     RETRY: "Retrying",
     REVOKED: "Revoked",
     REJECTED: "Rejected",
+    LOST: "Lost?",
+    UNKNOWN: "Unknown",
 }
-
-#: Highest wins when events of one attempt arrive out of order (``celery.states.precedence``).
-#: A custom state ranks between FAILURE and REVOKED, as in Celery.
-PRECEDENCE: Final = {
-    SUCCESS: 8,
-    FAILURE: 7,
-    # custom states: 6
-    REVOKED: 5,
-    STARTED: 4,
-    RECEIVED: 3,
-    REJECTED: 2,
-    RETRY: 1,
-    PENDING: 0,
-}
-CUSTOM_PRECEDENCE: Final = 6
-
-
-def precedence(state: str) -> int:
-    """Rank of a state, standard or custom, within one attempt; a higher rank replaces a lower one."""
-    return PRECEDENCE.get(state, CUSTOM_PRECEDENCE)

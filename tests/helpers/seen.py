@@ -165,7 +165,7 @@ SUCCESS: wait 0.103, runtime 0.1
         """
 PENDING
   #0 sent 0, received 0.1, started 0.2, finished 0.4, on w1, RETRY, OSError()
-  #1 sent 0.3, on w1
+  #1 sent 0.3
 """,
     ),
     "retries run out": (
@@ -218,8 +218,9 @@ RETRY: wait 0.9, exception OSError()
         0.6 succeeded @w2 runtime=0.1
         """,
         """
-SUCCESS: wait 0.5, runtime 0.1, redelivered 1
-  #0 sent 0, received 0.4, started 0.5, finished 0.6, on w2
+SUCCESS: wait 0.1, runtime 0.1, redelivered 1
+  #0 sent 0, received 0.1, started 0.2, finished 0.3, on w1, REJECTED
+  #0 received 0.4, started 0.5, finished 0.6, on w2
 """,
     ),
     "rejected and requeued, and then it fails: the note on the rejection is over": (
@@ -233,6 +234,7 @@ SUCCESS: wait 0.5, runtime 0.1, redelivered 1
         """,
         """
 FAILURE: wait 0.1, runtime 0.1, exception OSError(), redelivered 1
+  #0 received 0.1, started 0.2, finished 0.3, on w1, REJECTED
   #0 received 0.4, started 0.5, finished 0.6, on w1
 """,
     ),
@@ -334,8 +336,9 @@ STARTED: wait 0.1
         3602 succeeded @w2 runtime=1.0
         """,
         """
-SUCCESS: wait 3601, runtime 1, redelivered 1
-  #0 sent 0, received 3600, started 3601, finished 3602, on w2
+SUCCESS: wait 1, runtime 1, redelivered 1
+  #0 sent 0, received 0.1, started 0.2, on w1
+  #0 received 3600, started 3601, finished 3602, on w2
 """,
     ),
     "redelivered, the second reception unseen": (
@@ -345,8 +348,9 @@ SUCCESS: wait 3601, runtime 1, redelivered 1
         9.0 started @w2
         """,
         """
-STARTED: wait 8.9, redelivered 1
-  #0 received 0.1, started 9, on w2
+STARTED: redelivered 1
+  #0 received 0.1, started 0.2, on w1
+  #0 started 9, on w2
 """,
     ),
     "cancelled on connection loss, and redelivered": (
@@ -358,6 +362,7 @@ STARTED: wait 8.9, redelivered 1
         """,
         """
 RECEIVED: redelivered 1
+  #0 received 0.1, started 0.2, finished 0.3, on w1, CANCELLED
   #0 received 0.9, on w1
 """,
     ),

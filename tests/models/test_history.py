@@ -14,7 +14,7 @@ from app.models.history.charts import Span
 from app.models.history.errors import HistoryError
 from app.models.history.rows import gap_row
 from app.models.history.writer import Writer
-from app.models.records import Attempt, Gap, Queue, Task, Worker
+from app.models.records import Gap, Queue, Task, Worker
 from app.models.reducer import Batch
 from tests.helpers.drawing import counted, counted_totals, drawn
 from tests.helpers.events import T0, event, stream, worker_event
@@ -31,14 +31,11 @@ def maybe(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.none() | strategy
 
 
-ATTEMPTS = st.lists(
-    st.builds(Attempt, COUNT, *[maybe(TIME)] * 4, *[maybe(TEXT)] * 3, maybe(TIME)), min_size=1, max_size=3
-)  # fmt: skip
 TASKS = st.builds(
     Task,
-    id=st.just(0), uuid=st.just(""), seen=TIME, state=TEXT, retries=COUNT, redelivered=COUNT, attempts=maybe(ATTEMPTS),
+    id=st.just(0), uuid=st.just(""), seen=TIME, state=TEXT, retries=COUNT, redelivered=COUNT,
     **{field: maybe(TIME) for field in ("eta", "expires", "sent", "received", "started", "finished", "wait")},
-    runtime=maybe(TIME),
+    **{field: maybe(TIME) for field in ("runtime", "doubted")},
     **{
         field: maybe(TEXT)
         for field in ("name", "args", "kwargs", "result", "exception", "traceback", "queue", "routing_key", "worker",

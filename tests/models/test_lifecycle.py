@@ -2,14 +2,14 @@
 
 import itertools
 import random
-from typing import Final
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.models.lifecycle import epoch
-from app.models.states import FINAL
+from app.models.records import Event
 from tests.helpers.events import T0, event, moment, stream
 from tests.helpers.seen import SEEN, STREAMS
 from tests.helpers.stage import Stage
@@ -51,37 +51,14 @@ def test_a_commit_or_a_restart_between_any_two_events_changes_nothing(name: str)
             assert stage.counted() == whole.counted(), f"cut before event {cut}"
 
 
-ONE_ATTEMPT: Final = (
-    "success",
-    "failure",
-    "expired",
-    "revoked while it was queued",
-    "terminated",
-    "rejected for good, as Celery tells it before 5.7",
-    "due later, which is not waiting",
-)
-MORE_ATTEMPTS: Final = [name for name in SEEN if "\n  #1" in SEEN[name][1] and SEEN[name][1][1:8] in FINAL]
-
-
-@pytest.mark.parametrize("name", ONE_ATTEMPT)
-def test_events_of_one_attempt_may_come_in_any_order(name: str) -> None:
-    expected = Stage().play(STREAMS[name]).drawn()
-    for order in itertools.permutations(STREAMS[name]):
-        assert Stage().play(order).drawn() == expected, [each.type for each in order]
-
-
-@pytest.mark.parametrize("name", MORE_ATTEMPTS)
-def test_a_retried_task_ends_in_its_state_in_whatever_order_its_events_come(name: str) -> None:
-    # Celery's own `State` is wrong in 48 % of such orders (PROTOCOL 1.5).
-    expected, dice = Stage().play(STREAMS[name]).task(), random.Random(1)
-    for _ in range(500):
-        order = dice.sample(STREAMS[name], len(STREAMS[name]))
-        found = Stage().play(order).task()
-        kinds = [(each.type, each.retries) for each in order]
-        assert (found.state, found.result, found.finished) == (expected.state, expected.result, expected.finished), (
-            kinds
-        )
-        assert found.retries == expected.retries, kinds
+@pytest.mark.parametrize("name", SEEN)
+def test_events_may_come_in_any_order(name: str) -> None:
+    # Celery's own `State` is wrong in 48 % of the orders of a retried task (PROTOCOL 1.5).
+    expected, dice = SEEN[name][1].strip(), random.Random(1)
+    every = len(STREAMS[name]) <= 5
+    orders = itertools.permutations(STREAMS[name]) if every else shuffles(STREAMS[name], dice, 500)
+    for order in orders:
+        assert Stage().play(order).drawn() == expected, [(each.type, each.retries) for each in order]
 
 
 @settings(max_examples=200, deadline=None)
@@ -111,8 +88,8 @@ def test_a_success_is_never_taken_back() -> None:
     late = (
         "3.6 failed exception=X()\n 3.7 revoked expired=true\n 3.8 rejected\n 3.9 retried\n 4.0 progress\n 4.1 started"
     )
-    expected = SEEN["success"][1].strip()
-    assert Stage().play([*STREAMS["success"], *stream(late)]).drawn() == expected
+    task = Stage().play([*STREAMS["success"], *stream(late)]).task()
+    assert (task.state, task.result, task.finished, task.note) == ("SUCCESS", "4", T0 + 3.5, None)
 
 
 def test_a_success_overrules_a_failure_as_in_celery() -> None:
@@ -204,6 +181,11 @@ def test_a_time_is_read_or_unknown(text: str | float | None, seconds: float | No
 
 def test_moments_of_the_tests_are_read_back() -> None:
     assert epoch(moment(61.25)) == T0 + 61.25
+
+
+def shuffles(events: list[Event], dice: random.Random, number: int) -> Iterator[list[Event]]:
+    for _ in range(number):
+        yield dice.sample(events, len(events))
 
 
 def uncounted_events(stage: Stage) -> str:

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from app.models import timeline
 from app.models.history import schema
-from app.models.records import Attempt, Gap, Task
+from app.models.records import Fact, Gap, Task
 from app.models.reducer import Batch
 
 #: Columns of the table `task`, in the order of `task_row`.
@@ -25,7 +26,7 @@ SELECT_TASKS: Final = (
 
 _FIELDS: Final = tuple(column.removesuffix("_id") for column in TASK_COLUMNS)
 _encode = msgspec.json.Encoder().encode
-_attempts = msgspec.json.Decoder(list[Attempt]).decode
+_facts = msgspec.json.Decoder(list[Fact]).decode
 
 Row = tuple[Any, ...]
 
@@ -109,7 +110,7 @@ class RowMaker:
                 t.retries, t.redelivered, t.sent, t.received, t.started, t.finished, t.wait, t.runtime,
                 t.eta, t.expires, t.args, t.kwargs, t.result, t.exception, t.note, t.progress,
                 t.routing_key, t.producer, t.root, t.parent,
-                None if t.attempts is None else _encode(t.attempts).decode(), t.traceback,
+                t.doubted, None if t.facts is None else _encode(t.facts).decode(), t.traceback,
             )
             for t in tasks
         ]  # fmt: skip
@@ -118,9 +119,13 @@ class RowMaker:
 def task_from_row(row: Sequence[Any]) -> Task:
     """The task of a row that `SELECT_TASKS` read."""
     fields = dict(zip(_FIELDS, row, strict=True))
-    if fields["attempts"] is not None:
-        fields["attempts"] = _attempts(fields["attempts"])
-    return Task(**fields)
+    facts = fields["facts"]
+    if facts is None:
+        return Task(**fields)
+    fields["facts"] = _facts(facts)
+    task = Task(**fields)
+    task.attempts = timeline.deliveries(task.facts or ())[:-1] or None
+    return task
 
 
 def gap_row(number: int, gap: Gap) -> Row:
