@@ -3,6 +3,6 @@
 
 PYTHON ?= python3
 
-.PHONY: help demo test check format bench package lock
-help demo test check format bench package lock:
+.PHONY: help demo test check format bench bench-flower package lock
+help demo test check format bench bench-flower package lock:
 	@$(PYTHON) tools/dev.py $@ $(ARGS)

@@ -1,6 +1,7 @@
 """The command line: what people, scripts and tests ask of Cloche without a window, and how the window is opened."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -14,9 +15,13 @@ import click
 import msgspec
 
 from app import __version__, display
-from app.models.wire import Configure, Health, Message, Notice
+from app.models.profiles import Mode
+from app.models.wire import KEEP_BYTES, KEEP_SECONDS, Configure, Health, Message, Notice
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+#: Bytes below which a history has no room to work in: what is not folded into the file yet takes up to 24 MB.
+_LEAST_SIZE = 100 * 10**6
 
 
 class Duration(click.ParamType[float]):
@@ -31,6 +36,26 @@ class Duration(click.ParamType[float]):
         if match is None:
             self.fail(f"{value!r} is not a length of time. Write it like 30s, 15m or 2h.", param, ctx)
         return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+class Limit(click.ParamType[float]):
+    """A length of time, or a size like `500MB` in bytes; `forever` is no limit, as a number: infinity."""
+
+    def __init__(self, name: str, units: dict[str, int], example: str) -> None:
+        self.name = name
+        self._units = units
+        self._example = example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float | int):
+            return float(value)
+        text = str(value).strip().lower()
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]+)", text)
+        if text == "forever":
+            return math.inf
+        if match is None or match[2] not in self._units:
+            self.fail(f"{value!r} is not a {self.name}. Write it like {self._example}, or forever.", param, ctx)
+        return float(match[1]) * self._units[match[2]]
 
 
 class CommandOrOpen(click.Group):
@@ -78,6 +103,37 @@ option_option = click.option(
     metavar="KEY=VALUE",
     help="A Celery transport option, such as global_keyprefix=shop:.",
 )
+
+
+def keep_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How much of a history is kept: ``keep_seconds`` and ``keep_bytes`` as `Configure` takes them."""
+    size = click.option(
+        "--keep-size",
+        "keep_bytes",
+        type=Limit("size", _SIZES, "5GB or 500MB"),
+        default=KEEP_BYTES,
+        metavar="SIZE",
+        callback=_limit,
+        help="Remove the oldest tasks from a history that is larger (500MB, 5GB …, forever).  [default: 5GB]",
+    )
+    age = click.option(
+        "--keep",
+        "keep_seconds",
+        type=Limit("length of time", _UNITS, "30d or 12h"),
+        default=KEEP_SECONDS,
+        metavar="T",
+        callback=_limit,
+        help="Remove tasks from the history that ended so long ago (12h, 30d …, forever).  [default: 30d]",
+    )
+    return age(size(command))
+
+
+def _limit(_context: click.Context, option: click.Parameter, value: float) -> int | None:
+    if option.name == "keep_bytes" and value < _LEAST_SIZE:
+        raise click.UsageError(f"A history needs at least {_LEAST_SIZE // 10**6}MB.")
+    return None if math.isinf(value) else int(value)
+
+
 shots_option = click.option(
     "--shots",
     type=click.Path(file_okay=False, path_type=Path),
@@ -101,12 +157,27 @@ def cli() -> None:
 @shots_option
 @for_option
 @option_option
-def open_window(targets: Sequence[str], shots: Path | None, duration: float | None, options: Sequence[str]) -> None:
+@click.option(
+    "--mode",
+    type=click.Choice(["passive", "observe", "operate"]),
+    default="observe",
+    show_default=True,
+    help="What may be done to the broker: nothing at all, asking workers, or changing what they do.",
+)
+@keep_options
+def open_window(
+    targets: Sequence[str],
+    shots: Path | None,
+    duration: float | None,
+    options: Sequence[str],
+    mode: Mode,
+    **keep: Any,
+) -> None:
     """Open the window on brokers or history files."""
     from app.application import Target, run
 
     def targets_of() -> list[Target]:
-        return [_target(target, options) for target in targets]
+        return [msgspec.structs.replace(_target(target, options), mode=mode, **keep) for target in targets]
 
     why = display.why_none()
     if why and shots is None and "QT_QPA_PLATFORM" not in os.environ:
@@ -137,6 +208,7 @@ def demo(duration: float | None, shots: Path | None, *, no_window: bool) -> None
 @option_option
 @click.option("--queue", "queues", multiple=True, metavar="NAME", help="A queue to watch besides those that are found.")
 @click.option("--mode", type=click.Choice(["passive", "observe"]), default="observe", show_default=True)
+@keep_options
 @json_option
 def record(
     url: str,
@@ -147,6 +219,7 @@ def record(
     mode: Literal["passive", "observe"],
     *,
     as_json: bool,
+    **keep: Any,
 ) -> None:
     """Collect from a broker into a history without a window, until Ctrl+C."""
     from app.collectors.__main__ import end_on_failure
@@ -162,6 +235,8 @@ def record(
         mode=mode,
         options=target.options,
         queues=list(queues),
+        temporary=False,  # without a window nobody would look at what is not kept
+        **keep,
     )
     progress = _Progress(as_json=as_json)
 

@@ -14,7 +14,8 @@ from redis import Redis
 
 from app.models.history.reader import Reader
 from app.paths import self_command
-from tests.bench.load import events, message
+from tests.bench.load import events
+from tests.helpers.events import envelope
 from tests.helpers.servers import RabbitServer, RedisServer
 from tests.helpers.waiting import eventually
 
@@ -26,7 +27,7 @@ def cloche(*words: str) -> subprocess.CompletedProcess[str]:
 def publish(url: str, tasks: int) -> None:
     client = Redis.from_url(url)
     for event in events(tasks):
-        client.publish("/0.celeryev/task.multi", message(event | {"timestamp": time.time()}))
+        client.publish("/0.celeryev/task.multi", envelope(event | {"timestamp": time.time()}))
     client.close()
 
 
@@ -183,8 +184,17 @@ def test_the_doctor_names_a_wrong_password() -> None:
     assert "wrong@" not in done.stdout + done.stderr
 
 
-def test_rabbitmq_is_refused_in_a_sentence_for_now(rabbitmq_server: RabbitServer) -> None:
-    done = cloche("doctor", f"amqp://guest:guest@127.0.0.1:{rabbitmq_server.port}//")
+def test_doctor_examines_rabbitmq_too(rabbitmq_url: str) -> None:
+    done = cloche("doctor", rabbitmq_url, "--json")
+    assert done.returncode == 0, done.stderr
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert [found[name]["ok"] for name in ("connect", "sign in", "subscribe", "queues")] == [True] * 4
+    assert "RabbitMQ" in found["connect"]["text"]
+    assert "guest" not in done.stdout + done.stderr
+
+
+def test_doctor_tells_a_missing_virtual_host_from_a_broker_that_is_down(rabbitmq_server: RabbitServer) -> None:
+    done = cloche("doctor", rabbitmq_server.url_of("a/b"))
     assert done.returncode == 1
-    assert "RabbitMQ comes in a later one" in done.stderr
-    assert "guest" not in done.stderr
+    assert "has no virtual host 'a/b'" in done.stdout
+    assert "Check that the broker runs" not in done.stdout

@@ -87,6 +87,15 @@ def bench(arguments: Sequence[str]) -> None:
     become([program("python"), "-m", "tests.bench.run", *arguments], {**OFFSCREEN, **os.environ})
 
 
+def bench_flower(arguments: Sequence[str]) -> None:
+    """Measure the collector beside Flower on this machine and print both figures."""
+    environment.prepare(DEVELOPER_LOCK, "make bench-flower")
+    environment.prepare_flower("make bench-flower")
+    servers("make bench-flower")
+    python = program("python", environment.FLOWER_VENV)
+    become([program("python"), "-m", "tests.bench.beside_flower", "--flower", python, *arguments])
+
+
 def package(arguments: Sequence[str]) -> None:
     """Build the program that needs no Python, into dist/, and let it test itself."""
     environment.prepare(DEVELOPER_LOCK, "make package", system.QT_LIBRARIES)
@@ -142,6 +151,7 @@ COMMANDS = (
     Command("check", check),
     Command("format", reformat),
     Command("bench", bench),
+    Command("bench-flower", bench_flower),
     Command("package", package),
     Command("lock", lock),
 )
@@ -153,7 +163,7 @@ def main(words: Sequence[str]) -> int:
     if not chosen:
         say("Use: make COMMAND, or python3 tools/dev.py COMMAND [ARGUMENTS]\n")
         for command in COMMANDS:
-            say(f"  {command.name:<9}{command.help}")
+            say(f"  {command.name:<14}{command.help}")
         return 0 if not words or words[0] in ("help", "-h", "--help") else 2
     try:
         chosen[0].action(words[1:])

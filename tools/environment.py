@@ -1,4 +1,7 @@
-"""Makes `.venv`: finds a Python, installs the locked packages with their hashes, and the project itself."""
+"""Makes `.venv`: finds a Python, installs the locked packages with their hashes, and the project itself.
+
+Flower, which is only measured beside us, gets an environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,20 @@ from tools.shell import ROOT, Trouble, run, run_quietly, say
 
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
 VENV = ROOT / ".venv"
+FLOWER_VENV = ROOT / ".venv-flower"
 RUNTIME_LOCK = "requirements.lock"
 DEVELOPER_LOCK = "requirements-dev.lock"
 """The runtime lock and the developers' tools: whoever installed this one has both."""
+BENCH_LOCK = "requirements-bench.lock"
+"""Flower and what it needs, in the versions of the runtime lock where both need it; nothing of ours."""
 
 _STAMP = VENV / ".installed.json"
 
 
-def program(name: str) -> Path:
-    """Where a program of the environment is, whether installed already or not."""
-    return VENV / "Scripts" / (name + ".exe") if sys.platform == "win32" else VENV / "bin" / name
+def program(name: str, venv: Path | None = None) -> Path:
+    """Where a program of the environment is (ours, if none is named), whether installed already or not."""
+    folder = VENV if venv is None else venv
+    return folder / "Scripts" / (name + ".exe") if sys.platform == "win32" else folder / "bin" / name
 
 
 def prepare(lock: str, command: str, needs: Sequence[system.Need] = ()) -> None:
@@ -49,10 +56,26 @@ def prepare(lock: str, command: str, needs: Sequence[system.Need] = ()) -> None:
     system.provide([*needs, *_venv_needs(python)], command)
     with _alone():  # the other one may have done it all by now
         if python and not _is_usable():
-            _make(python, command)
+            _make(VENV, python, command)
         if not _is_installed(wanted):
             _install(lock, command)
             _STAMP.write_text(json.dumps({**_read_stamp(), **wanted}, indent=1), encoding="utf-8")
+
+
+def prepare_flower(command: str) -> None:
+    """Have Flower in an environment of its own, made by the Python of ours: call `prepare` first.
+
+    Raises:
+        Trouble: it can't be made or installed.
+    """
+    lock = (ROOT / BENCH_LOCK).read_text(encoding="utf-8")
+    wanted = {BENCH_LOCK: hashlib.sha256(lock.encode()).hexdigest(), "place": str(ROOT)}
+    stamp = FLOWER_VENV / _STAMP.name
+    with _alone():
+        if _read_stamp(stamp) != wanted:
+            _make(FLOWER_VENV, [str(program("python"))], command)
+            _install_lock(FLOWER_VENV, BENCH_LOCK, command)
+            stamp.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
 
 def find_python(command: str) -> list[str]:
@@ -108,26 +131,31 @@ def shared_python() -> list[system.Need]:
     return [system.Need(name + ".so.1.0", name, "python")] if prefix == "/usr" else []
 
 
-def _make(python: Sequence[str], command: str) -> None:
-    say("Making .venv with {}".format(" ".join(python)))
-    result = run_quietly([*python, "-m", "venv", "--clear", VENV])
+def _make(venv: Path, python: Sequence[str], command: str) -> None:
+    say("Making {} with {}".format(venv.name, " ".join(python)))
+    result = run_quietly([*python, "-m", "venv", "--clear", venv])
     if result.returncode != 0:
         say(result.stdout)
         raise Trouble(
-            f"Python could not make .venv (its words are above). Remove the folder, mend that, and run `{command}` "
-            "again."
+            f"Python could not make {venv.name} (its words are above). Remove the folder, mend that, and run "
+            f"`{command}` again."
         )
 
 
 def _install(lock: str, command: str) -> None:
+    _install_lock(VENV, lock, command)
+    _pip(VENV, ["--no-deps", "--no-build-isolation", "--editable", "."], command)
+
+
+def _install_lock(venv: Path, lock: str, command: str) -> None:
     """Everything comes as a ready-made wheel whose hash is in the lock: no compiler, and no code that runs to build."""
-    say(f"Installing the packages of {lock} into .venv")
-    pip: list[str | Path] = [program("python"), "-m", "pip", "--no-input", "--disable-pip-version-check", "install"]
-    if not sys.stdout.isatty():
-        pip.append("-qq")
-    failed = run([*pip, "--require-hashes", "--only-binary=:all:", "--requirement", lock])
-    failed = failed or run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."])
-    if failed:
+    say(f"Installing the packages of {lock} into {venv.name}")
+    _pip(venv, ["--require-hashes", "--only-binary=:all:", "--requirement", lock], command)
+
+
+def _pip(venv: Path, words: Sequence[str], command: str) -> None:
+    pip: list[str | Path] = [program("python", venv), "-m", "pip", "--no-input", "--disable-pip-version-check"]
+    if run([*pip, "install", *([] if sys.stdout.isatty() else ["-qq"]), *words]) != 0:
         raise Trouble(
             "pip could not install the packages (its words are above). Mend that, most often the network, and run "
             f"`{command}` again."
@@ -153,9 +181,9 @@ def _is_installed(wanted: dict[str, str]) -> bool:
     return program("python").exists() and all(stamp.get(name) == value for name, value in wanted.items())
 
 
-def _read_stamp() -> dict[str, str]:
+def _read_stamp(path: Path | None = None) -> dict[str, str]:
     try:
-        stamp = json.loads(_STAMP.read_text(encoding="utf-8"))
+        stamp = json.loads((_STAMP if path is None else path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return stamp if isinstance(stamp, dict) else {}

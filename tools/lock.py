@@ -12,11 +12,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.environment import DEVELOPER_LOCK, RUNTIME_LOCK
+from tools.environment import BENCH_LOCK, DEVELOPER_LOCK, RUNTIME_LOCK
 from tools.shell import ROOT, say
 
-GROUPS = {RUNTIME_LOCK: "build", DEVELOPER_LOCK: "dev"}
-"""What each lock holds beside the program's own dependencies."""
+GROUPS = {RUNTIME_LOCK: "build", DEVELOPER_LOCK: "dev", BENCH_LOCK: "bench"}
+"""What each lock holds beside the program's own dependencies, except for the last, which holds nothing else."""
 
 _ADDRESS = re.compile(
     r"://|--(?:\S*index-url|find-links|trusted-host)|\bfile:|(?:^|\s)/\w|\b[a-z0-9-]+\.(?:org|com|io|net)\b"
@@ -82,7 +82,7 @@ def make(*, upgrade: bool) -> int:
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1", "NO_COLOR": "1"}
     for name, group in GROUPS.items():
         command = [
-            *(compiler, "pip", "compile", "pyproject.toml", "--group", group),
+            *(compiler, "pip", "compile", *([] if name == BENCH_LOCK else ["pyproject.toml"]), "--group", group),
             *("--universal", "--python-version", "3.11", "--python", sys.executable),
             *("--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),
             *("--output-file", name),

@@ -4,12 +4,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from app.collectors.runner import Collector
+from app.collectors.speaker import Speaker
 from app.collectors.transport import BrokerError
 from app.models.history.errors import HistoryError
-from app.models.wire import Configure, Deframer, Message, Notice, WireError, frame
+from app.models.wire import Configure, Deframer, Message, Notice, SwitchEvents, WireError, frame
 
 READ_SIZE: Final = 1 << 16
 
@@ -30,44 +33,46 @@ def main() -> int:
     # A Ctrl+C in the terminal goes to the whole group; the window ends its collectors itself, by closing the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_on_failure()
-    # Not through its buffer: a thread that waits in there keeps the interpreter from ending.
-    source, sink = sys.stdin.fileno(), sys.stdout.buffer
+    # Not through their buffers: a thread that waits in there keeps the interpreter from ending.
+    source, sink = sys.stdin.fileno(), sys.stdout.fileno()
 
-    def emit(message: Message) -> None:
-        try:
-            sink.write(frame(message))
-            sink.flush()
-        except (BrokenPipeError, ValueError):
-            collector.stop()
+    def gone() -> None:
+        collector.stop()
 
+    speaker = Speaker(sink, gone)
     try:
-        config = _configuration(source)
+        messages = _messages(source)
+        config = next(messages, None)
         if config is None:
             return 0
-        collector = Collector(config, emit)
+        if not isinstance(config, Configure):
+            raise WireError("A collector is told its configuration first.")
+        collector = Collector(config, speaker.say)
     except (BrokerError, HistoryError, WireError) as error:
-        sink.write(frame(Notice("collector", str(error), "error")))
-        sink.flush()
+        with suppress(BrokenPipeError):
+            os.write(sink, frame(Notice("collector", str(error), "error")))
         return 1
     signal.signal(signal.SIGTERM, lambda _number, _frame: collector.stop())
-    threading.Thread(target=_until_end, args=(source, collector), name="stdin", daemon=True).start()
-    collector.run()
+    threading.Thread(target=_obey, args=(messages, collector), name="stdin", daemon=True).start()
+    speaker.start()
+    try:
+        collector.run()
+    finally:
+        speaker.finish()
     return 0
 
 
-def _configuration(source: int) -> Configure | None:
+def _messages(source: int) -> Iterator[Message]:
     deframer = Deframer()
     while data := os.read(source, READ_SIZE):
-        for message in deframer.feed(data):
-            if not isinstance(message, Configure):
-                raise WireError("A collector is told its configuration first.")
-            return message
-    return None
+        yield from deframer.feed(data)
 
 
-def _until_end(source: int, collector: Collector) -> None:
-    while os.read(source, READ_SIZE):
-        pass
+def _obey(messages: Iterator[Message], collector: Collector) -> None:
+    """Pass on what the window asks, and stop when it is gone."""
+    for message in messages:
+        if isinstance(message, SwitchEvents):
+            collector.take(message)
     collector.stop()
 
 

@@ -1,20 +1,21 @@
-"""Commits batches to the history in a thread of their own, and tries again while the disk refuses them."""
+"""Commits batches to the history in a thread of their own, tries again while the disk refuses them, and tidies up."""
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from app.models.history.errors import HistoryError
+from app.models.history.errors import Refused
+from app.models.history.keeper import Keeper
 from app.models.history.rows import Rows
-from app.models.history.writer import Writer
 from app.models.reducer import Batch
 
 #: Seconds after a failed commit until it is tried again.
-RETRY_COMMIT: Final = 2.0
+RETRY_COMMIT: Final = 1.0
 
 
 class Job(msgspec.Struct):
@@ -27,18 +28,24 @@ class Job(msgspec.Struct):
 
 
 class Committer(threading.Thread):
-    """Writes one job at a time; SQLite lets go of the interpreter while it works."""
+    """Writes one job at a time; SQLite lets go of the interpreter while it works.
 
-    def __init__(self, writer: Writer, wake: Callable[[], None]) -> None:
+    Old tasks are removed in small steps between the jobs. What is to be told of the history is with the `Keeper`.
+
+    Attributes: ``refused`` is true while nothing takes the present job.
+    """
+
+    def __init__(self, keeper: Keeper, wake: Callable[[], None]) -> None:
         super().__init__(name="commit", daemon=True)
-        self._writer = writer
+        self._keeper = keeper
         self._wake = wake
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._done: deque[tuple[Job, HistoryError | None]] = deque()
+        self._done: deque[Job] = deque()
         self._idle = threading.Event()
         self._idle.set()
         self._stopping = threading.Event()
-        self.recovered = False
+        self._tidy_at = 0.0
+        self.refused = False
 
     @property
     def busy(self) -> bool:
@@ -63,29 +70,38 @@ class Committer(threading.Thread):
         self._jobs.put(None)
         self.join()
 
-    def take(self) -> list[tuple[Job, HistoryError | None]]:
-        """Jobs that ended since the last call; one that fails is reported each time it is tried again."""
-        taken = []
-        while self._done:
-            taken.append(self._done.popleft())
-        return taken
+    def take(self) -> list[Job]:
+        """Jobs that were committed since the last call."""
+        return [self._done.popleft() for _ in range(len(self._done))]
 
     def run(self) -> None:
         """Commit until finished."""
-        while (job := self._jobs.get()) is not None:
-            failed = False
-            while True:
-                try:
-                    self._writer.commit(job.rows)
-                except HistoryError as error:
-                    failed = True
-                    self._done.append((job, error))
-                    self._wake()
-                    if self._stopping.wait(RETRY_COMMIT):
-                        break
-                else:
-                    self.recovered = self.recovered or failed
-                    self._done.append((job, None))
-                    break
+        while True:
+            now = time.monotonic()
+            # Under load jobs follow each other without a pause: what is due comes between two of them.
+            if now >= self._tidy_at and not self._stopping.is_set():
+                pause = self._keeper.tidy()
+                self._tidy_at = time.monotonic() + pause
+            try:
+                job = self._jobs.get(timeout=max(0.0, self._tidy_at - time.monotonic()))
+            except queue.Empty:
+                continue
+            if job is None:
+                return
+            self._commit(job)
             self._idle.set()
             self._wake()
+
+    def _commit(self, job: Job) -> None:
+        while True:
+            try:
+                self._keeper.commit(job.rows)
+            except Refused:
+                self.refused = True
+                self._wake()
+                if self._stopping.wait(RETRY_COMMIT):
+                    return
+            else:
+                self.refused = False
+                self._done.append(job)
+                return

@@ -1,40 +1,40 @@
-"""Remote control over Redis: one tested way to build a request, one deadline, and nothing left behind.
+"""Remote control of workers, whatever the broker: what may be asked, how it is worded, and which answers count.
 
-kombu's own mailbox is not used here: it would restore other applications' unacked messages, waits a second for one
-worker, and leaks
-its reply lists (kombu #294). A malformed request can kill workers, so requests are built from this module's types only.
+A malformed request can kill workers (PROTOCOL 0), so requests are built from this module's types only.
 """
 
-import base64
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, Self
 
 import msgspec
-import redis
 
-from app.collectors.transport import RedisAddress, broker_error, redis_client
 from app.models.profiles import Mode
 
 #: What may be asked, closed: `election` for one kills a lone worker.
-Command = Literal["ping", "stats", "active_queues"]
+Command = Literal[
+    "ping", "stats", "active_queues", "active", "reserved", "scheduled", "query_task",
+    "enable_events", "disable_events",
+]  # fmt: skip
+_ASKING: Final = frozenset({"ping", "stats", "active_queues", "active", "reserved", "scheduled", "query_task"})
+_CHANGING: Final = frozenset({"enable_events", "disable_events"})
 _ALLOWED: Final[dict[Mode, frozenset[str]]] = {
     "passive": frozenset(),
-    "observe": frozenset({"ping", "stats", "active_queues"}),
-    "operate": frozenset({"ping", "stats", "active_queues"}),
+    "observe": _ASKING,
+    "operate": _ASKING | _CHANGING,
 }
-#: Seconds after which Redis drops an answer that nobody fetched.
-REPLY_EXPIRES: Final = 60
+#: Arguments that a command takes; the others take none.
+_ARGUMENTS: Final = {"active": {"safe"}, "query_task": {"ids"}}
+#: Bytes of an answer that are read at most.
 MAX_REPLY: Final = 4 << 20
 #: Seconds to wait for an answer at a time, so that one who gives up is not kept waiting.
 PATIENCE: Final = 0.5
-_REPLY_EXCHANGE: Final = "reply.celery.pidbox"
 
 
 class Forbidden(Exception):
-    """The connection's access mode does not allow a command."""
+    """The connection's access mode does not allow a command, or the command does not take such arguments."""
 
 
 class _ReplyTo(msgspec.Struct):
@@ -42,33 +42,40 @@ class _ReplyTo(msgspec.Struct):
     routing_key: str
 
 
-class _Request(msgspec.Struct):
+class Request(msgspec.Struct):
+    """What ``kombu.pidbox`` sends to workers, as its message's body."""
+
     method: str
-    arguments: dict[str, Any]
+    arguments: Mapping[str, Any]
     destination: list[str] | None
     pattern: None
     matcher: None
     ticket: str
     reply_to: _ReplyTo
 
+    @classmethod
+    def of(
+        cls,
+        command: str,
+        arguments: Mapping[str, Any],
+        destination: Sequence[str] | None,
+        exchange: str,
+        reply_key: str,
+    ) -> Self:
+        """A request under a new ticket, to be answered by way of an exchange and a routing key."""
+        to = None if destination is None else list(destination)
+        return cls(command, arguments, to, None, None, str(uuid.uuid4()), _ReplyTo(exchange, reply_key))
 
-class _ReplyProperties(msgspec.Struct):
-    body_encoding: str | None = None
-
-
-class _ReplyEnvelope(msgspec.Struct):
-    body: str
-    headers: dict[str, Any] = {}
-    properties: _ReplyProperties = msgspec.field(default_factory=_ReplyProperties)
+    def headers(self, deadline: float) -> dict[str, Any]:
+        """The message's headers; a worker that sees it long after the (monotonic) deadline does not act on it."""
+        return {"clock": 1, "expires": time.time() + max(1.0, deadline - time.monotonic())}
 
 
 class Control:
-    """Asks workers over one connection. Not thread-safe."""
+    """Asks workers over one connection. Not thread-safe, except for `give_up`."""
 
-    def __init__(self, address: RedisAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
-        self._address = address
+    def __init__(self, mode: Mode, *, on_command: Callable[[int], None]) -> None:
         self._allowed = _ALLOWED[mode]
-        self._client = redis_client(address, "cloche-control")
         self._on_command = on_command
         self._stopping = threading.Event()
 
@@ -77,92 +84,57 @@ class Control:
         self._stopping.set()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+        """Close the connection; the next question opens another."""
+        raise NotImplementedError
 
     def ask(
-        self, command: Command, destination: Sequence[str] | None = None, *, timeout: float = 2.0
+        self,
+        command: Command,
+        destination: Sequence[str] | None = None,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        timeout: float = 2.0,
     ) -> dict[str, Any]:
         """Answers by host name of the workers named (of all, if None) that came within ``timeout`` seconds.
 
         Raises `Forbidden` where the access mode does not allow the command, `BrokerError` when the broker can't be
         used.
         """
+        arguments = arguments or {}
+        self.allow(command)
+        if not arguments.keys() <= _ARGUMENTS.get(command, set()):
+            raise Forbidden(command)
+        return self._ask(command, arguments, destination, time.monotonic() + timeout)
+
+    def allow(self, command: Command) -> None:
+        """Raises `Forbidden` where the access mode does not allow a command."""
         if command not in self._allowed:
             raise Forbidden(command)
-        try:
-            return self._ask(command, destination, time.monotonic() + timeout)
-        except (redis.RedisError, OSError) as error:
-            raise broker_error(error, self._address) from error
 
-    def _ask(self, command: Command, destination: Sequence[str] | None, deadline: float) -> dict[str, Any]:
-        address = self._address
-        own, ticket = str(uuid.uuid4()), str(uuid.uuid4())
-        bindings, replies = address.key(f"_kombu.binding.{_REPLY_EXCHANGE}"), address.key(f"{own}.{_REPLY_EXCHANGE}")
-        binding = address.separator.join((own, "", f"{own}.{_REPLY_EXCHANGE}"))
-        message = request(
-            command, destination, ticket, own, expires=time.time() + max(1.0, deadline - time.monotonic())
-        )
-        answers: dict[str, Any] = {}
-        self._on_command(3)
-        self._client.sadd(bindings, binding)
-        try:
-            heard = int(self._client.publish(address.control_channel, message))
-            expected = min(heard, len(destination)) if destination is not None else heard
-            while len(answers) < expected and (left := deadline - time.monotonic()) > 0 and not self._stopping.is_set():
-                popped = self._client.brpop([replies], timeout=min(max(0.01, left), PATIENCE))
-                self._client.expire(replies, REPLY_EXPIRES)
-                self._on_command(2)
-                if popped is not None:
-                    answers.update(read_reply(popped[1], ticket))
-        finally:
-            self._on_command(3)
-            self._client.srem(bindings, binding)
-            self._client.expire(replies, REPLY_EXPIRES)
-            self._client.delete(replies)
-        return answers
+    def present(self, hostnames: Sequence[str], timeout: float = 1.0) -> dict[str, bool]:
+        """Whether the broker still has a connection of workers that do not speak, by host name; costs a ``ping``.
+
+        Raises `Forbidden` and `BrokerError` as `ask` does.
+        """
+        raise NotImplementedError
+
+    def _ask(
+        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
+    ) -> dict[str, Any]:
+        """Answers that came before the (monotonic) deadline. Raises `BrokerError`."""
+        raise NotImplementedError
 
 
-def request(
-    command: Command, destination: Sequence[str] | None, ticket: str, reply_key: str, *, expires: float
-) -> bytes:
-    """The message that workers expect on the control channel: kombu's envelope around a request of ``kombu.pidbox``."""
-    body = _Request(
-        method=command,
-        arguments={},
-        destination=None if destination is None else list(destination),
-        pattern=None,
-        matcher=None,
-        ticket=ticket,
-        reply_to=_ReplyTo(exchange=_REPLY_EXCHANGE, routing_key=reply_key),
-    )
-    return msgspec.json.encode(
-        {
-            "body": base64.b64encode(msgspec.json.encode(body)).decode("ascii"),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": {"clock": 1, "expires": expires},
-            "properties": {
-                "delivery_mode": 2,
-                "delivery_info": {"exchange": "celery.pidbox", "routing_key": ""},
-                "priority": 0,
-                "body_encoding": "base64",
-                "delivery_tag": str(uuid.uuid4()),
-            },
-        }
-    )
+def reply_exchange(control_exchange: str) -> str:
+    """Where workers answer to, as kombu names it."""
+    return f"reply.{control_exchange}.pidbox"
 
 
-def read_reply(message: bytes | str, ticket: str) -> dict[str, Any]:
-    """A worker's answer by its host name; empty where the message is not an answer to ``ticket``."""
-    if len(message) > MAX_REPLY:
+def read_answer(body: bytes, headers: Mapping[str, Any], ticket: str) -> dict[str, Any]:
+    """A worker's answer by its host name; empty where a message is not an answer to ``ticket``."""
+    if len(body) > MAX_REPLY or headers.get("ticket") != ticket:
         return {}
     try:
-        envelope = msgspec.json.decode(message, type=_ReplyEnvelope)
-        if envelope.headers.get("ticket") != ticket:
-            return {}
-        encoded = envelope.properties.body_encoding == "base64"
-        body = base64.b64decode(envelope.body, validate=True) if encoded else envelope.body.encode()
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}

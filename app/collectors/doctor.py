@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-import redis
 
-from app.collectors.control import Control
+from app.collectors.brokers import Broker, broker_at
+from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_stats
 from app.collectors.normalise import Normaliser
-from app.collectors.redis_events import RedisEvents
-from app.collectors.redis_queues import RedisQueues
 from app.collectors.subscriber import Link
-from app.collectors.transport import BrokerError, RedisAddress, broker_error, redis_address, redis_client
 from app.models.records import Event
 
 #: Seconds to listen for events: longer than two of Celery's heartbeats.
@@ -44,53 +41,39 @@ def examine(
     url: str, password: str | None = None, options: dict[str, str] | None = None, *, listen: float = LISTEN
 ) -> list[Finding]:
     """Try everything Cloche needs of a broker. Raises `BrokerError` only for an address that can't be read."""
-    address = redis_address(url, password, options)
-    findings = list(_connection(address))
+    broker = broker_at(url, password, options)
+    findings = list(_connection(broker))
     if any(finding.ok is False for finding in findings):
         return findings
-    events, heard = _listen(address, listen)
+    events, heard = _listen(broker, listen)
     findings.append(events)
-    findings.append(_queues(address))
-    findings.extend(_workers(address, heard))
+    findings.append(_queues(broker, {event.queue for event in heard if event.queue}))
+    findings.extend(_workers(broker, heard))
     return findings
 
 
-def _connection(address: RedisAddress) -> Iterator[Finding]:
-    client = redis_client(address, "cloche-doctor")
+def _connection(broker: Broker) -> Iterator[Finding]:
     try:
-        info = client.ping() and _version(client)
-    except (redis.RedisError, OSError) as error:
-        fault = broker_error(error, address)
+        server = broker.greet()
+    except BrokerError as fault:
         if fault.fault == "auth":
-            yield Finding("connect", True, f"{address.shown} answers.")
-            yield Finding(
-                "sign in", False, str(fault), "Put the password into the address: redis://user:password@host:port/0."
-            )
+            yield Finding("connect", True, f"{broker.shown} answers.")
+            yield Finding("sign in", False, str(fault), broker.remedies.sign_in)
         else:
-            yield Finding(
-                "connect", False, str(fault), "Check that the broker runs and that this machine may reach it."
-            )
+            reached = fault.fault not in ("network", "name")
+            remedy = "" if reached else "Check that the broker runs and that this machine may reach it."
+            yield Finding("connect", False, str(fault), remedy)
         return
-    finally:
-        client.close()
-    yield Finding("connect", True, f"{address.shown} answers{info}.")
-    yield Finding("sign in", True, "accepted." if address.password else "no password is needed.")
+    yield Finding("connect", True, f"{broker.shown} answers{f', {server}' if server else ''}.")
+    yield Finding("sign in", True, "accepted." if broker.signs_in else "no password is needed.")
 
 
-def _version(client: redis.Redis) -> str:
-    try:
-        return f", Redis {client.info('server')['redis_version']}"
-    except redis.exceptions.ResponseError:
-        # INFO is often not permitted, and not needed.
-        return ""
-
-
-def _listen(address: RedisAddress, seconds: float) -> tuple[Finding, list[Event]]:
+def _listen(broker: Broker, seconds: float) -> tuple[Finding, list[Event]]:
     """Subscribe for some seconds; what was heard tells which workers and producers speak."""
     heard: list[Event] = []
     normaliser = Normaliser()
     came = threading.Event()
-    stream = RedisEvents(address, came.set)
+    stream = broker.events(came.set)
     stream.start()
     deadline = time.monotonic() + seconds
     linked = False
@@ -101,8 +84,7 @@ def _listen(address: RedisAddress, seconds: float) -> tuple[Finding, list[Event]
             for item in stream.take():
                 if isinstance(item, Link):
                     if item.error is not None:
-                        remedy = f"Grant the user the channel: ACL SETUSER … &{address.event_channel}/* +psubscribe."
-                        return Finding("subscribe", False, str(item.error), remedy), heard
+                        return Finding("subscribe", False, str(item.error), broker.remedies.listen), heard
                     linked = True
                     continue
                 item.decode(normaliser, heard)
@@ -113,44 +95,28 @@ def _listen(address: RedisAddress, seconds: float) -> tuple[Finding, list[Event]
         return Finding(
             "subscribe", False, "the broker did not confirm the subscription.", "Try again; the broker may be busy."
         ), heard
-    return Finding(
-        "subscribe", True, f"{normaliser.received} events in {seconds:.0f} s on {address.event_channel}."
-    ), heard
+    return Finding("subscribe", True, f"{normaliser.received} events in {seconds:.0f} s on {broker.source}."), heard
 
 
-def _queues(address: RedisAddress) -> Finding:
-    queues = RedisQueues(address, on_command=lambda _number: None)
+def _queues(broker: Broker, names: set[str]) -> Finding:
+    queues = broker.queues(names, on_command=lambda _number: None)
     try:
         poll = queues.poll()
     except BrokerError as error:
-        return Finding(
-            "queues",
-            False,
-            str(error),
-            "Grant the user +llen +hlen +lindex +hvals +memory|usage +scan +sscan on the broker's keys.",
-        )
+        return Finding("queues", False, str(error), broker.remedies.queues)
     finally:
         queues.close()
+    refused = poll.troubles.get("rights")
+    if refused is not None:
+        text, _, remedy = str(refused).partition(" All else works. ")
+        return Finding("queues", any(queue.ready is not None for queue in poll.queues) or None, text, remedy)
     waiting = sum(queue.ready or 0 for queue in poll.queues)
     return Finding("queues", True, f"{len(poll.queues)} found, {waiting:,} messages waiting.")
 
 
-def _workers(address: RedisAddress, heard: list[Event]) -> Iterator[Finding]:
-    control = Control(address, "observe", on_command=lambda _number: None)
-    try:
-        answers = control.ask("stats", timeout=2.0)
-    except BrokerError as error:
-        answers = {}
-        yield Finding(
-            "workers",
-            None,
-            f"they could not be asked: {error}",
-            "Without it, pools and slots stay unknown. Watching works.",
-        )
-    else:
-        yield _answered(answers, heard)
-    finally:
-        control.close()
+def _workers(broker: Broker, heard: list[Event]) -> Iterator[Finding]:
+    answers, workers = _ask(broker, heard)
+    yield workers
     talking = {event.hostname for event in heard if event.type != "task-sent" and event.uuid is not None}
     alive = {event.hostname for event in heard if event.uuid is None} | set(answers)
     mute = sorted(alive - talking)
@@ -166,6 +132,20 @@ def _workers(address: RedisAddress, heard: list[Event]) -> Iterator[Finding]:
     else:
         text = "none heard; either nothing was sent, or producers do not report it. Queue wait is then unknown."
         yield Finding("task-sent", None, text, "Set task_send_sent_event = True where tasks are sent from.")
+
+
+def _ask(broker: Broker, heard: list[Event]) -> tuple[dict[str, Any], Finding]:
+    control = broker.control("observe", on_command=lambda _number: None)
+    if control is None:
+        return {}, Finding("workers", None, "they can't be asked over this kind of broker. Watching works.")
+    try:
+        answers = control.ask("stats", timeout=2.0)
+    except BrokerError as error:
+        remedy = "Without it, pools and slots stay unknown. Watching works."
+        return {}, Finding("workers", None, f"they could not be asked: {error}", remedy)
+    finally:
+        control.close()
+    return answers, _answered(answers, heard)
 
 
 def _answered(answers: dict[str, Any], heard: list[Event]) -> Finding:

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from app.collectors.normalise import MAX_INTEGER, MAX_SECONDS, MAX_WORD, clean_text, clean_word
+from app.collectors.clean import clean_text, clean_word
+from app.collectors.normalise import MAX_INTEGER, MAX_SECONDS, MAX_WORD
+from app.models.doubts import Held
 
 #: Characters of a worker's statistics that are kept.
 MAX_STATS: Final = 65_536
@@ -27,6 +29,15 @@ class _Stats(msgspec.Struct):
 
 class _ActiveQueue(msgspec.Struct):
     name: str
+
+
+class _Running(msgspec.Struct):
+    id: str
+    time_start: float | None = None
+
+
+class _Scheduled(msgspec.Struct):
+    request: _Running
 
 
 def from_stats(answer: object) -> Mapping[str, Any]:
@@ -54,6 +65,34 @@ def from_active_queues(answer: object) -> Mapping[str, Any]:
     except msgspec.ValidationError:
         return {}
     return {"queues": [clean_word(queue.name) for queue in queues[:MAX_QUEUES] if len(queue.name) <= MAX_WORD]}
+
+
+def from_active(answer: object) -> dict[str, Held] | None:
+    """Tasks that a worker runs, by id, from an answer to ``active``; None where it is not one."""
+    return _held(answer)
+
+
+def from_reserved(answer: object) -> dict[str, Held] | None:
+    """Tasks that a worker has fetched, by id, from an answer to ``reserved``; None where it is not one."""
+    found = _held(answer)
+    return None if found is None else dict.fromkeys(found, Held())
+
+
+def from_scheduled(answer: object) -> dict[str, Held] | None:
+    """Tasks whose time has not come, by id, from an answer to ``scheduled``; None where it is not one."""
+    try:
+        waiting = msgspec.convert(answer, list[_Scheduled])
+    except msgspec.ValidationError:
+        return None
+    return {clean_word(each.request.id[:MAX_WORD]): Held() for each in waiting}
+
+
+def _held(answer: object) -> dict[str, Held] | None:
+    try:
+        running = msgspec.convert(answer, list[_Running])
+    except msgspec.ValidationError:
+        return None
+    return {clean_word(each.id[:MAX_WORD]): Held(each.time_start) for each in running}
 
 
 def pool_name(implementation: str) -> str | None:

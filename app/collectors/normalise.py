@@ -4,29 +4,41 @@ import binascii
 import json
 import math
 import re
+import sys
 from collections import Counter
 from typing import Any, Final, NoReturn
 
 import msgspec
 
+from app.collectors.clean import MAX_TEXT, clean_text, clean_word
+from app.collectors.inflate import Refused, inflate
 from app.models.records import Event
 
 #: A message above this many bytes is not decoded.
 MAX_MESSAGE: Final = 4 << 20
-#: An id, name, host or queue above this many characters is not one.
+#: A compressed body is inflated to so many bytes at most.
+MAX_INFLATED: Final = 1 << 20
+#: An id, name, host or queue above this many characters, as typed or as shown, is not one.
 MAX_WORD: Final = 1_024
-#: Free text is cut to this many characters. Celery itself cuts `args`, `kwargs` and `result` at 1,024.
-MAX_TEXT: Final = 8_192
 MAX_TRACEBACK: Final = 65_536
 #: Celery sends up to 24 events at a time; a longer list than this is read only if every event in it is good.
 MAX_EVENTS: Final = 10_000
-#: More distinct names (or hosts, or queues) than this are counted together as `OTHER`.
+#: More distinct names (or hosts, or queues) than this are counted together as `OTHER`, and so are those beyond this
+#: many bytes of them.
 MAX_DISTINCT: Final = 20_000
+MAX_DISTINCT_BYTES: Final = 8 << 20
 OTHER: Final = "(other)"
+#: More distinct types of custom events than this are taken for one.
+MAX_CUSTOM: Final = 200
+_OTHER_TYPE: Final = "task-other"
 #: Integers that SQLite and Qt can hold.
 MAX_INTEGER: Final = (1 << 53) - 1
 #: No duration is longer; 30 years.
 MAX_SECONDS: Final = 1e9
+#: Seconds between two heartbeats: what is outside is no interval to judge a worker's silence by.
+FREQUENCIES: Final = (0.1, 86_400.0)
+#: A time as text, or a signal's name, above this many characters is none.
+MAX_SHORT: Final = 64
 #: Timestamps outside 2001–2100 are a broken clock, not a time.
 TIMES: Final = (1e9, 4.1e9)
 
@@ -37,67 +49,78 @@ TASK_TYPES: Final = frozenset(
 WORKER_TYPES: Final = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
 #: Understood and of no interest: gossip's leader election.
 IGNORED_TYPES: Final = frozenset({"worker-elect", "worker-elect-ack"})
+#: Nearly all of the events there are.
+_ORDINARY: Final = frozenset({"task-received", "task-started", "task-succeeded"})
 
 _CUSTOM_TYPE: Final = re.compile(r"task-[a-z][a-z0-9_.-]{0,62}")
 _TYPED: Final = TASK_TYPES | WORKER_TYPES | IGNORED_TYPES
 _FIELDS: Final = frozenset(Event.__struct_fields__) - {"seen", "payload"}
+#: What only a worker says of itself, and what is only said of a task: in an event of the other kind it is dropped.
+_WORKER_FIELDS: Final = ("freq", "active", "processed", "loadavg", "sw_ident", "sw_ver", "sw_sys")
+_TASK_FIELDS: Final = tuple(_FIELDS.difference(_WORKER_FIELDS, ("type", "hostname", "timestamp", "clock", "pid")))
 #: Celery's part of a custom event; whatever else it carries is its own, even under a name that Celery uses elsewhere.
 _CUSTOM_FIELDS: Final = frozenset({"type", "hostname", "timestamp", "uuid", "utcoffset", "pid", "clock"})
-#: What could hide, reorder or break a line of text: controls but tab and newline, surrogates, bidi and line separators.
-_UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
-_UNSAFE_WORD: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-
-def _escape(match: re.Match[str]) -> str:
-    return match.group().encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def clean_word(text: str) -> str:
-    """One line without invisible or reordering characters: each is shown as its escape."""
-    return text if text.isprintable() else _UNSAFE_WORD.sub(_escape, text)
-
-
-def clean_text(text: str, limit: int = MAX_TEXT) -> str:
-    """Text of several lines made safe, cut to ``limit`` characters with a remark of what was cut."""
-    if len(text) > limit:
-        text = f"{text[:limit]}… (cut, {len(text):,} characters)"
-    return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+#: Why something is not stored; there is no other reason.
+REASONS: Final = frozenset(
+    {
+        "broken stream", "too large", "not base64", "unknown compression", "not inflatable", "not JSON", "too deep",
+        "too many", "not an event", "missing field", "wrong type", "not a number", "out of range", "too long",
+        "unknown type",
+    }
+)  # fmt: skip
 
 
 class Rejected(Exception):
     """A message or event that is not stored; the text is the reason it is counted under."""
 
 
+class _Headers(msgspec.Struct, gc=False):
+    compression: str | None = None
+
+
 class _Properties(msgspec.Struct, gc=False):
     body_encoding: str | None = None
+
+
+class _Encoded(msgspec.Struct, gc=False):
+    """The envelope that kombu publishes: its body in base64, which the decoder of JSON decodes by the way."""
+
+    body: bytes
+    content_type: str | None = msgspec.field(name="content-type", default=None)
+    headers: _Headers | None = None
+    properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
 class _Envelope(msgspec.Struct, gc=False):
     body: str
     content_type: str | None = msgspec.field(name="content-type", default=None)
+    headers: _Headers | None = None
     properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
 class _Words:
-    """Distinct words seen, cleaned once each and bounded in number."""
+    """Distinct words seen, cleaned once each and bounded in number and in memory."""
 
-    __slots__ = ("_limit", "_seen")
+    __slots__ = ("_number", "_room", "_seen")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, number: int, room: int) -> None:
+        self._number, self._room = number, room
         self._seen: dict[str, str] = {}
+
+    def known(self, word: str) -> str | None:
+        """What `get` has returned for a word; None where it was never asked."""
+        return self._seen.get(word)
 
     def get(self, word: str) -> str:
         known = self._seen.get(word)
         if known is not None:
             return known
-        if len(word) > MAX_WORD:
-            raise Rejected("too long")
-        if len(self._seen) >= self._limit:
+        cleaned = _word(word)
+        size = sys.getsizeof(word) + (0 if cleaned is word else sys.getsizeof(cleaned))
+        if len(self._seen) >= self._number or size > self._room:
             return OTHER
-        self._seen[word] = cleaned = clean_word(word)
+        self._room -= size
+        self._seen[word] = cleaned
         return cleaned
 
 
@@ -110,12 +133,14 @@ class Normaliser:
     def __init__(self, *, max_distinct: int = MAX_DISTINCT) -> None:
         self.received = 0
         self.rejected: Counter[str] = Counter()
-        self._workers = _Words(max_distinct)
+        self._workers = _Words(max_distinct, MAX_DISTINCT_BYTES)
         # Every process that sends a task has a name of its own: there is no end of them.
-        self._producers = _Words(max_distinct)
-        self._names = _Words(max_distinct)
-        self._queues = _Words(max_distinct)
-        self._envelope = msgspec.json.Decoder(_Envelope).decode
+        self._producers = _Words(max_distinct, MAX_DISTINCT_BYTES)
+        self._names = _Words(max_distinct, MAX_DISTINCT_BYTES)
+        self._queues = _Words(max_distinct, MAX_DISTINCT_BYTES)
+        self._custom: set[str] = set()
+        self._ordinary = {kind: Event(kind, "", 0.0) for kind in _ORDINARY}
+        self._encoded = msgspec.json.Decoder(_Encoded).decode
         self._one = msgspec.json.Decoder(Event).decode
         self._many = msgspec.json.Decoder(list[Event]).decode
 
@@ -125,9 +150,18 @@ class Normaliser:
             if len(payload) > MAX_MESSAGE:
                 raise Rejected("too large")
             try:
-                envelope = self._envelope(payload)
+                encoded = self._encoded(payload)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                envelope = _envelope_slowly(payload)
+                pass
+            else:
+                if (
+                    encoded.properties.body_encoding == "base64"
+                    and encoded.content_type == "application/json"
+                    and (encoded.headers is None or encoded.headers.compression is None)
+                ):
+                    self.body(encoded.body, seen, out)
+                    return
+            envelope = _envelope_slowly(payload)
             if envelope.properties.body_encoding == "base64":
                 try:
                     body = binascii.a2b_base64(envelope.body, strict_mode=True)
@@ -138,18 +172,26 @@ class Normaliser:
         except Rejected as rejection:
             self._reject(str(rejection))
             return
-        self.message(body, envelope.content_type, None, seen, out)
+        compression = None if envelope.headers is None else envelope.headers.compression
+        self.message(body, envelope.content_type, compression, seen, out)
 
     def message(
         self, body: bytes, content_type: str | None, compression: str | None, seen: float, out: list[Event]
     ) -> None:
         """Append the events of a message with this body to ``out``; what kombu says of the body is beside it."""
-        if compression is not None:
-            self._reject("compressed")
-        elif content_type not in (None, "application/json"):
+        if len(body) > MAX_MESSAGE:
+            self._reject("too large")
+            return
+        if content_type not in (None, "application/json"):
             self._reject("not JSON")
-        else:
-            self.body(body, seen, out)
+            return
+        if compression:
+            try:
+                body = inflate(body, compression, MAX_INFLATED)
+            except Refused as refusal:
+                self._reject(str(refusal))
+                return
+        self.body(body, seen, out)
 
     def body(self, body: bytes, seen: float, out: list[Event]) -> None:
         """Append the events of one message body (JSON: an event, or a list of them) to ``out``."""
@@ -163,8 +205,13 @@ class Normaliser:
             self._slowly(body, seen, out)
             return
         self.received += len(events)
+        # No escape and nothing but ASCII in all of it: then no word or text in it holds anything that can't be seen.
+        plain = body.isascii() and b"\\" not in body and b"\x7f" not in body and len(body) <= MAX_TEXT
         for event in events:
             try:
+                if plain and event.type in _ORDINARY and self._accept_plain(event, seen):
+                    out.append(event)
+                    continue
                 self._accept(event, seen)
             except Rejected as rejection:
                 self.rejected[str(rejection)] += 1
@@ -175,25 +222,84 @@ class Normaliser:
         self.received += 1
         self.rejected[reason] += 1
 
+    def _accept_plain(self, event: Event, seen: float) -> bool:
+        """Accept an ordinary event whose texts are known to be plain.
+
+        False where it wants a closer look: it is not as Celery's are, or says what only other events say.
+        """
+        uuid = event.uuid
+        if not (
+            uuid
+            and len(uuid) <= MAX_WORD
+            and TIMES[0] < event.timestamp < TIMES[1]
+            and event.pid is not None
+            and 0 <= event.pid <= MAX_INTEGER
+            and event.clock is not None
+            and 0 <= event.clock <= MAX_INTEGER
+        ):
+            return False
+        host = self._workers.known(event.hostname)
+        if host is None:
+            return False
+        # All that it may say; an event that is equal to it says nothing else.
+        known = self._ordinary[event.type]
+        known.hostname, known.timestamp, known.uuid = event.hostname, event.timestamp, uuid
+        known.pid, known.clock = event.pid, event.clock
+        if event.type == "task-received":
+            name = self._names.known(event.name or "")
+            if name is None or event.retries or len(event.root_id or "") > MAX_WORD:
+                return False
+            known.name, known.args, known.kwargs = event.name, event.args, event.kwargs
+            known.root_id, known.retries = event.root_id, event.retries
+            if event != known:
+                return False
+            event.name = name
+        else:
+            if event.type == "task-succeeded":
+                known.result, known.runtime = event.result, event.runtime
+            if event != known or (event.runtime is not None and not 0.0 <= event.runtime < MAX_SECONDS):
+                return False
+        event.hostname = host
+        event.seen = seen
+        return True
+
     def _accept(self, event: Event, seen: float) -> None:
         """Check and clean one decoded event in place."""
+        if not event.hostname:
+            raise Rejected("missing field")
         event.seen = seen
         event.payload = None
         if not TIMES[0] < event.timestamp < TIMES[1]:
             event.timestamp = seen
+        if event.pid is not None and not 0 <= event.pid <= MAX_INTEGER:
+            event.pid = None
+        if event.clock is not None and not 0 <= event.clock <= MAX_INTEGER:
+            event.clock = None
         kind = event.type
         if kind in WORKER_TYPES or kind in IGNORED_TYPES:
-            event.uuid = None
+            for field in _TASK_FIELDS:
+                setattr(event, field, None)
             _check_worker(event)
         else:
-            if kind not in TASK_TYPES and not _CUSTOM_TYPE.fullmatch(kind):
-                raise Rejected("unknown type")
+            if kind not in TASK_TYPES:
+                event.type = self._custom_type(kind)
             _check_task(event)
+            # An empty one is none.
             if event.name is not None:
-                event.name = self._names.get(event.name)
+                event.name = self._names.get(event.name) or None
             if event.queue is not None:
-                event.queue = self._queues.get(event.queue)
+                event.queue = self._queues.get(event.queue) or None
         event.hostname = (self._producers if kind == "task-sent" else self._workers).get(event.hostname)
+
+    def _custom_type(self, kind: str) -> str:
+        if kind in self._custom:
+            return kind
+        if not _CUSTOM_TYPE.fullmatch(kind):
+            raise Rejected("unknown type")
+        if len(self._custom) >= MAX_CUSTOM:
+            return _OTHER_TYPE
+        self._custom.add(kind)
+        return kind
 
     def _slowly(self, body: bytes, seen: float, out: list[Event]) -> None:
         """Read a body that the typed decoder can't: say why, and keep each event that is good by itself."""
@@ -217,38 +323,67 @@ class Normaliser:
                 out.append(event)
 
 
-def _check_task(event: Event) -> None:  # noqa: C901 - one check after the other
+def _word(text: str) -> str:
+    """A word, cleaned. Raises `Rejected` where it is too long, as typed or as shown."""
+    cleaned = clean_word(text) if len(text) <= MAX_WORD else text
+    if len(cleaned) > MAX_WORD:
+        raise Rejected("too long")
+    return cleaned
+
+
+def _label(text: str) -> str:
+    """A word that nothing is found by, which is cut where it is too long."""
+    return clean_text(clean_word(text[:MAX_WORD]), MAX_WORD)
+
+
+def _check_task(event: Event) -> None:
     uuid = event.uuid
     if not uuid:
         raise Rejected("missing field")
-    if len(uuid) > MAX_WORD:
-        raise Rejected("too long")
-    if not uuid.isprintable():
-        event.uuid = clean_word(uuid)
+    # Almost every word and text is short and plain: that is seen here, without a call.
+    if not (uuid.isascii() and uuid.isprintable() and len(uuid) <= MAX_WORD):
+        event.uuid = _word(uuid)
+    for field in ("root_id", "parent_id", "exchange", "routing_key"):
+        word = getattr(event, field)
+        if word and not (word.isascii() and word.isprintable() and len(word) <= MAX_WORD):
+            setattr(event, field, _word(word))
     for field in ("args", "kwargs", "result", "exception"):
         text = getattr(event, field)
-        if text is not None and (len(text) > MAX_TEXT or not text.isprintable()):
+        if text and not (text.isascii() and text.isprintable() and len(text) <= MAX_TEXT):
             setattr(event, field, clean_text(text))
     if event.traceback is not None:
         event.traceback = clean_text(event.traceback, MAX_TRACEBACK)
-    for field in ("root_id", "parent_id", "exchange", "routing_key"):
-        word = getattr(event, field)
-        if word is not None and (len(word) > MAX_WORD or not word.isprintable()):
-            if len(word) > MAX_WORD:
-                raise Rejected("too long")
-            setattr(event, field, clean_word(word))
+    _check_figures(event)
+
+
+def _check_figures(event: Event) -> None:
     if event.retries is not None and not 0 <= event.retries <= MAX_INTEGER:
         raise Rejected("out of range")
+    if event.runtime is not None and not 0.0 <= event.runtime < MAX_SECONDS:
+        event.runtime = None
+    if event.eta is not None:
+        event.eta = _time_text(event.eta)
+    if event.expires is not None:
+        event.expires = _time(event.expires)
     if event.signum is not None:
         event.signum = _signal(event.signum)
-    runtime = event.runtime
-    if runtime is not None and not 0.0 <= runtime < MAX_SECONDS:
-        event.runtime = None
+    for field in _WORKER_FIELDS:
+        setattr(event, field, None)
+
+
+def _time(when: str | float) -> str | float | None:
+    if isinstance(when, str):
+        return _time_text(when)
+    return when if TIMES[0] < when < TIMES[1] else None
+
+
+def _time_text(when: str) -> str | None:
+    return when if len(when) <= MAX_SHORT and when.isascii() and when.isprintable() else None
 
 
 def _signal(signum: int | str) -> int | str | None:
     if isinstance(signum, str):
-        return clean_word(signum[:MAX_WORD])
+        return clean_text(signum, MAX_SHORT)
     return signum if abs(signum) <= MAX_INTEGER else None
 
 
@@ -257,16 +392,16 @@ def _check_worker(event: Event) -> None:
         count = getattr(event, field)
         if count is not None and not 0 <= count <= MAX_INTEGER:
             raise Rejected("out of range")
-    if event.pid is not None and not 0 <= event.pid <= MAX_INTEGER:
-        event.pid = None
-    if event.freq is not None and not 0.0 < event.freq < MAX_SECONDS:
+    if event.freq is not None and not FREQUENCIES[0] <= event.freq <= FREQUENCIES[1]:
         event.freq = None
     if event.loadavg is not None:
-        event.loadavg = [load for load in event.loadavg[:3] if 0.0 <= load < MAX_INTEGER]
+        event.loadavg = event.loadavg[:3]
+        if not all(0.0 <= load < MAX_INTEGER for load in event.loadavg):
+            event.loadavg = None
     for field in ("sw_ident", "sw_ver", "sw_sys"):
         word = getattr(event, field)
         if word is not None:
-            setattr(event, field, clean_word(word[:MAX_WORD]))
+            setattr(event, field, _label(word))
 
 
 def _envelope_slowly(payload: bytes) -> _Envelope:
@@ -278,7 +413,7 @@ def _envelope_slowly(payload: bytes) -> _Envelope:
         raise Rejected("missing field")
     try:
         return msgspec.convert(value, _Envelope)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         raise Rejected("wrong type") from None
 
 
@@ -315,13 +450,15 @@ def _convert(item: object) -> Event:
             raise Rejected("not a number")
     try:
         return msgspec.convert(own, Event)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for half a pair where a number belongs
         raise Rejected("wrong type") from None
 
 
 def _as_text(value: object) -> str:
+    """JSON that is read as it was typed; where something in it would be escaped, it is so by JSON's own rules."""
     try:
-        return json.dumps(value)
+        text = json.dumps(value, ensure_ascii=False)
+        return text if clean_text(text, len(text)) == text else json.dumps(value)
     except RecursionError:
         raise Rejected("too deep") from None
 
@@ -334,12 +471,14 @@ def _own_fields(item: dict[str, Any]) -> dict[str, Any]:
             continue
         if len(own) == 32:  # noqa: PLR2004 - bound stated in the docstring
             break
-        if (
-            isinstance(value, bool | None)
-            or (isinstance(value, int) and abs(value) <= MAX_INTEGER)
-            or isinstance(value, float)
-        ):
-            own[clean_word(key[:MAX_WORD])] = value
-        else:
-            own[clean_word(key[:MAX_WORD])] = clean_text(value if isinstance(value, str) else _as_text(value), 1_024)
+        own[_label(key)] = (
+            value if _is_figure(value) else clean_text(value if isinstance(value, str) else _as_text(value), MAX_WORD)
+        )
     return own
+
+
+def _is_figure(value: object) -> bool:
+    """Whether a value is one that everybody can hold as it is: a number in bounds, true, false or nothing."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, bool | None) or (isinstance(value, int) and abs(value) <= MAX_INTEGER)

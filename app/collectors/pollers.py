@@ -3,27 +3,21 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
-from app.collectors.control import Control
-from app.collectors.inspector import from_active_queues, from_stats
-from app.collectors.redis_queues import Poll, RedisQueues
-from app.collectors.subscriber import AUTH_PAUSE
-from app.collectors.transport import BrokerError
+from app.collectors.bell import Bell
+from app.collectors.errors import BrokerError
+from app.collectors.line import AUTH_PAUSE
+from app.collectors.queues import Poll, Queues
 
 #: Seconds between two looks at queue depths, and the longest pause after trouble.
 QUEUE_PAUSE: Final = 1.0
 TROUBLE_PAUSE: Final = 10.0
-
-
-class Inspection(msgspec.Struct):
-    """What a worker answered."""
-
-    hostname: str
-    learnt: Mapping[str, Any]
+#: A broker that takes so many seconds to answer is said to be slow (SAFETY F06).
+SLOW: Final = 1.0
 
 
 class Trouble(msgspec.Struct):
@@ -33,83 +27,66 @@ class Trouble(msgspec.Struct):
     error: BrokerError | None
 
 
-Put = Callable[[Poll | Inspection | Trouble], None]
+Put = Callable[[Poll | Trouble], None]
 
 
 class QueuePoller(threading.Thread):
     """Looks at queue depths once a second."""
 
-    def __init__(self, queues: RedisQueues, put: Put) -> None:
+    def __init__(self, queues: Queues, put: Put) -> None:
         super().__init__(name="queues", daemon=True)
         self._queues = queues
         self._put = put
         self._stopping = threading.Event()
+        self._bell = Bell()
         self._told: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._troubles: dict[str, BrokerError] = {}
 
     def add(self, names: list[str]) -> None:
         """Queues heard of elsewhere."""
         self._told.put(names)
 
+    def hurry(self) -> None:
+        """Look at once, whatever it waits for."""
+        self._bell.ring()
+
     def stop(self) -> None:
         """End the thread."""
         self._stopping.set()
+        self._bell.ring()
 
     def run(self) -> None:
         """Poll until stopped; each poll starts a second after the one before, however long that took."""
-        pause, troubled = QUEUE_PAUSE, False
-        due = time.monotonic()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+        pause = QUEUE_PAUSE
+        while not self._stopping.is_set():
             began = time.monotonic()
             while not self._told.empty():
                 self._queues.add(self._told.get())
             try:
                 poll = self._queues.poll()
             except BrokerError as error:
-                self._put(Trouble("queues", error))
-                pause, troubled = AUTH_PAUSE if error.fault == "auth" else min(pause * 2, TROUBLE_PAUSE), True
+                self._say({"queues": error})
+                pause = AUTH_PAUSE if error.fault in ("auth", "permission") else min(pause * 2, TROUBLE_PAUSE)
             else:
-                if troubled:
-                    self._put(Trouble("queues", None))
-                pause, troubled = QUEUE_PAUSE, False
+                self._say({"queues": None, "slow": _slow(poll.took), **poll.troubles})
+                pause = QUEUE_PAUSE
                 self._put(poll)
-            due = began + pause
+            self._bell.wait(began + pause - time.monotonic())
         self._queues.close()
 
-
-class InspectPoller(threading.Thread):
-    """Asks workers for their pool and queues when told which are due."""
-
-    def __init__(self, control: Control, put: Put) -> None:
-        super().__init__(name="inspect", daemon=True)
-        self._control = control
-        self._put = put
-        self._due: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
-        self.idle = True
-
-    def ask(self, hostnames: list[str]) -> None:
-        """Ask these workers soon; only while `idle`."""
-        self.idle = False
-        self._due.put(hostnames)
-
-    def stop(self) -> None:
-        """End the thread, even while it waits for answers."""
-        self._control.give_up()
-        self._due.put(None)
-
-    def run(self) -> None:
-        """Ask until stopped."""
-        while (hostnames := self._due.get()) is not None:
-            try:
-                learnt: dict[str, dict[str, Any]] = {hostname: {} for hostname in hostnames}
-                for hostname, answer in self._control.ask("stats", hostnames).items():
-                    learnt.get(hostname, {}).update(from_stats(answer))
-                for hostname, answer in self._control.ask("active_queues", hostnames).items():
-                    learnt.get(hostname, {}).update(from_active_queues(answer))
-            except BrokerError as error:
-                self._put(Trouble("workers", error))
+    def _say(self, troubles: dict[str, BrokerError | None]) -> None:
+        """Tell of what is new, or over."""
+        for key, error in troubles.items():
+            known = self._troubles.get(key)
+            if str(known) != str(error):
+                self._put(Trouble(key, error))
+            if error is None:
+                self._troubles.pop(key, None)
             else:
-                self._put(Trouble("workers", None))
-                for hostname, fields in learnt.items():
-                    self._put(Inspection(hostname, fields))
-            self.idle = True
-        self._control.close()
+                self._troubles[key] = error
+
+
+def _slow(took: float) -> BrokerError | None:
+    if took < SLOW:
+        return None
+    return BrokerError("slow", f"The broker took {took:.0f} s to answer. Figures of queues are late by as much.")

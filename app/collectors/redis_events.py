@@ -8,20 +8,29 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import hiredis
 import msgspec
 
 from app.collectors.normalise import Normaliser
-from app.collectors.subscriber import DEAD_AFTER, PING_AFTER, DamagedStream, Link, Subscriber
-from app.collectors.transport import CONNECT_TIMEOUT, RedisAddress, broker_error
+from app.collectors.redis_errors import broker_error
+from app.collectors.subscriber import (
+    DEAD_AFTER,
+    GATHER,
+    MUCH,
+    PING_AFTER,
+    READ_SIZE,
+    DamagedStream,
+    Link,
+    Subscriber,
+)
+from app.collectors.transport import RedisAddress
 from app.models.records import Event
 
-#: Bytes asked for at once.
-READ_SIZE: Final = 1 << 20
-#: After a read that did not fill the buffer, more is let gather for so long: a tenth of the wake-ups at 3,000 events/s.
-GATHER: Final = 0.004
+#: Bytes that its decoder is given at a time: it moves all that it still has with every message that it hands out.
+FEED: Final = 16 << 10
 
 
 class RedisChunk(msgspec.Struct, gc=False):
@@ -37,13 +46,14 @@ class RedisChunk(msgspec.Struct, gc=False):
 
     def messages(self) -> list[bytes]:
         """Messages that are complete with this chunk. Raises `DamagedStream`."""
-        reader = self.reader
-        reader.feed(self.data)
+        reader, data = self.reader, self.data
         found = []
         try:
-            while (reply := reader.gets()) is not False:
-                if isinstance(reply, list) and len(reply) == 4 and reply[0] == b"pmessage":  # noqa: PLR2004 - kind, pattern, channel, payload
-                    found.append(reply[3])
+            for at in range(0, len(data), FEED):
+                reader.feed(data, at, min(FEED, len(data) - at))
+                while (reply := reader.gets()) is not False:
+                    if isinstance(reply, list) and len(reply) == 4 and reply[0] == b"pmessage":  # noqa: PLR2004 - kind, pattern, channel, payload
+                        found.append(reply[3])
         except hiredis.ProtocolError as error:
             raise DamagedStream(str(error)) from error
         return found
@@ -67,21 +77,36 @@ class RedisEvents(Subscriber):
         super().__init__(wake)
         self._address = address
         self._ping_after, self._dead_after = ping_after, dead_after
+        self._connection: socket.socket | None = None
+        self._whole: float | None = None
+
+    def break_off(self) -> None:
+        """End the connection; what it already received is still read."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def listen(self) -> None:
         """Connect, subscribe, drain."""
+        self._whole = None
         try:
             self._listen()
         except (OSError, hiredis.HiredisError) as error:
-            raise broker_error(error, self._address) from error
+            known = broker_error(error, self._address)
+            # Who closes in order has sent all that we then read; else it may be lost since we last heard of him.
+            known.since = self._whole if isinstance(error, _Closed) else self.heard
+            raise known from error
+        finally:
+            self._connection = None
 
     def _listen(self) -> None:
         address = self._address
-        with socket.create_connection((address.host, address.port), CONNECT_TIMEOUT) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with address.line.connect(address.host, address.port) as connection:
+            self._connection = connection
             reader = hiredis.Reader()
             self._subscribe(connection, reader)
-            self.heard = time.time()
+            self.heard = self._whole = time.time()
             self.put(Link(self.heard))
             self._drain(connection, reader)
 
@@ -90,7 +115,8 @@ class RedisEvents(Subscriber):
         channel = glob_escape(address.event_channel)
         if address.password is not None:
             words = [address.username] if address.username else []
-            self._call(connection, reader, "AUTH", *words, address.password.reveal())
+            with address.line.sign_in():
+                self._call(connection, reader, "AUTH", *words, address.password.reveal())
         self._call(connection, reader, "PSUBSCRIBE", f"{channel}/*")
         # Producers with `fanout_patterns` off publish without a routing key. A strict ACL may refuse this one, which
         # does no harm; its reply comes among events, so nobody waits for it here.
@@ -102,7 +128,7 @@ class RedisEvents(Subscriber):
         while (reply := reader.gets()) is False:
             data = connection.recv(READ_SIZE)
             if not data:
-                raise ConnectionError("it closed the connection")
+                raise _Closed
             reader.feed(data)
         if isinstance(reply, hiredis.ReplyError):
             raise broker_error(reply, self._address)
@@ -115,9 +141,10 @@ class RedisEvents(Subscriber):
         while not self.stopping.is_set():
             if self.damaged.is_set():
                 raise ConnectionError("what it sent could not be read")
-            readable, _, _ = select.select([connection], [], [], 0.5)
+            readable = _has_more(connection, 0.5)
             now = time.monotonic()
             if not readable:
+                self._whole = time.time()
                 if now - heard > self._dead_after:
                     raise TimeoutError
                 if now - heard > self._ping_after and not pinged:
@@ -126,12 +153,25 @@ class RedisEvents(Subscriber):
                 continue
             size = connection.recv_into(buffer)
             if not size:
-                raise ConnectionError("it closed the connection")
+                raise _Closed
             heard, pinged = now, False
             self.heard = time.time()
             self.put(RedisChunk(self.heard, bytes(buffer[:size]), reader))
-            if size < READ_SIZE:
+            self.pressed = size >= MUCH
+            if not self.pressed:
+                if not _has_more(connection, 0.0):
+                    self._whole = self.heard
                 self.stopping.wait(GATHER)
+
+
+class _Closed(ConnectionError):
+    def __init__(self) -> None:
+        super().__init__("it closed the connection")
+
+
+def _has_more(connection: socket.socket, wait: float) -> bool:
+    """Whether something can be read: bytes, or the connection's end."""
+    return bool(select.select([connection], [], [], wait)[0])
 
 
 def _command(*words: str) -> bytes:

@@ -11,15 +11,18 @@ from typing import Any, Final
 
 import msgspec
 import redis
-from redis.exceptions import NoPermissionError
 
-from app.collectors.normalise import MAX_WORD, clean_word
+from app.collectors.clean import clean_word
+from app.collectors.normalise import MAX_WORD
+from app.collectors.queues import MAX_QUEUES, Head, Poll
+from app.collectors.redis_client import redis_client
+from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
-from app.collectors.transport import RedisAddress, broker_error, redis_client
+from app.collectors.redis_role import RoleWatch
+from app.collectors.rights import Rights, is_fatal
+from app.collectors.transport import RedisAddress
 from app.models.records import Queue
 
-#: Queues polled at most; more are counted, not polled.
-MAX_QUEUES: Final = 10_000
 #: `unacked` holds whole messages: it is split by queue only up to so many of them, and so many bytes.
 MAX_UNACKED: Final = 500
 MAX_UNACKED_BYTES: Final = 1 << 20
@@ -49,20 +52,6 @@ class _Message(msgspec.Struct):
     headers: _Headers = msgspec.field(default_factory=_Headers)
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The message that waits longest in a queue's list: its task id, or None where it has none that can be read."""
-
-    uuid: str | None
-
-
-class Poll(msgspec.Struct):
-    """One look at all queues. ``heads`` are the oldest messages by queue, or None where this was not a look at them."""
-
-    at: float
-    queues: list[Queue]
-    heads: dict[str, list[Head]] | None
-
-
 class RedisQueues:
     """Polls queue depths over one connection. Not thread-safe.
 
@@ -78,6 +67,9 @@ class RedisQueues:
         self._scan_at = 0.0
         self._look_at = 0.0
         self._splits: Counter[str] | None = None
+        self._rights = Rights(address.shown)
+        self._role = RoleWatch(address.shown)
+        self._took = 0.0
         #: Which queue an exchange puts messages with a routing key into.
         self._bound: dict[tuple[str, str], str] = {}
 
@@ -100,42 +92,73 @@ class RedisQueues:
 
     def _poll(self) -> Poll:
         now = time.monotonic()
+        if self._role.due:
+            self._ask_role()
         if now >= self._scan_at:
             self._discover(now)
         lengths, held = self._lengths()
+        took = self._took
         heads = None
         if now >= self._look_at:
             self._look_at = now + LOOK_PAUSE
             heads = self._heads(lengths)
             self._splits = self._unacked(held)
-        return Poll(time.time(), [self._queue(name, counts) for name, counts in lengths.items()], heads)
+        queues = [self._queue(name, lengths.get(name, [])) for name in self._names]
+        troubles = {"rights": self._rights.trouble(), "role": self._role.trouble}
+        return Poll(time.time(), queues, heads, took, troubles)
+
+    def _ask_role(self) -> None:
+        self._role.asked()
+        if not self._rights.may("ROLE"):
+            return
+        if self._role.searching:
+            self._client.connection_pool.disconnect()
+        (reply,) = self._run(self._client.pipeline(transaction=False).execute_command("ROLE"))  # type: ignore[no-untyped-call]
+        if self._rights.take("ROLE", reply):
+            self._role.take(reply)
 
     def _lengths(self) -> tuple[dict[str, list[Any]], Any]:
         """Length of each list of each queue, by priority step, and of `unacked`; errors stand in place of lengths."""
-        address = self._address
+        address, rights = self._address, self._rights
         pipeline = self._client.pipeline(transaction=False)
-        for name in self._names:
+        names = [name for name in self._names if rights.may("LLEN", name)]
+        for name in names:
             for key in address.priority_keys(name):
                 pipeline.llen(key)
-        pipeline.hlen(address.key(address.unacked))
-        *found, held = self._run(pipeline)
-        refused = next((reply for reply in found if isinstance(reply, NoPermissionError)), None)
-        if refused is not None:
-            raise refused
+        counts_held = rights.may("HLEN", address.unacked)
+        if counts_held:
+            pipeline.hlen(address.key(address.unacked))
+        found = self._run(pipeline)
+        held = found.pop() if counts_held else None
+        if counts_held:
+            rights.take("HLEN", held, address.unacked)
         steps = len(address.steps)
-        return {name: found[at * steps : (at + 1) * steps] for at, name in enumerate(self._names)}, held
+        lengths = {name: found[at * steps : (at + 1) * steps] for at, name in enumerate(names)}
+        for name, counts in lengths.items():
+            odd = next((count for count in counts if not isinstance(count, int)), None)
+            if odd is not None or rights.refusing:
+                rights.take("LLEN", odd, name)
+        return lengths, held
 
     def _queue(self, name: str, counts: list[Any]) -> Queue:
         queue = Queue(name, time.time(), unacked=None if self._splits is None else self._splits[name])
         # Something else than a list under a queue's name makes its depth unknown, not zero.
-        if all(isinstance(count, int) for count in counts):
+        if counts and all(isinstance(count, int) for count in counts):
             queue.ready = sum(counts)
             queue.by_priority = {str(step): count for step, count in zip(self._address.steps, counts, strict=True)}
         return queue
 
     def _run(self, pipeline: Any) -> list[Any]:
+        """Replies to what a pipeline holds; a refusal stands in place of a reply. Raises what concerns them all."""
+        if not len(pipeline):
+            return []
         self._on_command(1)
+        asked = time.monotonic()
         replies: list[Any] = pipeline.execute(raise_on_error=False)
+        self._took = time.monotonic() - asked
+        fatal = next((reply for reply in replies if is_fatal(reply)), None)
+        if fatal is not None:
+            raise fatal
         return replies
 
     def _heads(self, lengths: dict[str, list[Any]]) -> dict[str, list[Head]]:
@@ -146,16 +169,21 @@ class RedisQueues:
             for key, count in zip(self._address.priority_keys(name), counts, strict=True)
             if isinstance(count, int) and count
         }
+        rights = self._rights
+        if not (rights.may("MEMORY USAGE") and rights.may("LINDEX")):
+            return {}
         pipeline = self._client.pipeline(transaction=False)
         for key in lists:
             pipeline.memory_usage(key, samples=5)
-        sizes = dict(zip(lists, self._run(pipeline) if lists else (), strict=True))
+        sizes = dict(zip(lists, self._run(pipeline), strict=True))
+        for size in sizes.values():
+            rights.take("MEMORY USAGE", size)
         small = [key for key, size in sizes.items() if isinstance(size, int) and size / lists[key][1] <= MAX_HEAD_BYTES]
         for key in small:
             pipeline.lindex(key, -1)
         heads: dict[str, list[Head]] = {}
-        for key, message in zip(small, self._run(pipeline) if small else (), strict=True):
-            if isinstance(message, bytes):
+        for key, message in zip(small, self._run(pipeline), strict=True):
+            if rights.take("LINDEX", message) and isinstance(message, bytes):
                 heads.setdefault(lists[key][0], []).append(Head(_task_id(message)))
         return heads
 
@@ -165,14 +193,14 @@ class RedisQueues:
             return Counter()
         if not isinstance(held, int) or held > MAX_UNACKED:
             return None
-        key = self._address.key(self._address.unacked)
-        self._on_command(2)
-        try:
-            size = self._client.memory_usage(key, samples=5)
-            if not isinstance(size, int) or size > MAX_UNACKED_BYTES:
-                return None
-            values = self._client.hvals(key)
-        except NoPermissionError:
+        key, rights = self._address.key(self._address.unacked), self._rights
+        if not (rights.may("MEMORY USAGE") and rights.may("HVALS")):
+            return None
+        (size,) = self._run(self._client.pipeline(transaction=False).memory_usage(key, samples=5))
+        if not rights.take("MEMORY USAGE", size) or not isinstance(size, int) or size > MAX_UNACKED_BYTES:
+            return None
+        (values,) = self._run(self._client.pipeline(transaction=False).hvals(key))
+        if not rights.take("HVALS", values) or not isinstance(values, list):
             return None
         split: Counter[str] = Counter()
         for value in values:
@@ -185,30 +213,32 @@ class RedisQueues:
 
     def _discover(self, now: float) -> None:
         """Look for kombu's bindings, a bounded number of keys each time, and take the queues they name."""
+        rights = self._rights
+        if not (rights.may("SCAN") and rights.may("SSCAN")):
+            return
         pattern = f"{glob_escape(self._address.key(_BINDINGS))}*"
-        self._on_command(1)
-        try:
-            self._cursor, found = self._client.scan(self._cursor, match=pattern, count=SCAN_COUNT)
-            if self._cursor == 0:
-                self._scan_at = now + SCAN_PAUSE
-            for key in found:
-                exchange = _text(key).removeprefix(self._address.key(_BINDINGS))
-                if exchange != self._address.event_exchange and not exchange.endswith(_MAILBOX):
-                    self._take_bindings(key, exchange)
-        except NoPermissionError:
+        (reply,) = self._run(
+            self._client.pipeline(transaction=False).scan(self._cursor, match=pattern, count=SCAN_COUNT)
+        )
+        if not rights.take("SCAN", reply) or isinstance(reply, redis.RedisError):
             # Queues are then those told by `task-sent`, workers and the user, and the one that Celery has by default.
             self.add(["celery"])
+            return
+        self._cursor, found = reply
+        if self._cursor == 0:
             self._scan_at = now + SCAN_PAUSE
+        for key in found:
+            exchange = _text(key).removeprefix(self._address.key(_BINDINGS))
+            if exchange != self._address.event_exchange and not exchange.endswith(_MAILBOX):
+                self._take_bindings(key, exchange)
 
     def _take_bindings(self, key: bytes | str, exchange: str) -> None:
         """Queues that are bound to an exchange; another kind of value under its key is not ours to judge."""
-        self._on_command(1)
-        try:
-            _, members = self._client.sscan(key, 0, count=SCAN_COUNT)
-        except NoPermissionError:
-            raise
-        except redis.ResponseError:
+        (reply,) = self._run(self._client.pipeline(transaction=False).sscan(key, 0, count=SCAN_COUNT))
+        if not self._rights.take("SSCAN", reply) or isinstance(reply, redis.RedisError):
+            self.add(["celery"])
             return
+        _, members = reply
         for member in members:
             routing_key, _, bound = _text(member).partition(self._address.separator)
             name = bound.rpartition(self._address.separator)[2]

@@ -5,24 +5,30 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from app.collectors.bell import Bell
+from app.collectors.brokers import broker_at
+from app.collectors.clocks import ClockSet, ClockWatch, Slept, Steady
 from app.collectors.committer import Committer, Job
-from app.collectors.control import Control
+from app.collectors.errors import BrokerError
+from app.collectors.inquiry import Answer, Inquiry, Inspection
 from app.collectors.normalise import Normaliser
-from app.collectors.pollers import Inspection, InspectPoller, QueuePoller, Trouble
-from app.collectors.redis_events import RedisEvents
-from app.collectors.redis_queues import Head, Poll, RedisQueues
+from app.collectors.pollers import QueuePoller, Trouble
+from app.collectors.questions import Questions
+from app.collectors.queues import Head, Poll
+from app.collectors.results import Ends, Results
+from app.collectors.shedding import Shedder
 from app.collectors.standing import Gaps, Meter
 from app.collectors.subscriber import Chunk, DamagedStream, Link, Subscriber
 from app.collectors.transport import redis_address
+from app.models.history.keeper import Keeper
+from app.models.history.retention import Keep
 from app.models.history.rows import Rows
-from app.models.history.writer import Writer
 from app.models.records import Event
 from app.models.redact import redact_url
 from app.models.reducer import Reducer
-from app.models.wire import Committed, Configure, Message, Notice
+from app.models.wire import Committed, Configure, Keeping, Message, Notice, SwitchEvents
 
 #: Seconds a change waits for its commit at most while little happens, and while much does.
 COMMIT_SOON: Final = 0.05
@@ -32,14 +38,15 @@ MANY: Final = 500
 TOO_MANY: Final = 5_000
 #: Changed tasks that may wait while a commit is under way; beyond, folding waits too.
 MOST: Final = 50_000
-#: Seconds between two inspections of a worker, and until one that did not answer or could not be asked is asked again.
-INSPECT_PAUSE: Final = 30.0
-UNANSWERED_PAUSE: Final = 10.0
+#: Until the ring is so full decoding waits while the broker presses; it looks again after so many seconds.
+PRESSED_FILL: Final = 0.5
+PRESSED_PAUSE: Final = 0.001
 
 #: Seconds that threads have to end; with the last commit that is two.
 END_PATIENCE: Final = 1.0
 
 Emit = Callable[[Message], None]
+Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents
 
 
 class Collector:
@@ -50,27 +57,36 @@ class Collector:
     """
 
     def __init__(self, config: Configure, emit: Emit) -> None:
-        address = redis_address(config.url, config.password, config.options)
+        options = dict(config.options)
+        backend = options.pop("result_backend", None)
+        broker = broker_at(config.url, config.password, options)
         self._emit = emit
         self._wake = Bell()
         self._stopping = threading.Event()
-        self._inbox: queue.SimpleQueue[Poll | Inspection | Trouble] = queue.SimpleQueue()
-        self._writer = Writer(Path(config.history))
+        self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        keep = Keep(config.keep_seconds, config.keep_bytes)
+        self._writer = Keeper(Path(config.history), keep, temporary=config.temporary)
         self._writer.set_meta(name=config.name, broker=redact_url(config.url))
         self._normaliser = Normaliser()
         self._reducer = Reducer(self._writer, self._writer.known())
-        self._events: Subscriber = RedisEvents(address, self._wake.ring)
+        self._events = broker.events(self._wake.ring)
         self._commits = Committer(self._writer, self._wake.ring)
-        self._queues = QueuePoller(RedisQueues(address, config.queues, on_command=self._count_commands), self._put)
-        self._inspect: InspectPoller | None = None
-        if config.mode != "passive":
-            self._inspect = InspectPoller(Control(address, config.mode, on_command=self._count_commands), self._put)
+        self._queues = QueuePoller(broker.queues(config.queues, on_command=self._count_commands), self._put)
+        control = None if config.mode == "passive" else broker.control(config.mode, on_command=self._count_commands)
+        inquiry = None if control is None else Inquiry(control, self._put)
+        results = (
+            None if backend is None else Results(redis_address(backend), self._put, on_command=self._count_commands)
+        )
+        self._questions = Questions(self._reducer, inquiry, results, emit)
+        self._drop = broker.drop
+        self._clocks = ClockWatch(self._put)
+        self._steady = Steady()
         self._base = self._writer.accounting()
         self._stored = 0
+        self._shedder = Shedder()
+        self._shed = self._shedder.shed
         self._gaps = Gaps(self._writer)
         self._heads: dict[str, dict[Head, float]] = {}
-        self._ask_at: dict[str, float] = {}
-        self._ask_after = 0.0
         self._health = Meter()
         self._commands = 0
         self._flushed = 0.0
@@ -90,13 +106,13 @@ class Collector:
 
     def run(self) -> None:
         """Collect until stopped, then commit what is left."""
-        if self._writer.set_aside is not None:
-            self._emit(Notice("history", self._writer.set_aside))
-        self._health.turn("connecting", "", time.time())
-        askers: list[Subscriber | QueuePoller | InspectPoller] = [
+        self._tell_of_history()
+        self._health.turn("connecting", self._now())
+        askers: list[Subscriber | QueuePoller | Inquiry | Results | ClockWatch] = [
+            self._clocks,
             self._events,
             self._queues,
-            *([self._inspect] if self._inspect is not None else []),
+            *self._questions.threads,
         ]
         for thread in (*askers, self._commits):
             thread.start()
@@ -122,7 +138,14 @@ class Collector:
                 asker.join(max(0.0, patience - time.monotonic()))
             self._writer.close()
 
-    def _put(self, item: Poll | Inspection | Trouble) -> None:
+    def _now(self) -> float:
+        return self._steady.at(time.time())
+
+    def take(self, message: SwitchEvents) -> None:
+        """Do what the window asks; may be called from any thread."""
+        self._put(message)
+
+    def _put(self, item: Item) -> None:
         self._inbox.put(item)
         self._wake.ring()
 
@@ -138,11 +161,14 @@ class Collector:
 
     def _take_events(self) -> None:
         """Decode and fold what the subscriber drained."""
-        for item in self._events.take():
+        while (item := self._events.next()) is not None:
+            # One interpreter runs both: while the broker presses, decoding would keep the draining thread waiting.
+            while self._events.pressed and self._events.fill < PRESSED_FILL and not self._stopping.is_set():
+                time.sleep(PRESSED_PAUSE)
             if isinstance(item, Link):
                 self._link(item)
-                continue
-            self._decode(item)
+            else:
+                self._decode(item)
 
     def _decode(self, chunk: Chunk) -> None:
         events: list[Event] = []
@@ -155,11 +181,19 @@ class Collector:
             self._events.reconnect()
         if not events:
             return
+        if self._commits.refused and self._reducer.dirty >= MOST:
+            # No place takes what is collected, and memory is no place for all of it.
+            self._shed["no room for the history"] += len(events)
+            return
         known = len(self._reducer.queues)
-        self._reducer.fold(events, chunk.seen)
+        seen = self._steady.at(chunk.seen)
+        events, left = self._shedder.keep(events, self._events.fill)
+        if left:
+            self._reducer.count_shed(left, seen)
+        self._reducer.fold(events, seen)
         self._stored += len(events)
         if self._oldest is None:
-            self._oldest = chunk.seen
+            self._oldest = self._steady.at(chunk.seen)
         if len(self._reducer.queues) > known:
             self._queues.add(list(self._reducer.queues))
         if self._reducer.dirty >= TOO_MANY:
@@ -168,32 +202,65 @@ class Collector:
 
     def _link(self, link: Link) -> None:
         if link.error is None:
-            self._health.turn("live", "", link.at)
-            self._reducer.listening_since = link.at
-            self._gaps.end(link.at)
+            at = self._steady.at(link.at)
+            self._health.turn("live", at)
+            self._reducer.listen(self._gaps.since, at)
+            self._questions.listen_again()
+            self._gaps.end(at)
         else:
-            self._health.turn("disconnected", str(link.error), link.at)
-            self._gaps.begin(link.at, str(link.error))
+            at = link.at + self._steady.ahead
+            self._health.turn("disconnected", at, link.error)
+            self._gaps.begin(at, str(link.error))
         self._emit(self._health.message(self._commands, self._normaliser.received))
 
     def _take_polls(self) -> None:
         while not self._inbox.empty():
             item = self._inbox.get()
-            now = time.time()
+            now = self._now()
             if isinstance(item, Poll):
+                self._health.round_trip = item.took
                 self._age(item)
-                self._reducer.fold_queues(item.queues, item.at)
-            elif isinstance(item, Inspection):
-                self._ask_at[item.hostname] = time.monotonic() + (INSPECT_PAUSE if item.learnt else UNANSWERED_PAUSE)
-                if item.learnt:
-                    self._reducer.fold_inspection(item.hostname, item.learnt, now)
-                queues = item.learnt.get("queues")
-                if queues:
-                    self._queues.add(queues)
+                self._reducer.fold_queues(item.queues, self._steady.at(item.at))
+            elif isinstance(item, Trouble):
+                self._trouble(item)
+            elif isinstance(item, Slept):
+                self._connect_anew(BrokerError("asleep", f"Cloche slept for {item.seconds:.0f} s.", item.since))
+            elif isinstance(item, ClockSet):
+                self._clock_set(item)
+            elif isinstance(item, SwitchEvents):
+                self._questions.switch_events(on=item.on)
             else:
-                if item.key == "workers" and item.error is not None:
-                    self._ask_after = time.monotonic() + UNANSWERED_PAUSE
-                self._emit(Notice(item.key, "" if item.error is None else str(item.error)))
+                self._questions.take(item, now)
+                if isinstance(item, Inspection) and item.learnt.get("queues"):
+                    self._queues.add(item.learnt["queues"])
+
+    def _trouble(self, trouble: Trouble) -> None:
+        error = trouble.error
+        if trouble.key == "workers":
+            if error is not None and error.fault == "replica" and self._questions.answered:
+                # It took writes and does no longer: the master is elsewhere now (SAFETY F03).
+                self._connect_anew(error)
+            self._questions.trouble(trouble)
+        if error is not None and error.fault == "moved":
+            self._connect_anew(error)
+        severity: Literal["info", "warning"] = "info" if trouble.key == "rights" else "warning"
+        self._emit(Notice(trouble.key, "" if error is None else str(error), severity))
+
+    def _connect_anew(self, reason: BrokerError) -> None:
+        """Drop all connections at once."""
+        self._events.give_up(reason)
+        self._drop()
+        self._queues.hurry()
+
+    def _clock_set(self, jump: ClockSet) -> None:
+        """What a clock that is set forward skips is a gap; one that is set back is not followed."""
+        forward = self._steady.set_by(jump.seconds)
+        if forward and self._health.state == "live":
+            self._gaps.begin(jump.since, f"The clock of this computer was set forward by {forward:.0f} s.")
+            self._gaps.end(jump.since + forward)
+            self._reducer.listen(None, self._now())
+        text = f"The clock of this computer was set back by {self._steady.ahead:.0f} s. Times go on as before."
+        self._emit(Notice("clock", text if self._steady.ahead else ""))
 
     def _age(self, poll: Poll) -> None:
         """How long each queue's oldest message waits: exactly if its ``task-sent`` was seen, else since we saw it."""
@@ -215,27 +282,16 @@ class Collector:
         return (task.sent if task.eta is None else max(task.sent, task.eta)), True
 
     def _tick(self) -> None:
-        now = time.time()
+        now = self._now()
         if self._health.state == "live":
             self._reducer.tick(now)
-            self._inspect_due()
+            self._questions.tick(now)
+        self._health.lost = self._shed.total()
         self._emit(self._health.message(self._commands, self._normaliser.received))
-
-    def _inspect_due(self) -> None:
-        now = time.monotonic()
-        if self._inspect is None or not self._inspect.idle or now < self._ask_after:
-            return
-        due = [
-            worker.hostname
-            for worker in self._reducer.workers.values()
-            if worker.state == "online" and now >= self._ask_at.get(worker.hostname, 0.0)
-        ]
-        if due:
-            self._inspect.ask(due)
 
     def _commit_if_due(self, *, force: bool = False) -> None:
         if self._commits.busy:
-            if self._reducer.dirty < MOST and not force:
+            if (self._reducer.dirty < MOST or self._commits.refused) and not force:
                 return
             self._commits.wait()
             self._take_commits()
@@ -248,8 +304,8 @@ class Collector:
         if not (due or force):
             return
         self._flushed = now
-        at = time.time()
-        batch = self._reducer.flush()
+        at = self._now()
+        batch = self._reducer.flush(now, everything=force)
         rows = self._writer.rows(batch)
         rows.alive = at if self._health.state == "live" else 0.0
         rows.gaps = self._gaps.take()
@@ -260,21 +316,23 @@ class Collector:
     def _accounting(self) -> list[tuple[object, ...]]:
         counts = {("received", ""): self._normaliser.received, ("stored", ""): self._stored}
         counts |= {("rejected", reason): n for reason, n in self._normaliser.rejected.items()}
+        counts |= {("shed", reason): n for reason, n in self._shed.items()}
         return [(*key, n + self._base.get(key, 0)) for key, n in counts.items()]
 
     def _take_commits(self) -> None:
-        for job, error in self._commits.take():
-            if error is not None:
-                self._emit(Notice("history", str(error), "error"))
-                continue
+        for job in self._commits.take():
             self._reducer.committed(job.batch)
             self._seq += 1
             if job.oldest is not None:
-                self._health.behind = max(0.0, time.time() - job.oldest)
-            if self._commits.recovered:
-                self._commits.recovered = False
-                self._emit(Notice("history", ""))
+                self._health.behind = max(0.0, self._now() - job.oldest)
             self._emit(Committed(self._seq, job.at))
+        self._tell_of_history()
+
+    def _tell_of_history(self) -> None:
+        for news in self._writer.take_news():
+            if isinstance(news, Keeping) and news.fresh:
+                self._reducer.renew()
+            self._emit(news)
 
     def _finish(self) -> None:
         self._take_events()

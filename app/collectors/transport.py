@@ -2,20 +2,20 @@
 
 import socket
 import ssl
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from app.collectors.errors import BrokerError, Fault
+from app.collectors.line import CONNECT_TIMEOUT, Line
 from app.secrets import Secret
 
-Fault = Literal["address", "network", "auth", "permission", "protocol", "busy"]
+__all__ = [
+    "ANSWER_TIMEOUT", "CONNECT_TIMEOUT", "BrokerError", "Fault", "RedisAddress", "network_error", "redis_address",
+]  # fmt: skip
 
-#: Seconds to wait for a connection, and for an answer on one.
-CONNECT_TIMEOUT: Final = 5.0
+#: Seconds to wait for an answer.
 ANSWER_TIMEOUT: Final = 5.0
 
 #: kombu's priority lists: what follows the queue's name is this separator and the step.
@@ -34,14 +34,6 @@ OPTIONS: Final = (
 )
 
 
-class BrokerError(Exception):
-    """A broker can't be used as asked; ``fault`` tells the kind, the text is a sentence with what to do."""
-
-    def __init__(self, fault: Fault, text: str) -> None:
-        super().__init__(text)
-        self.fault = fault
-
-
 class RedisAddress(msgspec.Struct, frozen=True):
     """Where a Celery application keeps its queues in Redis, and under which names."""
 
@@ -56,6 +48,7 @@ class RedisAddress(msgspec.Struct, frozen=True):
     event_exchange: str = "celeryev"
     control_exchange: str = "celery"
     unacked: str = "unacked"
+    line: Line = msgspec.field(default_factory=Line)
 
     @property
     def shown(self) -> str:
@@ -93,14 +86,11 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
     except ValueError as error:
         raise BrokerError("address", f"The broker address can't be read: {error}.") from error
     if parts.scheme != "redis":
-        known = {
-            "rediss": "Redis over TLS",
-            "sentinel": "Redis Sentinel",
-            "amqp": "RabbitMQ",
-            "amqps": "RabbitMQ over TLS",
-        }
+        known = {"rediss": "Redis over TLS", "sentinel": "Redis Sentinel"}
         what = known.get(parts.scheme, f"{parts.scheme!r}")
-        raise BrokerError("address", f"This version connects to redis:// brokers; {what} comes in a later one.")
+        raise BrokerError(
+            "address", f"This version connects to redis:// and amqp:// brokers; {what} comes in a later one."
+        )
     query = dict(parse_qsl(parts.query))
     unknown = next((key for key in [*options, *query] if key not in OPTIONS), None)
     if unknown is not None:
@@ -129,41 +119,18 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
     )
 
 
-def redis_client(address: RedisAddress, name: str) -> redis.Redis:
-    """A client that reports trouble at once: no retries of its own, and a deadline on every answer."""
-    return redis.Redis(
-        host=address.host,
-        port=address.port,
-        db=address.database,
-        username=address.username,
-        password=address.password.reveal() if address.password else None,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        socket_timeout=ANSWER_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-        client_name=name,
-        protocol=2,
-    )
-
-
-def broker_error(error: Exception, address: RedisAddress) -> BrokerError:  # noqa: PLR0911 - one line each
-    """What a failure of Redis or the network means, in words."""
-    text = str(error)
-    word = text.split(" ", 1)[0]
-    where = address.shown
-    if word in ("NOAUTH", "WRONGPASS") or isinstance(error, redis.AuthenticationError):
-        return BrokerError("auth", f"The broker {where} refused the sign-in. Check user and password.")
-    if word == "NOPERM" or isinstance(error, redis.exceptions.NoPermissionError):
-        return BrokerError("permission", f"The broker {where} does not permit it: {text}.")
-    if word in ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN") or isinstance(error, redis.exceptions.BusyLoadingError):
-        return BrokerError("busy", f"The broker {where} is not ready: {text}.")
-    if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
+def network_error(error: OSError, host: str, where: str) -> BrokerError:
+    """What a failure on the way to ``host`` means, in words; ``where`` is the broker's address as it is shown."""
+    if isinstance(error, TimeoutError):
         return BrokerError("network", f"The broker {where} does not answer. Check host, port and firewall.")
     if isinstance(error, socket.gaierror):
-        return BrokerError("network", f"The host name {address.host!r} can't be resolved.")
+        reason = (error.strerror or str(error)).rstrip(".")
+        return BrokerError("name", f"The host name {host!r} can't be looked up: {reason}. Check it, and the network.")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
+        return BrokerError("network", f"The certificate of {where} can't be trusted: {reason}. No password was sent.")
     if isinstance(error, ssl.SSLError):
-        return BrokerError("network", f"The secure connection to {where} failed: {text}.")
-    if isinstance(error, OSError | redis.exceptions.ConnectionError):
-        cause = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError)), None)
-        reason = cause.strerror if cause is not None and cause.strerror else text.rstrip(".")
-        return BrokerError("network", f"No connection to the broker {where}: {reason}. Is it running?")
-    return BrokerError("protocol", f"The broker {where} answered what was not expected: {text}.")
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return BrokerError("network", f"The secure connection to {where} failed: {reason}. Does it speak TLS there?")
+    reason = (error.strerror or str(error)).rstrip(".")
+    return BrokerError("network", f"No connection to the broker {where}: {reason}. Is it running?")

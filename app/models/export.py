@@ -29,12 +29,12 @@ Format = Literal["csv", "jsonl"]
 COLUMNS: Final = (
     *("uuid", "name", "state", "queue", "worker", "retries", "sent", "received", "started", "finished"),
     *("wait", "runtime", "eta", "expires", "args", "kwargs", "result", "exception", "traceback"),
-    *("root", "parent", "note", "progress", "attempts"),
+    *("root", "parent", "note", "doubted", "progress", "attempts"),
 )
 #: Tasks read at a time.
 PAGE: Final = 1000
 
-_TIMES: Final = frozenset({"sent", "received", "started", "finished", "eta", "expires"})
+_TIMES: Final = frozenset({"sent", "received", "started", "finished", "eta", "expires", "doubted"})
 _ATTEMPT: Final = tuple(field for field in Attempt.__struct_fields__ if field not in ("end", "note"))
 #: The first character that a program which trims cells would see.
 _FIRST: Final = re.compile(r"[\s\0\ufeff\u200b-\u200f\u2060-\u2064]*(.)", re.DOTALL)

@@ -6,7 +6,7 @@ Unknown (``None`` or nan) is always ``—``. A unit is always shown, and roundin
 # ruff: noqa: PLR2004  # where rounding turns over is what this file is about
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Final, TypeGuard
 
@@ -15,6 +15,9 @@ UNKNOWN: Final = "—"
 MINUTE: Final = 60
 HOUR: Final = 3600
 DAY: Final = 86400
+
+#: Seconds by which two clocks may differ and still be in step: as much may be the way of a message.
+IN_STEP: Final = 0.1
 
 
 def duration(seconds: float | None) -> str:
@@ -86,6 +89,26 @@ def count_short(n: float | None) -> str:
         if abs(scaled) < 999.5:
             return f"{scaled:.0f} {unit}"
     return f"{scaled / 1000:,.1f} T"
+
+
+def number_of(n: int, noun: str) -> str:
+    """A count with its noun, of which there are one or several: ``1 worker``, ``1,243 workers``."""
+    return f"{count(n)} {noun if n == 1 else f'{noun}s'}"
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """The first of several words, and how many more there are: ``a, b, c and 4 more``."""
+    left = len(words) - most
+    return f"{', '.join(words[:most])} and {count(left)} more" if left > 0 else ", ".join(words)
+
+
+def clock_offset(ahead: float | None) -> str:
+    """How far a clock is ahead of ours: ``3.20 s ahead``, ``200 ms behind``, ``in step`` where no more is known."""
+    if not _known(ahead):
+        return UNKNOWN
+    if abs(ahead) < IN_STEP:
+        return "in step"
+    return f"{duration(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
 
 
 def rate(per_unit: float | None) -> str:

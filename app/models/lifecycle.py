@@ -72,8 +72,9 @@ def received(task: Task, event: Event) -> bool:
     """A worker fetched the task."""
     if task.received is not None or task.worker is not None or event.retries or task.facts is not None:
         return False
-    if task.doubted is not None or task.retries:
+    if task.doubted is not None or task.retries or (task.name is not None and task.sent is None):
         return False
+    describe(task, event)
     task.received = event.timestamp
     task.worker = event.hostname
     if event.eta is not None:
@@ -156,12 +157,12 @@ def unfolded(task: Task) -> list[Fact]:
 
 def settle(task: Task) -> None:
     """Work a task out from its facts; what was doubted of it is no longer."""
-    task.doubted = None
-    if task.facts is None:
-        task.note = None
-        task.state = _undecided(task)
-        return
     facts = task.facts
+    if facts is None:
+        if task.doubted is not None:
+            task.state, task.doubted, task.note = _undecided(task), None, None
+        return
+    task.doubted = None
     *earlier, present = timeline.deliveries(facts) or [Attempt(0)]
     task.attempts = earlier or None
     task.retries = present.retries
@@ -188,6 +189,15 @@ def settle(task: Task) -> None:
 def doubt(task: Task, state: str, since: float, why: str) -> None:
     """Say that what became of an open task is not known since a moment: it was lost, or we did not listen."""
     task.state, task.doubted, task.note = state, since, why
+
+
+def confirm(task: Task, *, running: bool) -> None:
+    """A worker said that it has a task, and whether it runs it; when it began to may not have been told."""
+    settle(task)
+    if running and task.state in (states.PENDING, states.RECEIVED):
+        task.state = states.STARTED
+    elif task.state == states.PENDING:
+        task.state = states.RECEIVED
 
 
 def is_open(task: Task) -> bool:

@@ -137,8 +137,13 @@ class Task(msgspec.Struct, gc=False):
 class Worker(msgspec.Struct, gc=False):
     """One worker, as it reported itself (events) and as it answered (inspection, in *observe* mode).
 
-    ``state`` is ``online``, ``silent`` (a heartbeat is overdue), ``lost`` (three are) or ``offline`` (it said goodbye).
-    ``succeeded``, ``failed`` and ``retried`` count what we saw; ``processed`` is the worker's own figure.
+    ``state`` is ``online``, ``silent`` (a heartbeat is overdue), ``busy`` (its solo pool works, so that it can't
+    speak), ``lost`` (three heartbeats are overdue) or ``offline`` (it said goodbye). ``succeeded``, ``failed`` and
+    ``retried`` count what we saw; ``processed`` is the worker's own figure of tasks it began.
+
+    ``began`` counts the starts that we saw since ``processed`` was at ``baseline``; what they lack is ``missed``:
+    tasks that it began and did not tell us of. ``events`` is whether it tells of its tasks at all (``-E``), ``held``
+    how many open tasks it had when it was lost, ``clock_offset`` how far its clock is ahead of ours, in seconds.
     """
 
     hostname: str
@@ -161,6 +166,11 @@ class Worker(msgspec.Struct, gc=False):
     stats: str | None = None
     inspected: float | None = None
     clock_offset: float | None = None
+    events: bool | None = None
+    baseline: int | None = None
+    began: int = 0
+    missed: int = 0
+    held: int | None = None
     succeeded: int = 0
     failed: int = 0
     retried: int = 0

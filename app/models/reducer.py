@@ -2,21 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
 from app.models import lifecycle, states
+from app.models.clocks import Clocks
+from app.models.doubts import Doubts, Held
+from app.models.liveness import Workers
+from app.models.memory import Store, Tasks
 from app.models.records import Event, Queue, Task, Worker
 from app.models.rollups import Cell, Gauge, bucket_of
 
 #: Width of the finest rollup bucket in seconds (the first of `schema.LEVELS`).
 BUCKET: Final = 5
-#: Celery's default heartbeat interval in seconds, for workers that did not name theirs.
-HEARTBEAT: Final = 2.0
-#: A worker is silent after this many missed heartbeats, and lost after that many.
-SILENT_AFTER: Final = 2.0
-LOST_AFTER: Final = 3.0
 
 
 class Known(msgspec.Struct):
@@ -28,13 +27,6 @@ class Known(msgspec.Struct):
     bucket: int = 0
     cells: dict[str | None, Cell] = {}
     gauges: dict[tuple[str, str], Gauge] = {}
-
-
-class Store(Protocol):
-    """Where tasks are found that are no longer in memory."""
-
-    def load(self, uuids: Sequence[str]) -> Iterable[Task]:
-        """Tasks of the history among these ids."""
 
 
 class Batch(msgspec.Struct):
@@ -57,17 +49,11 @@ class Reducer:
 
     def __init__(self, store: Store, known: Known | None = None, *, active_limit: int = 200_000) -> None:
         known = known or Known()
-        self.workers: dict[str, Worker] = {worker.hostname: worker for worker in known.workers}
         self.queues: dict[str, Queue] = {queue.name: queue for queue in known.queues}
-        #: Silence before this moment is ours, not the workers'.
-        self.listening_since = 0.0
-        self._store = store
-        self._limit = active_limit
-        self._active: dict[str, Task] = {}
-        self._next = known.next_task
-        self._in_store = known.next_task > 1
-        self._tasks_dirty: dict[str, Task] = {}
-        self._workers_dirty: dict[str, Worker] = {}
+        self._fleet = Workers(known.workers, self._gauge)
+        self._tasks = Tasks(store, known.next_task, active_limit)
+        self.doubts = Doubts(self._tasks, self._fleet)
+        self._clocks = Clocks()
         self._queues_dirty: dict[str, Queue] = {}
         #: Starts since the last flush and their waits, which a `task-sent` that comes a moment later makes exact.
         self._begun: list[tuple[Task, float, float | None]] = []
@@ -88,20 +74,25 @@ class Reducer:
         }
 
     @property
+    def workers(self) -> dict[str, Worker]:
+        """Workers by host name."""
+        return self._fleet.by_name
+
+    @property
     def dirty(self) -> int:
         """Number of tasks that changed since the last flush."""
-        return len(self._tasks_dirty)
+        return len(self._tasks.changed) or self._tasks.holding
 
     def task(self, uuid: str) -> Task | None:
         """A task by id, from memory or from the history."""
-        return self._active.get(uuid) or next(iter(self._store.load([uuid])), None)
+        return self._tasks.get(uuid)
 
     def fold(self, events: Sequence[Event], now: float) -> None:
         """Take events that were received at ``now``."""
         self._turn(now)
-        if self._in_store:
-            self._fetch(events)
-        active, dirty, handlers, total = self._active, self._tasks_dirty, self._handlers, self._total
+        tasks, handlers, total, clocks = self._tasks, self._handlers, self._total, self._clocks
+        tasks.fetch(events)
+        active, changed = tasks.active, tasks.changed
         total.events += len(events)
         self._cells_dirty.add(None)
         for event in events:
@@ -109,13 +100,24 @@ class Reducer:
             if uuid is None:
                 self._worker_event(event, now)
                 continue
+            if clocks.differ:
+                clocks.correct(event)
             task = active.get(uuid)
             if task is None:
-                task = active[uuid] = Task(self._next, uuid, now)
-                self._next += 1
+                task = tasks.make(uuid, now)
                 total.tasks += 1
             handlers.get(event.type, self._other)(task, event)
-            dirty[uuid] = task
+            changed[uuid] = task
+
+    def fold_results(self, events: Sequence[Event], now: float) -> None:
+        """Take ends of tasks that somebody else than a worker told: its result backend."""
+        self._turn(now)
+        self._tasks.fetch(events)
+        for event in events:
+            task = self._tasks.active.get(event.uuid or "")
+            if task is not None:
+                self._fold(task, event)
+                self._tasks.change(task)
 
     def fold_queues(self, queues: Iterable[Queue], now: float) -> None:
         """Take queues as they were polled at ``now``."""
@@ -133,31 +135,55 @@ class Reducer:
 
     def fold_inspection(self, hostname: str, learnt: Mapping[str, Any], now: float) -> None:
         """Take a worker's answer: the fields of `Worker` that were learnt from it."""
-        worker = self._worker(hostname, now)
-        for field, value in learnt.items():
-            setattr(worker, field, value)
-        worker.inspected = now
-        self._workers_dirty[hostname] = worker
+        self._fleet.learn(hostname, learnt, now)
+
+    def fold_reached(self, reachable: Mapping[str, bool]) -> None:
+        """Take whether the broker still has a connection of workers that do not speak."""
+        self._fleet.reached(reachable)
+
+    def mute(self, now: float) -> list[str]:
+        """Workers about which the broker should be asked whether it still has a connection of them."""
+        return self._fleet.mute(now)
+
+    def count_shed(self, events: Sequence[Event], now: float) -> None:
+        """Count events that are not stored, as far as that can be told without the tasks they are about."""
+        self._turn(now)
+        total = self._total
+        total.events += len(events)
+        self._cells_dirty.add(None)
+        for event in events:
+            if event.type == "task-received":
+                total.received += 1
+                total.tasks += 1
+            elif event.type == "task-started":
+                total.started += 1
+                self._fleet.began(self._fleet.spoke(event))
+            elif event.type == "task-succeeded":
+                total.succeeded += 1
+                self._fleet.spoke(event).succeeded += 1
+
+    def fold_held(self, held: Mapping[str, Mapping[str, Held]], asked: float) -> None:
+        """Take what workers answered to the question which tasks they have."""
+        self.doubts.confirm(held, asked)
+
+    def listen(self, since: float | None, now: float) -> None:
+        """We listen from now on, after not having listened since a moment (None: there was nothing before)."""
+        self._fleet.listening_since = now
+        if since is not None:
+            self.doubts.not_listening(since)
 
     def tick(self, now: float) -> None:
-        """Once a second: judge which workers are silent or lost, and measure what only time measures."""
+        """Once a second: judge who is alive, and measure what only time measures."""
         self._turn(now)
-        for worker in self.workers.values():
-            if worker.state == "offline":
-                continue
-            last = max(worker.heartbeat or worker.seen, self.listening_since)
-            missed = (now - last) / (worker.freq or HEARTBEAT)
-            # A solo pool is mute while it works, for as long as it works.
-            mute = worker.pool == "solo" and bool(worker.active)
-            state = "online" if missed < SILENT_AFTER else "silent" if missed < LOST_AFTER or mute else "lost"
-            if state != worker.state:
-                worker.since = now if state == "online" else last
-                self._set_state(worker, state)
-            if state == "online" and worker.slots is not None:
-                self._gauge("worker.slots", worker.hostname).add(worker.slots)
+        self._fleet.judge(now)
+        self.doubts.take(self._fleet.take_changes())
+        self.doubts.go_on()
 
-    def flush(self) -> Batch:
-        """All that changed since the last flush; the caller writes it and then calls `committed`."""
+    def flush(self, now: float = 0.0, *, everything: bool = True) -> Batch:
+        """What changed since the last flush; the caller writes it and then calls `committed`.
+
+        Unless ``everything`` is asked for, open tasks may wait a moment in a flood.
+        """
         for task, started, first_known in self._begun:
             known = task.wait if task.started == started else _Tally(task).starts.get(started)
             wait = first_known if known is None else known
@@ -167,33 +193,32 @@ class Reducer:
                     cell.wait[at] = cell.wait.get(at, 0) + 1
         self._begun.clear()
         batch = Batch(
-            tasks=list(self._tasks_dirty.values()),
-            workers=list(self._workers_dirty.values()),
+            tasks=self._tasks.take_changed(now, everything=everything),
+            workers=self._fleet.take_changed(),
             queues=list(self._queues_dirty.values()),
             cells=[*self._cells_closed, *((self._bucket, name, self._cells[name]) for name in self._cells_dirty)],
             gauges=[*self._gauges_closed, *((self._bucket, key, self._gauges[key]) for key in self._gauges_dirty)],
             closed=self._bucket,
         )
-        self._tasks_dirty, self._workers_dirty, self._queues_dirty = {}, {}, {}
+        self._queues_dirty = {}
         self._cells_dirty, self._cells_closed = set(), []
         self._gauges_dirty, self._gauges_closed = set(), []
         return batch
 
+    def renew(self) -> None:
+        """All that is in memory changed, as it were: a history was begun that knows none of it."""
+        self._tasks.change_all()
+        self._fleet.change_all()
+        self._queues_dirty |= self.queues
+
     def committed(self, batch: Batch) -> None:
-        """The batch is in the history: finished tasks leave memory, and the oldest others where there are too many."""
-        active, dirty = self._active, self._tasks_dirty
-        self._in_store = self._in_store or bool(batch.tasks)
-        for task in batch.tasks:
-            if task.state in states.FINAL and task.uuid not in dirty:
-                active.pop(task.uuid, None)
-        if len(active) > self._limit:
-            excess = len(active) - self._limit
-            for uuid in [uuid for uuid in active if uuid not in dirty][:excess]:
-                del active[uuid]
+        """The batch is in the history: finished tasks may leave memory."""
+        self._tasks.written(batch.tasks)
 
     # Tasks. Each handler counts only what is news.
 
     def _sent(self, task: Task, event: Event) -> None:
+        self._clocks.watch(event)
         self._describe(task, event)
         if event.queue is not None:
             self._queue(event.queue, event.seen)
@@ -203,17 +228,22 @@ class Reducer:
             self._gauge("queue.in", event.queue).add(1)
 
     def _received(self, task: Task, event: Event) -> None:
-        self._describe(task, event)
-        worker = self._alive(event)
+        worker = self._fleet.spoke(event)
         if not lifecycle.received(task, event):
+            self._describe(task, event)
             self._fold(task, event, worker)
             return
         self._total.received += 1
-        if task.name is not None:
-            self._cell(task.name).received += 1
+        name = task.name
+        if name is not None:
+            cell = self._cell(name)
+            cell.received += 1
+            if task.sent is None:
+                cell.tasks += 1
 
     def _started(self, task: Task, event: Event) -> None:
-        worker = self._alive(event)
+        worker = self._fleet.spoke(event)
+        self._fleet.began(worker)
         if not lifecycle.started(task, event):
             self._fold(task, event, worker)
             return
@@ -225,7 +255,7 @@ class Reducer:
             self._gauge("queue.out", task.queue).add(1)
 
     def _succeeded(self, task: Task, event: Event) -> None:
-        worker = self._alive(event)
+        worker = self._fleet.spoke(event)
         if not lifecycle.succeeded(task, event):
             self._fold(task, event, worker)
             return
@@ -236,7 +266,7 @@ class Reducer:
         self._count_run(task)
 
     def _failed(self, task: Task, event: Event) -> None:
-        worker = self._alive(event)
+        worker = self._fleet.spoke(event)
         if not lifecycle.failed(task, event):
             self._fold(task, event, worker)
             return
@@ -247,7 +277,7 @@ class Reducer:
         self._count_run(task)
 
     def _other(self, task: Task, event: Event) -> None:
-        self._fold(task, event, self._alive(event))
+        self._fold(task, event, self._fleet.spoke(event))
 
     def _describe(self, task: Task, event: Event) -> None:
         unnamed = task.name is None
@@ -292,60 +322,13 @@ class Reducer:
             cell.busy += task.runtime
             cell.run[at] = cell.run.get(at, 0) + 1
 
-    def _fetch(self, events: Sequence[Event]) -> None:
-        """Bring tasks that these events are about and that left memory back from the history."""
-        active = self._active
-        missing = {uuid for event in events if (uuid := event.uuid) is not None and uuid not in active}
-        if missing:
-            for task in self._store.load(list(missing)):
-                active[task.uuid] = task
-
-    # Workers
-
-    def _worker(self, hostname: str, now: float) -> Worker:
-        worker = self.workers.get(hostname)
-        if worker is None:
-            worker = self.workers[hostname] = Worker(hostname, now, since=now)
-        return worker
-
-    def _alive(self, event: Event) -> Worker:
-        """The worker that sent a task event; hearing of its work is a sign of life like a heartbeat."""
-        worker = self.workers.get(event.hostname) or self._worker(event.hostname, event.seen)
-        worker.heartbeat = event.seen
-        self._workers_dirty[event.hostname] = worker
-        if worker.state not in {"online", "offline"}:
-            worker.since = event.seen
-            self._set_state(worker, "online")
-        return worker
-
     def _worker_event(self, event: Event, now: float) -> None:
-        if event.type not in ("worker-online", "worker-heartbeat", "worker-offline"):
-            return
-        worker = self._worker(event.hostname, now)
-        worker.heartbeat = now
-        worker.pid = event.pid
-        state = "offline" if event.type == "worker-offline" else "online"
-        if state != worker.state or event.type == "worker-online":
-            worker.since = now
-            self._set_state(worker, state)
-        if event.sw_ver is not None:
-            worker.software = f"{event.sw_ident or 'celery'} {event.sw_ver}"
-            worker.system = event.sw_sys
-        # The answer to a `heartbeat` command carries another interval and no counters: it must not replace the real
-        # ones.
-        if event.active is not None:
-            worker.freq = event.freq
-            worker.active = event.active
-            worker.processed = event.processed
-            worker.load = event.loadavg
-            self._gauge("worker.active", event.hostname).add(event.active)
-        self._workers_dirty[event.hostname] = worker
-
-    def _set_state(self, worker: Worker, state: str) -> None:
-        worker.state = state
-        if state in ("lost", "offline"):
-            worker.active = None
-        self._workers_dirty[worker.hostname] = worker
+        self._clocks.watch(event)
+        self._fleet.report(event, now)
+        worker = self._fleet.by_name.get(event.hostname)
+        if worker is not None:
+            worker.clock_offset = self._clocks.offset(event.hostname)
+        self.doubts.take(self._fleet.take_changes())
 
     # Queues, and what is measured over time
 
@@ -355,10 +338,12 @@ class Reducer:
 
     def _consumers(self, name: str) -> int | None:
         """Workers that consume a queue; None while no worker has told us what it consumes."""
-        told = [worker for worker in self.workers.values() if worker.queues is not None]
+        told = [worker for worker in self._fleet.by_name.values() if worker.queues is not None]
         if not told:
             return None
-        return sum(1 for worker in told if worker.state in ("online", "silent") and name in (worker.queues or ()))
+        return sum(
+            1 for worker in told if worker.state in ("online", "silent", "busy") and name in (worker.queues or ())
+        )
 
     def _cell(self, name: str) -> Cell:
         cell = self._cells.get(name)

@@ -6,12 +6,15 @@ from typing import Any, Final
 
 import msgspec
 
-from app.models.formats import clock_time, count, duration
+from app.models.diagnosis import class_counts, diagnose
+from app.models.formats import UNKNOWN, clock_offset, clock_time, count, date_time, duration
 from app.models.history.charts import Span
 from app.models.history.reader import Reader
 from app.models.rollups import Percentiles
+from app.models.signs import look
 
 PERCENTILES: Final = ("p50", "p95", "p99")
+_EVENTS: Final = {True: "on", False: "off", None: UNKNOWN}
 
 
 def stats(reader: Reader, since: float | None = None) -> dict[str, Any]:
@@ -41,10 +44,15 @@ def stats(reader: Reader, since: float | None = None) -> dict[str, Any]:
             {key: value for key, value in msgspec.to_builtins(w).items() if key != "stats"} for w in reader.workers()
         ],
         "queues": [msgspec.to_builtins(queue) for queue in reader.queues()],
+        "removed": msgspec.to_builtins(reader.removed()),
         "accounting": msgspec.to_builtins(accounting),
         "gaps": [
             {"from": gap.start, "to": gap.end, "why": gap.why}
             for gap in reader.gaps(None if since is None else Span(since, math.inf))
+        ],
+        "findings": [
+            {key: value for key, value in msgspec.to_builtins(finding).items() if key != "action"}
+            for finding in diagnose(look(reader))
         ],
     }
 
@@ -60,6 +68,7 @@ def as_text(found: dict[str, Any]) -> str:
         f"{count(n)} {state}" for state, n in sorted(tasks["by_state"].items(), key=lambda item: -item[1])
     )
     lines = [f"{count(tasks['total'])} tasks: {states or 'none'}", ""]
+    lines += _attention(found["findings"])
     lines += _table(
         ("task", "count", "failed", "retried", "wait p50", "p95", "p99", "run p50", "p95", "p99"),
         [
@@ -73,9 +82,18 @@ def as_text(found: dict[str, Any]) -> str:
         ],
     )
     lines += _table(
-        ("worker", "state", "pool", "slots", "processed"),
+        ("worker", "state", "events", "pool", "slots", "processed", "missed", "clock"),
         [
-            (w["hostname"], w["state"], w["pool"] or "—", count(w["slots"]), count(w["processed"]))
+            (
+                w["hostname"],
+                w["state"],
+                _EVENTS[w["events"]],
+                w["pool"] or UNKNOWN,
+                count(w["slots"]),
+                count(w["processed"]),
+                count(None if w["processed"] is None else w["missed"]),
+                clock_offset(w["clock_offset"]),
+            )
             for w in found["workers"]
         ],
     )
@@ -86,14 +104,30 @@ def as_text(found: dict[str, Any]) -> str:
             for q in found["queues"]
         ],
     )
+    removed = found["removed"]
+    if removed["tasks"]:
+        until = date_time(removed["until"])
+        lines.append(f"{count(removed['tasks'])} tasks were removed; those first seen after {until} are complete")
     rejected, shed = sum(accounting["rejected"].values()), sum(accounting["shed"].values())
     ended = f"{count(accounting['stored'])} stored + {count(rejected)} rejected + {count(shed)} shed"
     lines.append(f"{count(accounting['received'])} events received = {ended}")
+    if shed:
+        lines.append(f"Shed: {class_counts(accounting['shed'])}")
     lines += [
         f"Not listening from {clock_time(gap['from'])} to {clock_time(gap['to'])}: {gap['why']}"
         for gap in found["gaps"]
     ]
     return "\n".join(lines)
+
+
+def _attention(findings: list[dict[str, Any]]) -> list[str]:
+    """What needs attention, the worst first, each with its remedy below; an empty line follows."""
+    lines = []
+    for finding in findings:
+        since = "" if finding["since"] is None else f" Since {date_time(finding['since'], milliseconds=False)}."
+        evidence = f" {finding['evidence']}." if finding["evidence"] else ""
+        lines += [f"{finding['severity']}: {finding['text']}{evidence}{since}", f"    {finding['remedy']}"]
+    return ["Needs attention", *lines, ""] if lines else []
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -38,13 +38,12 @@ def pack(histogram: Histogram) -> bytes | None:
 
 def merge(packed: Iterable[bytes | None]) -> Histogram:
     """Sum of stored histograms."""
+    numbers = array("I")
+    numbers.frombytes(b"".join(filter(None, packed)))
     merged: Histogram = {}
-    for data in packed:
-        if data:
-            numbers = array("I")
-            numbers.frombytes(data)
-            for bucket, count in zip(numbers[::2], numbers[1::2], strict=True):
-                merged[bucket] = merged.get(bucket, 0) + count
+    known = merged.get
+    for bucket, count in zip(numbers[::2], numbers[1::2], strict=True):
+        merged[bucket] = known(bucket, 0) + count
     return merged
 
 

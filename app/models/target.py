@@ -3,14 +3,17 @@
 import hashlib
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from app.models.profiles import Environment
+from app.models.profiles import Environment, Mode
 from app.models.redact import redact_url, split_password
+from app.models.wire import KEEP_BYTES, KEEP_SECONDS
 from app.paths import history_file
 
+#: Schemes whose path is the name of a virtual host.
+VIRTUAL_HOSTS: Final = ("amqp", "amqps", "pyamqp")
 #: Characters of a target's name in that of its history file, so that what tells targets apart is not cut off.
 MAX_NAME: Final = 60
 
@@ -20,7 +23,10 @@ class TargetError(Exception):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A broker to collect from (``url`` without password), or a history to read where ``url`` is empty."""
+    """A broker to collect from (``url`` without password), or a history to read where ``url`` is empty.
+
+    What is collected is kept for ``keep_seconds`` and within ``keep_bytes``, see `Configure`.
+    """
 
     name: str
     history: Path
@@ -28,6 +34,9 @@ class Target(msgspec.Struct, frozen=True):
     password: str | None = None
     options: dict[str, str] = {}
     environment: Environment = "unknown"
+    mode: Mode = "observe"
+    keep_seconds: float | None = KEEP_SECONDS
+    keep_bytes: int | None = KEEP_BYTES
 
 
 def target_of(text: str, options: dict[str, str] | None = None) -> Target:
@@ -42,8 +51,13 @@ def target_of(text: str, options: dict[str, str] | None = None) -> Target:
         parts = urlsplit(url)
     except ValueError as error:
         raise TargetError(f"The broker address can't be read: {error}.") from error
-    database = parts.path.rstrip("/")
-    name = f"{parts.netloc.rpartition('@')[2] or 'localhost'}{'' if database == '/0' else database}"
+    place, known_as = parts.path.rstrip("/"), url
+    if parts.scheme in VIRTUAL_HOSTS:
+        # It is "/" in as many ways as there are to write nothing, and then goes without saying.
+        virtual_host = unquote(parts.path[1:]) or "/"
+        known_as = parts._replace(path=f"/{quote(virtual_host, safe='')}").geturl()
+        place = "" if virtual_host == "/" else f"/{virtual_host}"
+    name = f"{parts.netloc.rpartition('@')[2] or 'localhost'}{'' if place == '/0' else place}"
     # The same host may serve several applications under prefixes, on several ports: each has a history of its own.
-    mark = hashlib.sha256(repr((redact_url(url), sorted((options or {}).items()))).encode()).hexdigest()[:8]
+    mark = hashlib.sha256(repr((redact_url(known_as), sorted((options or {}).items()))).encode()).hexdigest()[:8]
     return Target(name, history_file(f"{name[:MAX_NAME]}-{mark}"), url, password, dict(options or {}))

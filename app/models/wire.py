@@ -13,11 +13,19 @@ VERSION: Final = 1
 #: A frame above this many bytes is not one of ours.
 MAX_FRAME: Final = 8 << 20
 
+#: How much of a history is kept if nothing else is said: thirty days, and bytes.
+KEEP_SECONDS: Final = 30 * 86_400.0
+KEEP_BYTES: Final = 5_000_000_000
+
 _HEADER: Final = struct.Struct(">4sBI")
 
 
 class Configure(msgspec.Struct, tag=True, frozen=True):
-    """First frame to a collector: what to connect to, and where to keep the history. The only frame with a password."""
+    """First frame to a collector: what to connect to, and where to keep the history. The only frame with a password.
+
+    Tasks are kept for ``keep_seconds``, within a file of ``keep_bytes``; None is no limit. Where the file can't be
+    written, a ``temporary`` one takes its place, for a window; without a window there is no point in that.
+    """
 
     name: str
     url: str
@@ -26,6 +34,9 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     mode: Mode = "observe"
     options: dict[str, str] = {}
     queues: list[str] = []
+    keep_seconds: float | None = KEEP_SECONDS
+    keep_bytes: int | None = KEEP_BYTES
+    temporary: bool = True
 
 
 class Committed(msgspec.Struct, tag=True, frozen=True):
@@ -35,6 +46,13 @@ class Committed(msgspec.Struct, tag=True, frozen=True):
     at: float
 
 
+class Keeping(msgspec.Struct, tag=True, frozen=True):
+    """The history is in another file from now on: open it anew. A ``fresh`` one begins with what is known now."""
+
+    history: str
+    fresh: bool = False
+
+
 HealthState = Literal["starting", "connecting", "live", "disconnected", "stopped", "file"]
 
 
@@ -42,7 +60,8 @@ class Health(msgspec.Struct, tag=True, frozen=True):
     """How a collector is, about once a second; ``text`` is a sentence where there is something to say.
 
     ``since`` is when the present state began, ``behind`` the time from receiving an event to its commit, ``lost`` the
-    events shed, and ``commands_per_second`` what we send to the broker.
+    events shed, and ``commands_per_second`` what we send to the broker. ``fault`` names what is wrong, in a few words;
+    ``round_trip`` is how long the broker took to answer last, in seconds.
     """
 
     state: HealthState = "starting"
@@ -52,6 +71,8 @@ class Health(msgspec.Struct, tag=True, frozen=True):
     commands_per_second: float = 0.0
     lost: int = 0
     since: float = 0.0
+    fault: str = ""
+    round_trip: float = 0.0
 
 
 class Notice(msgspec.Struct, tag=True, frozen=True):
@@ -62,7 +83,13 @@ class Notice(msgspec.Struct, tag=True, frozen=True):
     severity: Literal["info", "warning", "error"] = "warning"
 
 
-Message = Configure | Committed | Health | Notice
+class SwitchEvents(msgspec.Struct, tag=True, frozen=True):
+    """To a collector in *operate* mode: have workers tell of their tasks, also later ones, or no more."""
+
+    on: bool
+
+
+Message = Configure | SwitchEvents | Committed | Keeping | Health | Notice
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode

@@ -1,6 +1,5 @@
 """The window: which broker, which page, which span of time. It holds the pages and knows nothing of what they show."""
 
-import time
 from typing import Final, cast, get_args
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, Signal
@@ -15,22 +14,23 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.models import formats
+from app.models.diagnosis import Finding
 from app.models.wire import Notice
-from app.ui import words
+from app.ui import attention, words
 from app.ui.live import RANGES, TimeRange, View
 from app.ui.pages.overview import OverviewPage
 from app.ui.pages.queues import QueuesPage
+from app.ui.pages.table_page import TablePage
 from app.ui.pages.tasks import TasksPage
 from app.ui.pages.workers import WorkersPage
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import Mode, ThemeManager
-from app.ui.vitals import Vitals
+from app.ui.vitals import Vital, Vitals
+from app.ui.widgets.confirm_dialog import events_dialog
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
 from app.ui.widgets.keys_dialog import KeysDialog
 from app.ui.widgets.notice_bar import NoticeBar
-from app.ui.widgets.side_rows import BrokerState
 from app.ui.widgets.sidebar import PageEntry, Sidebar
 from app.ui.widgets.status_bar import StatusBar
 from app.ui.widgets.top_bar import TopBar
@@ -73,8 +73,11 @@ class MainWindow(QMainWindow):
             "queues": QueuesPage(theme, self.range),
         }
         overview.name_opened.connect(lambda name: self._show_tasks(f'name:"{name}"'))
+        overview.acted.connect(self._act)
         workers.task_opened.connect(self._show_task)
-        self._tasks_page = tasks
+        for wanted in (tasks.events_wanted, workers.events_wanted):
+            wanted.connect(lambda on: self._ask_events(on=on))
+        self._overview, self._tasks_page = overview, tasks
         self._page = str(self._settings.value("window/page", "overview"))
         self._page = self._page if self._page in self.pages else "overview"
         self._brokers: list[Vitals] = []
@@ -113,7 +116,11 @@ class MainWindow(QMainWindow):
 
     def choose(self, place: int) -> None:
         """Make all pages be about the broker at a place of the list."""
-        if not 0 <= place < len(self._brokers) or place == self._chosen:
+        if not 0 <= place < len(self._brokers):
+            return
+        if self._brokers[place].connection.given_up:
+            self._brokers[place].connection.start_again()
+        if place == self._chosen:
             return
         self._chosen = place
         connection = self._brokers[place].connection
@@ -135,7 +142,7 @@ class MainWindow(QMainWindow):
     def _add(self, connection: Connection) -> None:
         vitals, place = Vitals(connection, self), len(self._brokers)
         self._brokers.append(vitals)
-        self._sidebar.add_broker(self._broker_state(vitals))
+        self._sidebar.add_broker(attention.broker_state(vitals))
         vitals.changed.connect(self._show_brokers)
         connection.health_changed.connect(self._show_brokers)
         connection.noticed.connect(lambda notice: self._hear(connection, notice))
@@ -168,35 +175,56 @@ class MainWindow(QMainWindow):
 
     def _show_brokers(self) -> None:
         for place, vitals in enumerate(self._brokers):
-            self._sidebar.show_broker(place, self._broker_state(vitals))
+            self._sidebar.show_broker(place, attention.broker_state(vitals))
         chosen = self._vitals()
         self._status.show_health(None if chosen is None else chosen.connection.health)
         if chosen is not None:
             self._top.range_button.set_heard(chosen.connection.health.state not in ("disconnected", "stopped"))
         self._status.show_vital(None if chosen is None else chosen.vital)
-        if self.range.paused and chosen is not None and self._paused_at is not None:
-            self._top.pause_button.show_new(chosen.vital.last_task - self._paused_at)
+        if chosen is not None and chosen.vital is not None:
+            self._show_findings(chosen, chosen.vital)
+            if self.range.paused and self._paused_at is not None:
+                self._top.pause_button.show_new(chosen.vital.last_task - self._paused_at)
+
+    def _show_findings(self, vitals: Vitals, vital: Vital) -> None:
+        self._overview.show_findings(vital.findings, vital.looked, operates=vitals.connection.operates)
+        found = attention.pressing(vitals)
+        for name in _TITLES:
+            self._sidebar.show_badge(name, attention.badge([one for one in found if attention.page_of(one) == name]))
 
     def _vitals(self) -> Vitals | None:
         return None if self._chosen is None else self._brokers[self._chosen]
 
-    def _broker_state(self, vitals: Vitals) -> BrokerState:
-        connection, health = vitals.connection, vitals.connection.health
-        profile, waiting = connection.profile, vitals.vital.waiting
-        colour, tag, short = words.ENVIRONMENTS[profile.environment]
-        text = words.health_text(health, time.time())
-        if health.state == "live":
-            text = f"{words.rate_text(health.events_per_second)} ev/s"
-            text += "" if waiting is None else f" · {formats.count(waiting)} waiting"
-        tooltip = "\n".join(line for line in (profile.url or str(connection.history), health.text) if line)
-        return BrokerState(profile.name, tag, short, colour, words.HEALTH[health.state][0], text, tooltip)
+    def _act(self, finding: Finding) -> None:
+        """Do what a finding offers."""
+        action, name = finding.action, attention.page_of(finding)
+        if action is None:
+            return
+        if action.kind == "events":
+            self._ask_events(on=True)
+        elif action.kind == "tasks":
+            if self.range.live:
+                self.range.go_live(attention.span_since(finding.since, self.range.span))
+            self._show_tasks(action.target)
+        else:
+            self.show_page(name)
+            cast("TablePage", self.pages[name]).inspect(action.target)
+
+    def _ask_events(self, *, on: bool) -> None:
+        vitals = self._vitals()
+        if vitals is not None and vitals.connection.operates:
+            connection = vitals.connection
+            dialog = events_dialog(self, connection.profile.name, on=on)
+            dialog.accepted.connect(lambda: connection.switch_events(on))
+            dialog.open()
 
     def _range_changed(self) -> None:
         if not self.range.paused:
             self._paused_at = None
             self._top.pause_button.show_new(0)
         elif self._paused_at is None and self._chosen is not None:
-            self._paused_at = self._brokers[self._chosen].vital.last_task
+            vital = self._brokers[self._chosen].vital
+            self._paused_at = None if vital is None else vital.last_task
 
     def _show_tasks(self, search: str) -> None:
         self._tasks_page.search_for(search)

@@ -14,13 +14,14 @@ from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
 from app.models.target import Target
-from app.models.wire import Committed, Configure, Health, Notice
+from app.models.wire import Committed, Configure, Health, Keeping, Notice, SwitchEvents
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
 
-#: A collector that ended unexpectedly is started again after a second, so many times within a minute.
-RESTART_AFTER: Final = 1_000
+#: Milliseconds after which a collector that ended unexpectedly is started again, and how often that is done within a
+#: minute (SAFETY F23).
+RESTART_AFTER: Final = 200
 RESTARTS: Final = 5
 #: Milliseconds between two looks at a history that another program records.
 WATCH: Final = 1_000
@@ -39,7 +40,7 @@ class Connection(QObject):
     def __init__(self, target: Target, executor: ThreadPoolExecutor, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.target = target
-        self.profile = Profile(target.name, target.url, target.environment)
+        self.profile = Profile(target.name, target.url, target.environment, target.mode)
         self.history: Path = target.history
         self.live = bool(target.url)
         self.health = Health(state="starting" if self.live else "file", since=time.time())
@@ -48,6 +49,10 @@ class Connection(QObject):
         self._link: CollectorLink | None = None
         self._restarts: list[float] = []
         self._closing = False
+        #: Whether the collector ended too often to be started again without being asked to.
+        self.given_up = False
+        #: Whether workers were told from here to tell of their tasks.
+        self.events_switched = False
         self._watch = QTimer(self)
         self._watch.timeout.connect(self.committed)
 
@@ -55,14 +60,43 @@ class Connection(QObject):
         """Start the collector, if there is a broker to collect from."""
         if not self.live or self._closing:
             return
+        if self._link is not None:
+            self._link.deleteLater()
         target = self.target
+        self._keep_in(target.history)
         config = Configure(
-            target.name, target.url, str(target.history), target.password, self.profile.mode, target.options
+            target.name,
+            target.url,
+            str(target.history),
+            target.password,
+            self.profile.mode,
+            target.options,
+            keep_seconds=target.keep_seconds,
+            keep_bytes=target.keep_bytes,
         )
         self._link = CollectorLink(config, self)
         self._link.message.connect(self._hear)
         self._link.ended.connect(self._ended)
+        if self.events_switched:
+            self._link.send(SwitchEvents(on=True))
         self._link.start()
+
+    def start_again(self) -> None:
+        """Start a collector that was given up, with all its attempts before it."""
+        self.given_up = False
+        self._restarts.clear()
+        self.start()
+
+    @property
+    def operates(self) -> bool:
+        """Whether what the broker's workers do may be changed."""
+        return self.live and self.profile.mode == "operate"
+
+    def switch_events(self, on: bool) -> None:
+        """Have workers tell of their tasks, also those that come later, or no more; only where it `operates`."""
+        if self.operates and self._link is not None:
+            self.events_switched = on
+            self._link.send(SwitchEvents(on))
 
     def stop(self) -> None:
         """Ask the collector to end."""
@@ -96,6 +130,12 @@ class Connection(QObject):
             self._close_reader()
             raise
 
+    def _keep_in(self, history: Path) -> None:
+        """Read this file from now on, even if it has the name of the one before."""
+        self.history = history
+        if not self._closing:
+            self._executor.submit(self._close_reader)
+
     def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
@@ -104,6 +144,8 @@ class Connection(QObject):
     def _hear(self, message: object) -> None:
         if isinstance(message, Committed):
             self.committed.emit()
+        elif isinstance(message, Keeping):
+            self._keep_in(Path(message.history))
         elif isinstance(message, Health):
             self.health = message
             self.health_changed.emit()
@@ -124,7 +166,8 @@ class Connection(QObject):
             self._watch.start(WATCH)
             text += " What is recorded there is shown."
         elif ended.again:
-            text += f" It ended {RESTARTS} times within a minute and is not started again. Restart Cloche."
+            self.given_up = True
+            text += f" It ended {RESTARTS + 1} times within a minute. Choose its broker again to start it again."
         self.health = msgspec.structs.replace(
             self.health, state="stopped", text=text, events_per_second=0.0, since=time.time()
         )

@@ -1,99 +1,51 @@
-"""How fast a collector takes events into its history on one core, and what they cost it."""
+"""What it costs a collector on one core to take events into its history."""
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from app.demo.broker import EmbeddedBroker
-from app.models.history.errors import HistoryError
-from app.models.history.reader import Reader
-from app.paths import self_command
-from tests.bench.load import EVENTS_PER_TASK
-
-PATIENCE = 120.0
+from tests.bench import machine
+from tests.bench.machine import Load
+from tests.bench.recorder import PATIENCE, Recorder, verify
 
 
-def measure(tasks: int, batch: int) -> dict[str, Any]:
-    """Publish all events of ``tasks`` tasks at once, ``batch`` in a message, and wait until they are in the history."""
-    total = tasks * EVENTS_PER_TASK
-    with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker:
+def measure(tasks: int, batch: int, in_flight: int = 1, rate: float = 0.0) -> dict[str, Any]:
+    """Publish all events of ``tasks`` tasks, ``batch`` in a message, until they are in the history.
+
+    They come at once, or ``rate`` a second. Redis' limit on slow subscribers is lifted, as for Flower. What is in the
+    history is compared with what was sent. Raises `WrongHistory` where it differs.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        machine.redis(*machine.UNLIMITED) as broker,
+        Load(broker.url, tasks=tasks, batch=batch, in_flight=in_flight, rate=rate) as load,
+    ):
         history = Path(folder) / "bench.cloche"
-        command = self_command("record", broker.url, "--history", str(history), "--json", "--mode", "passive")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as collector:
-            try:
-                process = psutil.Process(collector.pid)
-                pin(process, 0)
-                _until_live(collector)
-                before = process.cpu_times()
-                load = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "tests.bench.load",
-                        broker.url,
-                        "--tasks",
-                        str(tasks),
-                        "--batch",
-                        str(batch),
-                    ],
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-                pin(psutil.Process(load.pid), 1)
-                began = _until_received(history, 1)
-                ended = _until_received(history, total)
-                after = process.cpu_times()
-                memory = process.memory_info().rss
-                published = json.loads(load.communicate()[0])["seconds"]
-            finally:
-                collector.terminate()
-    cpu = after.user + after.system - before.user - before.system
+        with Recorder(broker.url, history) as recorder:
+            process = recorder.process
+            _, cpu_before = machine.until_idle(process, PATIENCE)
+            rss_before = machine.rss(process)
+            began = time.monotonic()
+            load.start()
+            sent = load.sent()
+            recorder.until_received(sent["events"])
+            ended, cpu_after = machine.until_idle(process, PATIENCE)
+            grown = machine.rss(process) - rss_before
+        verify(history, sent)
+        return figures(sent, ended - began, cpu_after - cpu_before, grown) | {
+            "history_mb": round(history.stat().st_size / 1e6, 1),
+        }
+
+
+def figures(sent: dict[str, Any], seconds: float, cpu: float, grown: int) -> dict[str, Any]:
+    """Figures of one run, of whoever listened: ``cpu`` in seconds, ``grown`` in bytes."""
+    events = sent["events"]
     return {
-        "events": total,
-        "events_per_message": batch,
-        "published_per_second": round(total / published),
-        # The first commit comes up to 100 ms after the first event, so the true rate is a little lower.
-        "events_per_second": round(total / (ended - began)),
-        "events_per_cpu_second": round(total / cpu),
-        "cpu_ms_per_10000_events": round(cpu / total * 1e7, 1),
-        "memory_mb": round(memory / 1e6),
+        "events": events,
+        "published_per_second": sent["events_per_second"],
+        "events_per_second": round(events / seconds),
+        "events_per_cpu_second": round(events / cpu),
+        "cpu_us_per_event": round(cpu / events * 1e6, 1),
+        "memory_mb_per_100000_tasks": round(grown / sent["tasks"] * 1e5 / 1e6, 1),
     }
-
-
-def pin(process: psutil.Process, core: int) -> None:
-    """Keep a process on one core, so that the load does not take what is measured."""
-    cores = process.cpu_affinity() or []
-    if len(cores) > 1:
-        process.cpu_affinity([cores[core % len(cores)]])
-
-
-def _until_live(collector: subprocess.Popen[str]) -> None:
-    if collector.stdout is None:
-        raise RuntimeError("the collector's output is not read")
-    for line in collector.stdout:
-        if json.loads(line)["state"] == "live":
-            return
-    raise RuntimeError("the collector ended before it was live")
-
-
-def _until_received(history: Path, events: int) -> float:
-    """When so many events were committed."""
-    deadline = time.monotonic() + PATIENCE
-    reader = Reader(history)
-    try:
-        while time.monotonic() < deadline:
-            try:
-                if reader.accounting().received >= events:
-                    return time.monotonic()
-            except HistoryError:
-                pass
-            time.sleep(0.02)
-    finally:
-        reader.close()
-    raise RuntimeError(f"{events} events were not in the history within {PATIENCE:.0f} s")

@@ -1,35 +1,122 @@
-"""Figures of this machine as JSON: `make bench`. They are there to compare with, never a pass or a fail."""
+"""Figures of this machine, as JSON: `make bench`, or one part of them, such as `make bench ARGS="soak --seconds 600"`.
+
+They are there to compare with. The machine may be shared, so compare processor time, not the clock. A history that
+differs from what was sent is an error (exit code 1), not a figure. `make bench-flower` measures beside Flower.
+"""
 
 import argparse
 import json
-import statistics
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from tests.bench import ingest, window
+from tests.bench import big_history, commits, endurance, ingest, machine, together, window
+from tests.bench.machine import median
+from tests.bench.recorder import WrongHistory
+
+
+def short(given: argparse.Namespace) -> dict[str, Any]:
+    """Ingest, a burst and the window: what takes a few minutes."""
+    return {
+        "ingest_1_per_message": median([ingest.measure(given.tasks, 1) for _ in range(given.runs)]),
+        "ingest_20_per_message": median([ingest.measure(given.tasks, 20) for _ in range(given.runs)]),
+        "ingest_20000_in_flight": median([ingest.measure(given.tasks, 1, 20_000) for _ in range(given.runs)]),
+        "burst": endurance.burst(),
+        "window_at_60_events_per_second": window.measure(60.0, given.seconds),
+        "window_at_3000_events_per_second": window.measure(3_000.0, given.seconds),
+    }
+
+
+def burst(given: argparse.Namespace) -> dict[str, Any]:
+    """100,000 events at once, several times."""
+    return {"runs": [endurance.burst(given.tasks, given.batch) for _ in range(given.runs)]}
+
+
+def soak(given: argparse.Namespace) -> dict[str, Any]:
+    """A steady load for long, end to end."""
+    return endurance.soak(given.rate, given.seconds, given.batch, given.in_flight)
+
+
+def overload(given: argparse.Namespace) -> dict[str, Any]:
+    """More than a collector can take: what is shed is counted, and no trouble is shed."""
+    return endurance.overload(given.rate, given.seconds, given.batch)
+
+
+def history(given: argparse.Namespace) -> dict[str, Any]:
+    """Pages, charts and commits of a history of a million tasks."""
+    with _built(given) as path:
+        figures = big_history.questions(path)
+        figures["commits"] = commits.measure(path, given.rate, given.seconds)
+        return figures
+
+
+def memory(given: argparse.Namespace) -> dict[str, Any]:
+    """Collector and window together at a million tasks and a million names."""
+    with _built(given) as path:
+        return together.measure(path, given.names)
+
+
+@contextmanager
+def _built(given: argparse.Namespace) -> Iterator[Path]:
+    """The big history: the file that was named, made if it is not there yet, or one for this run only."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = given.file or Path(folder) / "big.cloche"
+        if not path.exists():
+            big_history.build(path, given.tasks, given.names)
+        yield path
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=100_000, help="tasks per ingest run, three events each")
-    parser.add_argument("--runs", type=int, default=3, help="ingest runs, of which the median is taken")
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of each run with a window")
-    given = parser.parse_args()
-    figures = {
-        "ingest_1_per_message": median([ingest.measure(given.tasks, 1) for _ in range(given.runs)]),
-        "ingest_20_per_message": median([ingest.measure(given.tasks, 20) for _ in range(given.runs)]),
-        "window_at_60_events_per_second": window.measure(60.0, given.seconds),
-        "window_at_3000_events_per_second": window.measure(3_000.0, given.seconds),
-    }
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = parser.add_subparsers(metavar="PART", title="parts, each with its own --help")
+
+    def part(action: Callable[[argparse.Namespace], dict[str, Any]], **options: tuple[float, str]) -> None:
+        added = parts.add_parser(action.__name__, help=action.__doc__, description=action.__doc__)
+        added.set_defaults(action=action)
+        for name, (default, words) in options.items():
+            flag = "--" + name.replace("_", "-")
+            added.add_argument(flag, type=type(default), default=default, help=f"{words} (default: {default:,})")
+        if action in (history, memory):
+            added.add_argument(
+                "--file", type=Path, help="a history made by an earlier run, or where to keep this one's"
+            )
+
+    batch = (1, "events per message")
+    part(short, tasks=(100_000, "tasks per ingest run"), runs=(3, "ingest runs"), seconds=(20.0, "with a window"))
+    part(burst, tasks=(33_334, "tasks, three events each"), batch=batch, runs=(3, "bursts"))
+    part(
+        soak,
+        rate=(20_000.0, "events per second"),
+        seconds=(600.0, "length"),
+        batch=batch,
+        in_flight=(1_000, "open tasks"),
+    )
+    part(overload, rate=(100_000.0, "events per second"), seconds=(30.0, "length"), batch=batch)
+    part(
+        history,
+        tasks=(1_000_000, "tasks"),
+        names=(200, "task names"),
+        rate=(5_000.0, "events per second during the commits"),
+        seconds=(120.0, "length of that"),
+    )
+    part(memory, tasks=(1_000_000, "tasks"), names=(1_000_000, "task names"))
+    given = parser.parse_args(sys.argv[1:] or ["short"])
+    if not hasattr(given, "action"):
+        parser.error("name a part")
+    try:
+        figures = {"facts": machine.facts()} | given.action(given)
+    except WrongHistory as error:
+        print(f"The history is wrong: {error}", file=sys.stderr)
+        return 1
     json.dump(figures, sys.stdout, indent=2)
     sys.stdout.write("\n")
     return 0
-
-
-def median(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each figure's median over the runs."""
-    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import asyncio
 import bisect
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from app.models.qt.tasks import TaskTableModel
 from app.models.target import Target
 from app.ui.main_window import MainWindow
 from app.ui.supervisor import Connection, Supervisor
-from tests.bench.ingest import pin
+from tests.bench.machine import LOAD, pin, spread
 
 BEAT_MS = 10
 
@@ -127,7 +126,7 @@ def begin_load(url: str, rate: float, seconds: float) -> subprocess.Popen[bytes]
         [sys.executable, "-m", "tests.bench.load", url, "--rate", str(rate), "--seconds", str(seconds)],
         stdout=subprocess.DEVNULL,
     )
-    pin(psutil.Process(load.pid), 1)
+    pin(psutil.Process(load.pid), LOAD)
     return load
 
 
@@ -149,15 +148,6 @@ async def live(connection: Connection) -> None:
     while connection.health.state != "live":
         await changed.wait()
         changed.clear()
-
-
-def spread(values: list[float]) -> dict[str, float | None]:
-    """Median, p95, p99 and maximum in milliseconds."""
-    if not values:
-        return {"p50": None, "p95": None, "p99": None, "max": None}
-    ordered = sorted(values)
-    ranks = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "max": 1.0}
-    return {key: round(ordered[math.ceil(share * len(ordered)) - 1] * 1e3, 1) for key, share in ranks.items()}
 
 
 def main() -> int:

@@ -13,8 +13,9 @@ from redis import Redis
 
 from app.models.history.charts import Span
 from app.models.wire import Committed, Configure, Health, Notice
-from tests.bench.load import events, message
+from tests.bench.load import events
 from tests.helpers.collecting import child, collecting, hear
+from tests.helpers.events import envelope
 from tests.helpers.histories import reading
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
@@ -22,7 +23,7 @@ from tests.helpers.waiting import eventually
 
 def publish(client: Redis, tasks: int) -> None:
     for event in events(tasks):
-        client.publish("/0.celeryev/task.multi", message(event | {"timestamp": time.time()}))
+        client.publish("/0.celeryev/task.multi", envelope(event | {"timestamp": time.time()}))
 
 
 def test_good_and_bad_are_accounted_for_to_the_last(redis_server: RedisServer, client: Redis, tmp_path: Path) -> None:
@@ -31,7 +32,9 @@ def test_good_and_bad_are_accounted_for_to_the_last(redis_server: RedisServer, c
         publish(client, 100)
         for _ in range(7):
             client.publish("/0.celeryev/task.multi", "poison")
-        client.publish("/0.celeryev/task.multi", message({"type": "banana", "hostname": "w", "timestamp": time.time()}))
+        client.publish(
+            "/0.celeryev/task.multi", envelope({"type": "banana", "hostname": "w", "timestamp": time.time()})
+        )
         publish(client, 100)
         eventually(lambda: reader.accounting().received == 608, "608 events")
         counted = reader.accounting()
@@ -88,7 +91,7 @@ def test_the_same_history_goes_on_after_a_restart(redis_server: RedisServer, cli
         with collecting(redis_server.url, history), reading(history) as reader:
             before = reader.accounting().received
             for event in part:
-                client.publish("/0.celeryev/task.multi", message(event))
+                client.publish("/0.celeryev/task.multi", envelope(event))
             eventually(lambda: reader.accounting().received == before + len(part), "the events")  # noqa: B023
     with reading(history) as reader:
         assert reader.states() == {"SUCCESS": 49, "FAILURE": 1}
@@ -107,7 +110,7 @@ def test_queues_are_in_the_history_with_the_age_of_their_oldest_message(
         for queue in ("mail", "sms"):
             client.lpush(queue, f'{{"headers": {{"id": "{queue}-1"}}, "body": ""}}')
         sent = {"type": "task-sent", "hostname": "gen@h", "timestamp": now - 60, "uuid": "mail-1", "queue": "mail"}
-        client.publish("/0.celeryev/task.sent", message(sent))
+        client.publish("/0.celeryev/task.sent", envelope(sent))
 
         def aged() -> dict[str, tuple[float, bool]]:
             return {q.name: (q.oldest, q.oldest_exact) for q in reader.queues() if q.oldest is not None}
@@ -124,14 +127,14 @@ def test_passive_mode_writes_nothing_to_the_broker(redis_server: RedisServer, cl
     heartbeat = {"type": "worker-heartbeat", "hostname": "w@h", "timestamp": time.time(), "freq": 2.0, "active": 0}
     before = client.dbsize(), client.lrange("mail", 0, -1)
     with collecting(redis_server.url, tmp_path / "h.cloche", mode="passive", queues=["mail"]):
-        client.publish("/0.celeryev/worker.heartbeat", message(heartbeat))
+        client.publish("/0.celeryev/worker.heartbeat", envelope(heartbeat))
         with reading(tmp_path / "h.cloche") as reader:
             eventually(lambda: any(queue.oldest is not None for queue in reader.queues()), "a whole look at the queues")
             eventually(reader.workers, "the worker")
         sent = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
     ours = {"publish", "lpush", "lrange", "dbsize"}
     assert sent - ours <= {"psubscribe", "ping", "llen", "hlen", "scan", "sscan", "memory|usage", "lindex", "hvals",
-                           "client|setname", "client|setinfo", "select", "info", "hello", "auth"}  # fmt: skip
+                           "role", "client|setname", "client|setinfo", "select", "info", "hello", "auth"}  # fmt: skip
     assert (client.dbsize(), client.lrange("mail", 0, -1)) == before
 
 
@@ -140,7 +143,7 @@ def test_a_disk_that_is_full_loses_nothing_once_there_is_room(
 ) -> None:
     history = tmp_path / "h.cloche"
     with collecting(redis_server.url, history) as running, reading(history) as reader:
-        connection = running.collector._writer._connection
+        connection = running.collector._writer._writer._connection
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
         publish(client, 2_000)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from app.collectors.control import Control, Forbidden, read_reply, request
+from app.collectors.control import Control, Forbidden, Request
 from app.collectors.inspector import from_active_queues, from_stats, pool_name
+from app.collectors.redis_control import RedisControl, envelope, read_reply
 from app.collectors.transport import redis_address
 from app.models.profiles import Mode
 from tests.helpers.celery_apps import worker
@@ -22,7 +23,7 @@ from tests.helpers.waiting import eventually
 
 @contextmanager
 def control(url: str, mode: Mode = "observe") -> Iterator[Control]:
-    made = Control(redis_address(url), mode, on_command=lambda _number: None)
+    made = RedisControl(redis_address(url), mode, on_command=lambda _number: None)
     try:
         yield made
     finally:
@@ -106,16 +107,18 @@ def test_what_is_not_on_the_list_is_never_sent(redis_server: RedisServer, client
 
 
 def test_a_request_is_what_kombu_would_send() -> None:
-    made = json.loads(request("stats", ["w1@host"], "ticket-1", "reply-1", expires=5.0))
+    asked = Request.of("query_task", {"ids": ["t1"]}, ["w1@host"], "reply.celery.pidbox", "reply-1")
+    made = json.loads(envelope(asked, "celery.pidbox", time.monotonic() + 5))
     assert made["content-type"] == "application/json"
     assert made["properties"]["body_encoding"] == "base64"
+    assert 3 < made["headers"]["expires"] - time.time() <= 5
     assert json.loads(base64.b64decode(made["body"], validate=True)) == {
-        "method": "stats",
-        "arguments": {},
+        "method": "query_task",
+        "arguments": {"ids": ["t1"]},
         "destination": ["w1@host"],
         "pattern": None,
         "matcher": None,
-        "ticket": "ticket-1",
+        "ticket": asked.ticket,
         "reply_to": {"exchange": "reply.celery.pidbox", "routing_key": "reply-1"},
     }
 

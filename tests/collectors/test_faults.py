@@ -14,9 +14,10 @@ import pytest
 from redis import Redis
 
 from app.collectors import pollers
-from app.collectors.control import Control, read_reply
 from app.collectors.inspector import from_active_queues, from_stats
-from app.collectors.redis_queues import Poll, RedisQueues
+from app.collectors.queues import Poll
+from app.collectors.redis_control import RedisControl, read_reply
+from app.collectors.redis_queues import RedisQueues
 from app.collectors.transport import BrokerError, Fault, redis_address
 from app.models.history.reader import Reader
 from app.models.wire import Configure, Health, Notice
@@ -25,7 +26,7 @@ from tests.helpers.celery_apps import worker
 from tests.helpers.collecting import child, collecting, hear
 from tests.helpers.events import envelope, raw
 from tests.helpers.histories import reading, recording, sql
-from tests.helpers.hostile import ROWS, good
+from tests.helpers.hostile import CASES, good
 from tests.helpers.servers import HOST, RedisServer
 from tests.helpers.waiting import eventually
 
@@ -108,14 +109,15 @@ def test_hostile_messages_on_the_wire_cost_not_one_good_event(
     redis_server: RedisServer, client: Redis, tmp_path: Path
 ) -> None:
     with collecting(redis_server.url, tmp_path / "h") as running, reading(tmp_path / "h") as reader:
-        for number, (_, payload, _, _) in enumerate(ROWS):
-            client.publish(CHANNEL, payload)
+        for number, case in enumerate(CASES):
+            client.publish(CHANNEL, case.message)
             client.publish(CHANNEL, good(number))
-        stored, rejected = sum(row[3] for row in ROWS) + len(ROWS), sum(len(row[2]) for row in ROWS)
+        stored = sum(len(case.accepted) for case in CASES) + len(CASES)
+        rejected = sum(len(case.rejected) for case in CASES)
         eventually(lambda: reader.accounting().received == stored + rejected, "all of it")
         counted = reader.accounting()
         assert (counted.stored, sum(counted.rejected.values())) == (stored, rejected)
-        assert all(reader.task(f"good-{number}") is not None for number in range(len(ROWS)))
+        assert all(reader.task(f"good-{number}") is not None for number in range(len(CASES)))
         assert reader.task("t9") is None, "a worker's event made a task"
         assert running.state == "live"
         assert running.notices("history") == []
@@ -176,7 +178,7 @@ def test_forged_answers_teach_nothing_and_break_nothing(
 
 
 def test_an_answer_that_can_not_be_read_is_waited_past(redis_server: RedisServer, client: Redis) -> None:
-    asker = Control(redis_address(redis_server.url), "observe", on_command=lambda _number: None)
+    asker = RedisControl(redis_address(redis_server.url), "observe", on_command=lambda _number: None)
     with forged(client, DEEP):
         assert asker.ask("stats", ["w@a"], timeout=0.5) == {}
     asker.close()

@@ -12,8 +12,9 @@ from kombu import Connection, Exchange
 from kombu import Queue as KombuQueue
 from redis import Redis
 
-from app.collectors.control import Control
-from app.collectors.redis_queues import Head, RedisQueues
+from app.collectors.queues import Head
+from app.collectors.redis_control import RedisControl
+from app.collectors.redis_queues import RedisQueues
 from app.collectors.transport import redis_address
 from app.models.records import Queue
 from tests.helpers.celery_apps import make_app
@@ -175,7 +176,7 @@ def test_control_leaves_no_key_when_it_gives_up_or_fails(redis_server: RedisServ
     listening = client.pubsub()  # type: ignore[no-untyped-call]
     listening.subscribe("/0.celery.pidbox")
     listening.get_message(timeout=5)
-    asker = Control(redis_address(redis_server.url), "observe", on_command=lambda _number: None)
+    asker = RedisControl(redis_address(redis_server.url), "observe", on_command=lambda _number: None)
     asker.give_up()
     began = time.monotonic()
     assert asker.ask("ping", timeout=100.0) == {}

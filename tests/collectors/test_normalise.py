@@ -2,23 +2,28 @@
 
 import json
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from app.collectors import normalise
-from app.collectors.normalise import MAX_MESSAGE, MAX_TEXT, MAX_TRACEBACK, OTHER, Normaliser, clean_text, clean_word
+from app.collectors.normalise import MAX_CUSTOM, MAX_DISTINCT_BYTES, MAX_MESSAGE, OTHER, REASONS, Normaliser
 from app.models.history.rows import Labels, RowMaker
-from app.models.records import Event
+from app.models.records import Event, Task
 from app.models.reducer import Reducer
 from tests.helpers.events import T0, envelope, event, raw
-from tests.helpers.hostile import ROWS, TEXTS, TIMES, good, message
+from tests.helpers.histories import Recording, reading, recording
+from tests.helpers.hostile import CASES, good
+from tests.helpers.hostile_case import SEEN, Case, message
 from tests.helpers.stage import Stage
 
-SEEN = T0 + 9
+#: Where a task keeps what one event said of it, for the events whose word counts at once.
+_KEPT: Final = {
+    "name": "name", "args": "args", "kwargs": "kwargs", "queue": "queue", "routing_key": "routing_key",
+    "result": "result", "exception": "exception", "traceback": "traceback", "root_id": "root", "parent_id": "parent",
+}  # fmt: skip
 
 
 class Intake:
@@ -52,70 +57,57 @@ def storable(row: tuple[Any, ...]) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("payload", "reasons", "events"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_a_hostile_message_is_counted_and_the_next_good_one_is_stored(
-    payload: bytes, reasons: tuple[str, ...], events: int
-) -> None:
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_i01_a_hostile_message_becomes_what_it_has_to_and_the_next_good_one_is_stored(case: Case) -> None:
     intake = Intake()
-    assert len(intake.take(payload)) == events
-    assert sorted(intake.normaliser.rejected.elements()) == sorted(reasons)
+    found = intake.take(case.message)
+    assert sorted(intake.normaliser.rejected.elements()) == sorted(case.rejected)
+    assert len(found) == len(case.accepted)
+    for each, expected in zip(found, case.accepted, strict=True):
+        assert {field: getattr(each, field) for field in expected} == expected
     assert [each.uuid for each in intake.take(good(1))] == ["good-1"]
 
 
-def test_all_hostile_messages_in_a_row_cost_not_one_good_event() -> None:
-    intake, survivors = Intake(), 0
-    for number, (_, payload, _, _) in enumerate(ROWS):
-        intake.take(payload)
-        survivors += len(intake.take(good(number)))
-    assert survivors == len(ROWS) >= 80
-    expected = sum(len(reasons) for _, _, reasons, _ in ROWS)
-    assert sum(intake.normaliser.rejected.values()) == expected
+def test_i01_the_corpus_is_large_and_each_case_of_it_is_another_one() -> None:
+    assert len(CASES) >= 500
+    for values in ([case.name for case in CASES], [case.message for case in CASES]):
+        assert [value for value, times in Counter(values).items() if times > 1] == []
+    assert {reason for case in CASES for reason in case.rejected} == REASONS - {"broken stream"}
 
 
-def test_each_row_has_a_name_of_its_own() -> None:
-    names = Counter(row[0] for row in ROWS)
-    assert [name for name, times in names.items() if times > 1] == []
+def test_i01_all_hostile_messages_reach_a_history_and_a_reader_and_cost_not_one_good_event(tmp_path: Path) -> None:
+    normaliser = Normaliser()
+    with recording(tmp_path / "h", active_limit=100) as history:
+        for number, case in enumerate(CASES):
+            _record(normaliser, history, case.message, f"case-{number}")
+            _record(normaliser, history, good(number), "")
+            if number % 100 == 0:
+                history.commit()
+        history.commit(accounting=[("received", "", normaliser.received)])
+        with reading(tmp_path / "h") as reader:
+            known = {task.uuid: task for task in reader.records()}
+    assert all(f"good-{number}" in known for number in range(len(CASES)))
+    wrong = [case.name for number, case in enumerate(CASES) if not _is_as_expected(case, known.get(f"case-{number}"))]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("text", TIMES)
-def test_a_time_that_is_none_is_replaced_by_that_of_reception(text: str) -> None:
-    body = json.dumps(raw(timestamp=...))[:-1] + f', "timestamp": {text}}}'
-    found = Intake().take(envelope(body.encode()))
-    assert [each.timestamp for each in found] in ([SEEN], [])
-    assert len(found) == (len(text) < 400), "a number beyond all floats is no timestamp at all"
+def _record(normaliser: Normaliser, history: Recording, payload: bytes, uuid: str) -> None:
+    """Fold a message; its events of the usual task are of a task of its own."""
+    found: list[Event] = []
+    normaliser.redis_message(payload, SEEN, found)
+    for each in found:
+        if each.uuid == "t1" and uuid:
+            each.uuid = uuid
+    history.reducer.fold(found, SEEN)
 
 
-@pytest.mark.parametrize(("text", "shown"), TEXTS.items())
-@pytest.mark.parametrize("field", ["uuid", "hostname", "name", "queue", "routing_key", "root_id", "args", "exception"])
-def test_text_that_lies_about_itself_is_shown_as_what_it_is(field: str, text: str, shown: str) -> None:
-    (found,) = Intake().take(message("task-sent", **{field: text}))
-    assert getattr(found, field) == shown
-
-
-@pytest.mark.parametrize("field", ["sw_ident", "sw_ver", "sw_sys"])
-@pytest.mark.parametrize(("text", "shown"), TEXTS.items())
-def test_what_a_worker_says_of_itself_is_shown_as_what_it_is(field: str, text: str, shown: str) -> None:
-    (found,) = Intake().take(message("worker-online", uuid=..., **{field: text}))
-    assert getattr(found, field) == shown
-
-
-@pytest.mark.parametrize(("text", "shown"), TEXTS.items())
-def test_own_fields_of_a_custom_event_are_shown_as_what_they_are(text: str, shown: str) -> None:
-    (found,) = Intake().take(message("task-progress", **{f"x{text}": text}, nested={"a": [text]}))
-    assert found.payload is not None
-    assert found.payload[f"x{shown}"] == shown
-    assert json.loads(found.payload["nested"]) == {"a": [text]}, "nested values are text, escaped as JSON"
-
-
-def test_lines_of_a_traceback_stay_lines_and_a_word_is_always_one() -> None:
-    assert clean_text("a\n\tb\r\n") == "a\n\tb\\r\n"
-    assert clean_word("a\n\tb\r\n") == r"a\n\tb\r\n"
-
-
-def test_text_is_cut_and_says_so() -> None:
-    (found,) = Intake().take(message("task-failed", exception="e" * 9_000, traceback="t" * 70_000))
-    assert found.exception == "e" * MAX_TEXT + "… (cut, 9,000 characters)"
-    assert found.traceback == "t" * MAX_TRACEBACK + "… (cut, 70,000 characters)"
+def _is_as_expected(case: Case, task: Task | None) -> bool:
+    """Whether a task says what its only event said, in so far as the case is about that."""
+    if task is None or len(case.accepted) != 1:
+        return True
+    fields = case.accepted[0]
+    told = {_KEPT[field]: value for field, value in fields.items() if field in _KEPT and value != "t1"}
+    return all(getattr(task, field) == value for field, value in told.items())
 
 
 def test_a_message_of_the_largest_size_is_read() -> None:
@@ -196,6 +188,27 @@ def test_many_producers_do_not_use_up_the_room_for_workers() -> None:
     assert found[-1].hostname == "new@worker"
 
 
+@pytest.mark.parametrize(("letter", "length"), [("w", 1_000), ("\u200b", 160), ("\U0001f514", 1_000)])
+def test_distinct_words_are_bounded_in_memory_too(letter: str, length: int) -> None:
+    normaliser, found = Normaliser(), list[Event]()
+    for number in range(20_000):
+        body = raw("task-received", name=f"{number:06}".ljust(length, letter))
+        normaliser.body(json.dumps(body, ensure_ascii=False).encode(), SEEN, found)
+    kept = {each.name for each in found if each.name != OTHER}
+    assert sum(len(name or "") for name in kept) <= MAX_DISTINCT_BYTES
+    assert found[-1].name == OTHER
+
+
+def test_types_of_custom_events_beyond_the_limit_are_taken_for_one() -> None:
+    normaliser, found = Normaliser(), list[Event]()
+    for number in (*range(MAX_CUSTOM + 2), 0):
+        normaliser.redis_message(message(f"task-step-{number}", n=number), SEEN, found)
+    assert [each.type for each in found[MAX_CUSTOM - 1 :]] == [
+        f"task-step-{MAX_CUSTOM - 1}", "task-other", "task-other", "task-step-0",
+    ]  # fmt: skip
+    assert [each.payload for each in found[-3:]] == [{"n": MAX_CUSTOM}, {"n": MAX_CUSTOM + 1}, {"n": 0}]
+
+
 def test_what_each_field_says_is_what_was_sent() -> None:
     sent = raw(
         "task-received", name="shop.buy", args="(1,)", kwargs="{}", root_id="r", parent_id="p", retries=2,
@@ -204,72 +217,6 @@ def test_what_each_field_says_is_what_was_sent() -> None:
     (found,) = Intake().take(envelope(sent))
     known = {key: value for key, value in msgspec.structs.asdict(found).items() if value is not None}
     assert known == {key: value for key, value in sent.items() if key != "utcoffset"} | {"seen": SEEN}
-
-
-# --- fuzz ------------------------------------------------------------------------------------------------------------
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-_ENDS = (
-    "sent",
-    "received",
-    "started",
-    "succeeded",
-    "failed",
-    "retried",
-    "revoked",
-    "rejected",
-    "cancelled",
-    "progress",
-)
-_OTHERS = ("worker-heartbeat", "worker-online", "worker-offline", "worker-elect", "x")
-_KINDS = st.sampled_from([*(f"task-{end}" for end in _ENDS), *_OTHERS])
-_FIELD_NAMES = st.sampled_from([*Event.__struct_fields__, "utcoffset", "current"])
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=400))
-def test_fuzz_any_bytes(payload: bytes) -> None:
-    intake = Intake()
-    intake.take(payload)
-    intake.take(envelope(payload))
-    assert len(intake.take(good(1))) == 1
-
-
-@settings(max_examples=500, deadline=None)
-@given(_KINDS, st.dictionaries(_FIELD_NAMES, _JSON | st.just(...), max_size=5))
-def test_fuzz_fields_of_any_kind(kind: str, fields: dict[str, Any]) -> None:
-    intake = Intake()
-    intake.take(envelope([raw(kind, **fields), raw()]))
-    assert len(intake.take(good(1))) == 1
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.data())
-def test_fuzz_real_messages_with_bytes_changed(data: st.DataObject) -> None:
-    payload = bytearray(envelope([raw("task-received", name="a.b", args="(1,)", retries=0), raw("task-started")]))
-    inner = bytearray(json.dumps([raw("task-sent", queue="q"), raw("task-progress", current=1)]).encode())
-    for target in (payload, inner):
-        for _ in range(data.draw(st.integers(1, 4))):
-            at = data.draw(st.integers(0, len(target) - 1))
-            target[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
-    intake = Intake()
-    intake.take(bytes(payload))
-    intake.take(envelope(bytes(inner)))
-    assert len(intake.take(good(1))) == 1
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(st.characters(), max_size=50))
-def test_fuzz_cleaned_text_can_be_stored_shown_and_cleaned_again(text: str) -> None:
-    for clean in (clean_word, clean_text):
-        cleaned = clean(text)
-        cleaned.encode()
-        assert clean(cleaned) == cleaned
-        assert all(letter.isprintable() or letter in "\n\t" or letter >= "\xa0" for letter in cleaned)
 
 
 def test_an_event_of_the_helpers_is_one_the_normaliser_makes() -> None:

@@ -1,56 +1,14 @@
 """The subscriber on a real Redis: it hears what is published, notices when it does not, and comes back."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from redis import Redis
 
-from app.collectors.redis_events import RedisChunk, RedisEvents, glob_escape
-from app.collectors.subscriber import Link
-from app.collectors.transport import redis_address
+from app.collectors.redis_events import glob_escape
 from tests.collectors.conftest import command
+from tests.helpers.hearing import Heard, subscribed
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
-
-
-class Heard:
-    """All that a subscriber delivered, in order."""
-
-    def __init__(self, url: str, options: dict[str, str] | None = None, **patience: float) -> None:
-        self._came = threading.Event()
-        self.stream = RedisEvents(redis_address(url, None, options), self._came.set, **patience)
-        self.payloads: list[bytes] = []
-        self.links: list[Link] = []
-
-    def take(self) -> "Heard":
-        for item in self.stream.take():
-            if isinstance(item, Link):
-                self.links.append(item)
-            else:
-                assert isinstance(item, RedisChunk)
-                self.payloads += item.messages()
-        return self
-
-    def linked(self, times: int = 1) -> bool:
-        return sum(link.error is None for link in self.take().links) >= times
-
-    def faults(self) -> list[Any]:
-        return [link.error.fault for link in self.take().links if link.error is not None]
-
-
-@contextmanager
-def subscribed(url: str, options: dict[str, str] | None = None, **patience: float) -> Iterator[Heard]:
-    heard = Heard(url, options, **patience)
-    heard.stream.start()
-    try:
-        eventually(heard.linked, "the subscription")
-        yield heard
-    finally:
-        heard.stream.stop()
-        heard.stream.join()
 
 
 def test_it_hears_every_event_in_order_and_nothing_else(redis_server: RedisServer, client: Redis) -> None:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
-from app.collectors.redis_queues import MAX_UNACKED, Head, RedisQueues
+from app.collectors.queues import Head
+from app.collectors.redis_queues import MAX_UNACKED, RedisQueues
 from app.collectors.transport import BrokerError, redis_address
 from app.models.records import Queue
 from tests.collectors.conftest import command
@@ -133,9 +134,12 @@ def test_a_read_only_user_sees_depths_and_the_rest_is_unknown(redis_server: Redi
 
 def test_a_user_who_may_not_count_is_told_so(redis_server: RedisServer, client: Redis) -> None:
     command(client, "ACL", "SETUSER", "blind", "reset", "on", ">secret", "%R~*", "-@all", "+client|setname", "+scan")
-    with pytest.raises(BrokerError, match="does not permit it") as refused:
-        poll(redis_server.url.replace("redis://", "redis://blind:secret@"), "mail")
-    assert refused.value.fault == "permission"
+    with poller(redis_server.url.replace("redis://", "redis://blind:secret@"), "mail") as queues:
+        poll = queues.poll()
+    refused = poll.troubles["rights"]
+    assert refused is not None
+    assert "how many messages wait (LLEN)" in str(refused)
+    assert [(each.name, each.ready) for each in poll.queues] == [("mail", None)]
 
 
 def test_a_broker_that_is_gone_is_a_network_fault(redis_server: RedisServer) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +38,9 @@ class QuietBackend(RedisBackend):  # type: ignore[misc]
 
 
 def make_app(url: str) -> Celery:
-    """The app for a Redis URL without password; its results and its marks are in database 1."""
-    backend = f"tests.helpers.celery_apps:QuietBackend+{_other_database(url)}"
+    """The app for a broker. On Redis (without password), results and marks are in database 1; elsewhere are none."""
+    on_redis = url.startswith("redis://")
+    backend = f"tests.helpers.celery_apps:QuietBackend+{_other_database(url)}" if on_redis else "disabled://"
     app = Celery("truth", broker=url, backend=backend, set_as_current=False)
     app.conf.update(
         task_send_sent_event=True,
@@ -129,6 +130,33 @@ def _die() -> NoReturn:
     raise AssertionError
 
 
+def _die_once(task: Any) -> str:
+    """Take the pool process along when first delivered."""
+    if task.app.backend.client.incr(f"seen.{task.request.id}") == 1:
+        _die()
+    return "survived"
+
+
+def _wait_once(task: Any) -> str:
+    """Run until killed when first delivered."""
+    if task.app.backend.client.incr(f"seen.{task.request.id}") == 1:
+        _wait(task)
+    return "taken over"
+
+
+def _outlast(task: Any, until: str) -> str:
+    """Run until a mark is there."""
+    task.app.backend.client.set(f"running.{task.request.id}", "1")
+    while not task.app.backend.client.exists(until):
+        time.sleep(0.05)
+    return until
+
+
+def _unsendable() -> object:
+    """Return what no serialiser takes."""
+    return object()
+
+
 _TASKS: Final[tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...]] = (
     ("add", _add, {}),
     ("timed", _timed, {}),
@@ -143,6 +171,12 @@ _TASKS: Final[tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...]] = (
     ("wait", _wait, {"bind": True}),
     ("overdue", _wait, {"bind": True, "time_limit": 1}),
     ("die", _die, {}),
+    ("die_once", _die_once, {"bind": True, "acks_late": True, "reject_on_worker_lost": True}),
+    ("wait_once", _wait_once, {"bind": True, "acks_late": True}),
+    ("outlast", _outlast, {"bind": True}),
+    ("outlast_late", _outlast, {"bind": True, "acks_late": True}),
+    ("overdue_softly", _wait, {"bind": True, "soft_time_limit": 1}),
+    ("unsendable", _unsendable, {}),
 )
 
 
@@ -150,16 +184,34 @@ _TASKS: Final[tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...]] = (
 
 
 class WorkerProcess:
-    """One ``celery worker``: a process group of its own, and a log that outlives it."""
+    """One ``celery worker``: a process group of its own, and a log that outlives it.
 
-    def __init__(self, url: str, name: str, log: Path, *options: str, pool: str = "prefork", slots: int = 2) -> None:
+    ``environment`` is what it gets besides ours.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        log: Path,
+        *options: str,
+        pool: str = "prefork",
+        slots: int = 2,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.hostname = f"{name}@test"
         self.log = log
         command = [sys.executable, "-m", __name__, url, "worker", "--hostname", self.hostname, "--loglevel", "INFO"]
         command += ["--pool", pool, "--concurrency", str(slots), *options]
         with log.open("wb") as sink:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
             )
 
     @property
@@ -190,10 +242,16 @@ class WorkerProcess:
 
 @contextmanager
 def worker(
-    url: str, name: str, log: Path, *options: str, pool: str = "prefork", slots: int = 2
+    url: str,
+    name: str,
+    log: Path,
+    *options: str,
+    pool: str = "prefork",
+    slots: int = 2,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[WorkerProcess]:
     """A worker for as long as the context lasts. It is starting when the context begins."""
-    process = WorkerProcess(url, name, log, *options, pool=pool, slots=slots)
+    process = WorkerProcess(url, name, log, *options, pool=pool, slots=slots, environment=environment)
     try:
         yield process
     finally:

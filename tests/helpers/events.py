@@ -63,7 +63,7 @@ def raw(kind: str = "task-succeeded", /, **fields: Any) -> dict[str, Any]:
     return {key: value for key, value in {**known, "type": kind, **fields}.items() if value is not ...}
 
 
-def envelope(body: object, /, **changes: Any) -> bytes:
+def envelope(body: object, /, *, routing_key: str = "task.multi", **changes: Any) -> bytes:
     """A message of kombu's Redis transport around a body: bytes as they are, anything else as JSON."""
     inner = body if isinstance(body, bytes) else json.dumps(body).encode()
     message: dict[str, Any] = {
@@ -73,7 +73,7 @@ def envelope(body: object, /, **changes: Any) -> bytes:
         "headers": {"hostname": "w1"},
         "properties": {
             "delivery_mode": 1,
-            "delivery_info": {"exchange": "celeryev", "routing_key": "task.multi"},
+            "delivery_info": {"exchange": "celeryev", "routing_key": routing_key},
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": "e2e8072f-fe1c-45ea-b778-6e6e40b5797f",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from app.models import states
 from app.models.records import Event, Task
 from app.models.reducer import Batch, Known, Reducer
 from app.models.rollups import Cell
@@ -25,9 +26,14 @@ class Stage:
         self.reducer = Reducer(self, active_limit=active_limit)
 
     def load(self, uuids: Sequence[str]) -> Iterable[Task]:
-        """The tasks of the history among these ids (`reducer.Store`)."""
+        """The tasks of the history among these ids (`memory.Store`)."""
         self.loads.append(sorted(uuids))
         return [_decode(self._stored[uuid]) for uuid in uuids if uuid in self._stored]
+
+    def open_tasks(self, after: int, limit: int) -> Sequence[Task]:
+        """Tasks of the history that nothing has ended (`memory.Store`)."""
+        tasks = sorted((_decode(text) for text in self._stored.values()), key=lambda task: task.id)
+        return [task for task in tasks if task.id > after and task.state not in states.FINAL][:limit]
 
     def play(self, events: Iterable[Event]) -> "Stage":
         """Fold events one by one, each received when it happened."""

@@ -6,6 +6,7 @@ It shares no line with the program: redis-py's own subscription, and the standar
 import base64
 import json
 import threading
+import time
 from collections import Counter, defaultdict
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,6 +22,8 @@ class Witness:
 
     def __init__(self, url: str, *patterns: str) -> None:
         self.events: list[Heard] = []
+        #: When each was heard, by our clock.
+        self.times: list[float] = []
         self._redis = Redis.from_url(url)
         self._channel = self._redis.pubsub()  # type: ignore[no-untyped-call]
         self._patterns = patterns or _PATTERNS
@@ -68,4 +71,6 @@ class Witness:
             # A second confirmation would mean that redis-py reconnected by itself, and that events were lost.
             assert message["type"] == "pmessage", message
             body = json.loads(base64.b64decode(json.loads(message["data"])["body"]))
-            self.events.extend(body if isinstance(body, list) else [body])
+            heard = body if isinstance(body, list) else [body]
+            self.times.extend([time.time()] * len(heard))
+            self.events.extend(heard)

@@ -79,6 +79,7 @@ def full_task() -> Task:
     task.sent, task.received, task.started, task.finished = MOMENT, 0.0, -1.5, MOMENT
     task.wait, task.runtime, task.eta, task.expires = 0.25, 1e-07, 1e300, float("inf")
     task.args, task.kwargs, task.exception, task.traceback = "('x', 1)", "{}", "KeyError('k')", 'Trace\n "x"'
+    task.doubted = MOMENT
     task.root, task.attempts = "r", [Attempt(retries=0, sent=MOMENT, state="RETRY", exception="=x")]
     return task
 
@@ -91,11 +92,12 @@ ATTEMPT = (
 
 HEADER = (
     "uuid,name,state,queue,worker,retries,sent,received,started,finished,wait,runtime,eta,expires,"
-    "args,kwargs,result,exception,traceback,root,parent,note,progress,attempts"
+    "args,kwargs,result,exception,traceback,root,parent,note,doubted,progress,attempts"
 )
 ROW = (
     f"a1,tasks.fetch,FAILURE,mail,w@h,1,{SHOWN},1970-01-01T00:00:00.000000Z,1969-12-31T23:59:58.500000Z,{SHOWN},"
-    """0.25,1e-07,,,"('x', 1)",{},,KeyError('k'),"Trace\n ""x\""",r,,,,"[""" + ATTEMPT.replace('"', '""') + ']"'
+    """0.25,1e-07,,,"('x', 1)",{},,KeyError('k'),"Trace\n ""x\""",r,,,"""
+    f'{SHOWN},,"[' + ATTEMPT.replace('"', '""') + ']"'
 )
 
 

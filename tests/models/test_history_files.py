@@ -14,7 +14,7 @@ from typing import Final
 import psutil
 import pytest
 
-from app.models.history import schema, writer
+from app.models.history import files, schema
 from app.models.history.charts import Span
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
@@ -294,7 +294,7 @@ def test_a_good_file_that_somebody_holds_is_not_taken_for_a_damaged_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = begin(tmp_path / "h.cloche")
-    monkeypatch.setattr(writer, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(files, "BUSY_TIMEOUT", 0.1)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("BEGIN EXCLUSIVE")
@@ -310,7 +310,7 @@ def test_a_good_file_that_somebody_holds_is_not_taken_for_a_damaged_one(
 def test_a_commit_waits_for_who_holds_the_file_and_then_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(files, "BUSY_TIMEOUT", 0.1)
     with recording(tmp_path / "h.cloche") as history:
         rows = history.play(stream("0 received")).rows()
         holder = sqlite3.connect(tmp_path / "h.cloche", isolation_level=None)

@@ -130,20 +130,20 @@ def test_a_worker_with_a_slower_heartbeat_is_given_more_time() -> None:
     assert stage.reducer.workers["w1"].state == "online"
 
 
-def test_a_solo_pool_that_works_is_silent_but_never_lost() -> None:
+def test_a_solo_pool_that_works_is_busy_and_never_lost() -> None:
     stage = Stage().play([worker_event("heartbeat", 0, active=1), worker_event("heartbeat", 0, "prefork", active=1)])
     for hostname, pool in (("w1", "solo"), ("prefork", "prefork")):
         stage.reducer.fold_inspection(hostname, {"pool": pool, "slots": 1}, T0)
     stage.reducer.tick(T0 + 3600)
     assert {worker.hostname: worker.state for worker in stage.reducer.workers.values()} == {
-        "w1": "silent",
+        "w1": "busy",
         "prefork": "lost",
     }
 
 
 def test_our_own_silence_is_not_the_workers() -> None:
     stage = Stage().play([worker_event("heartbeat", 0)])
-    stage.reducer.listening_since = T0 + 3600
+    stage.reducer.listen(None, T0 + 3600)
     stage.reducer.tick(T0 + 3601)
     assert stage.reducer.workers["w1"].state == "online"
     stage.reducer.tick(T0 + 3604)

@@ -14,6 +14,7 @@ from tests.helpers.histories import reading, recording
 
 OK = "{0} received\n {1} started\n {2} succeeded runtime=0.5"
 KO = "{0} received\n {1} started\n {2} failed exception=KeyError('foo')"
+SHED = "worker-heartbeat"
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def history(tmp_path: Path) -> Path:
             shop.play(stream(text, f"t{number}"))
         shop.play(stream("119 sent queue=mail\n 119 received\n 119.5 started\n 119.6 retried", "again"))
         shop.poll(119, mail=7, nobody=None)
-        counts = [("received", "", 70), ("stored", "", 66), ("rejected", "not JSON", 3), ("shed", "heartbeat", 1)]
+        counts = [("received", "", 70), ("stored", "", 66), ("rejected", "not JSON", 3), ("shed", SHED, 1)]
         shop.commit(120, accounting=counts, gaps=[gap_row(1, Gap(T0 + 30, T0 + 40, "The broker went away."))])
     return path
 
@@ -41,10 +42,16 @@ def test_figures_are_exact(history: Path) -> None:
     assert (named["count"], named["failed"], named["retried"]) == (21, 4, 1)
     assert named["run"] == dict.fromkeys(("p50", "p95", "p99"), pytest.approx(0.5, rel=0.0101))
     assert named["wait"]["p50"] == pytest.approx(2, rel=0.0101)
-    assert found["accounting"] == {"received": 70, "stored": 66, "shed": {"heartbeat": 1}, "rejected": {"not JSON": 3}}
+    assert found["accounting"] == {"received": 70, "stored": 66, "shed": {SHED: 1}, "rejected": {"not JSON": 3}}
     assert found["gaps"] == [{"from": T0 + 30, "to": T0 + 40, "why": "The broker went away."}]
     assert [(queue["name"], queue["ready"]) for queue in found["queues"]] == [("mail", 7), ("nobody", None)]
     assert [worker["succeeded"] for worker in found["workers"]] == [16]
+    assert [(each["key"], each["severity"]) for each in found["findings"]] == [
+        ("shed", "warning"),
+        ("rejected", "warning"),
+        ("gap", "info"),
+    ]
+    assert all(each["text"] and each["remedy"] for each in found["findings"])
 
 
 def test_figures_since_a_time_are_of_the_tasks_first_seen_then(history: Path) -> None:
@@ -66,13 +73,20 @@ def test_the_same_figures_as_text(history: Path) -> None:
     with reading(history) as reader:
         lines = as_text(stats(reader)).splitlines()
     assert lines[0] == "21 tasks: 16 SUCCESS · 4 FAILURE · 1 RETRY"
-    assert [line.split() for line in lines[2:4]] == [
+    assert lines[2:4] == [
+        "Needs attention",
+        "warning: 1 event had to be dropped: more came than could be taken. 1 heartbeat.",
+    ]
+    assert "warning: 3 messages could not be understood. 3 not JSON." in lines
+    table = lines.index("") + lines[lines.index("") + 1 :].index("") + 2
+    assert [line.split() for line in lines[table : table + 2]] == [
         ["task", "count", "failed", "retried", "wait", "p50", "p95", "p99", "run", "p50", "p95", "p99"],
         ["add", "21", "4", "1", "1.99", "s", "1.99", "s", "1.99", "s", "498", "ms", "498", "ms", "498", "ms"],
     ]
-    assert ["w1", "online", "—", "—", "1,234"] in [line.split() for line in lines]
+    assert ["w1", "online", "on", "—", "—", "1,234", "0", "in", "step"] in [line.split() for line in lines]
     assert any(line.startswith("nobody") and line.count("—") == 4 for line in lines), "unknown is not zero"
-    assert "70 events received = 66 stored + 3 rejected + 1 shed" in lines
+    at = lines.index("70 events received = 66 stored + 3 rejected + 1 shed")
+    assert lines[at + 1] == "Shed: 1 heartbeat"
     assert lines[-1].startswith("Not listening from ")
     assert lines[-1].endswith(": The broker went away.")
 
@@ -80,7 +94,8 @@ def test_the_same_figures_as_text(history: Path) -> None:
 def test_columns_are_aligned(history: Path) -> None:
     with reading(history) as reader:
         lines = as_text(stats(reader)).splitlines()
-    header, row = lines[2], lines[3]
+    at = next(at for at, line in enumerate(lines) if line.startswith("task "))
+    header, row = lines[at : at + 2]
     assert len(header) == len(row)
     assert header.index("count") + len("count") == row.index("21") + len("21")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from app.models.history import schema
 from app.models.search import parse, quote
 from tests.models.test_search import NOW, Archive
 
@@ -91,16 +90,35 @@ def test_figures(empty: Archive, search: str, expected: str) -> None:
     assert empty.ids(search) == expected.split()
 
 
-def test_lost_is_running_on_a_worker_that_is_gone(empty: Archive) -> None:
-    for state in ("online", "lost", "offline"):
-        empty.add(state, worker=f"on-{state}", state="STARTED", started=NOW)
-        with empty.engine.begin() as connection:
-            connection.execute(
-                schema.worker.update().where(schema.worker.c.hostname == f"on-{state}").values(state=state)
-            )
-    empty.add("done", worker="on-lost", state="SUCCESS", started=NOW)
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("is:lost", "lost"),
+        ("state:lost", "lost"),
+        ("state:lost?", "lost"),
+        ("is:unknown", "unheard untold"),
+        ("is:doubted", "lost unheard untold"),
+        ("is:running", "running progress"),
+        ("is:waiting", "given-back"),
+        ("is:slow", "running progress"),
+        ("is:redelivered", "again"),
+        ("is:retried", "again"),
+        ("-is:doubted is:finished", "again"),
+    ],
+)
+def test_a_task_in_doubt_is_found_as_what_it_is_and_never_as_running(
+    empty: Archive, search: str, expected: str
+) -> None:
+    long_ago = NOW - 60
+    empty.add("lost", state="LOST", started=long_ago, doubted=NOW)
+    empty.add("unheard", state="UNKNOWN", started=long_ago, doubted=NOW)
+    empty.add("untold", state="UNKNOWN", started=long_ago, doubted=NOW)
+    empty.add("given-back", state="PENDING", note="It waits again.", doubted=NOW)
+    empty.add("running", state="STARTED", started=long_ago)
+    empty.add("progress", state="PROGRESS", started=long_ago)
+    empty.add("again", state="SUCCESS", redelivered=1, retries=2)
 
-    assert empty.ids("is:lost") == ["lost", "offline"]
+    assert empty.ids(search) == expected.split()
 
 
 def test_a_complete_uuid_is_equal_and_uses_the_index(empty: Archive) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.models.search import Search, SearchError, parse, quote
 from app.models.search.conditions import Anywhere, Compare
+from app.models.search.fields import CONDITIONS
 from app.models.search.patterns import Pattern
 from app.models.search.values import Clock
 
@@ -111,7 +112,7 @@ def test_text_that_only_looks_special_is_text(word: str) -> None:
         ("is:failed,runing", "Unknown value 'runing' (did you mean 'running'?)", 10),
         (
             "is:purple",
-            "Unknown value 'purple' (choose from failed, finished, lost, running, slow, waiting)",
+            f"Unknown value 'purple' (choose from {', '.join(CONDITIONS)})",
             3,
         ),
         ("has:state", "Unknown value 'state' (did you mean 'started'?)", 4),

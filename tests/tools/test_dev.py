@@ -30,6 +30,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Became(" ".join([Path(command[0]).name, *map(str, command[1:])]), platform)
 
     monkeypatch.setattr(environment, "prepare", lambda *_: None)
+    monkeypatch.setattr(environment, "prepare_flower", lambda _: None)
     monkeypatch.setattr(dev, "become", pretend)
     monkeypatch.delenv("QT_QPA_PLATFORM")
 
@@ -37,7 +38,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_word_it_shows_the_table_of_commands() -> None:
     shown = run_dev()
     assert shown.returncode == 0
-    assert re.findall(r"^  (\w+)", shown.stdout, re.MULTILINE) == [command.name for command in dev.COMMANDS]
+    assert re.findall(r"^  ([a-z-]+)", shown.stdout, re.MULTILINE) == [command.name for command in dev.COMMANDS]
 
 
 def test_an_unknown_command_fails_with_the_table() -> None:
@@ -91,8 +92,20 @@ def test_more_words_are_the_programs_own(monkeypatch: pytest.MonkeyPatch) -> Non
         dev.demo(["--for", "5s"])
     with pytest.raises(Became) as test:
         dev.test(["-k", "search"])
+    with pytest.raises(Became) as bench:
+        dev.bench(["soak", "--seconds", "600"])
     assert demo.value.args[0] == "cloche demo --for 5s"
     assert test.value.args[0] == "python -m pytest -k search"
+    assert bench.value.args[0] == "python -m tests.bench.run soak --seconds 600"
+
+
+@pytest.mark.usefixtures("handed_over")
+def test_the_bench_beside_flower_is_told_which_python_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "servers", lambda _: None)
+    with pytest.raises(Became) as became:
+        dev.bench_flower(["--runs", "1"])
+    python = environment.program("python", environment.FLOWER_VENV)
+    assert became.value.args[0] == f"python -m tests.bench.beside_flower --flower {python} --runs 1"
 
 
 @pytest.mark.parametrize("ci", [False, True])
@@ -123,6 +136,34 @@ def test_a_set_up_that_is_done_is_not_done_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(environment, "_install", lambda *_: pytest.fail("installed again"))
     environment.prepare(environment.DEVELOPER_LOCK, "make test")
     environment.prepare(environment.RUNTIME_LOCK, "make demo")
+
+
+def test_flower_is_installed_once_for_each_lock_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    steps: list[str] = []
+    venv = tmp_path / ".venv-flower"
+
+    def make(folder: Path, python: list[str], _: str) -> None:
+        assert python == [str(environment.program("python"))]
+        folder.mkdir(exist_ok=True)
+        steps.append("made")
+
+    def prepare(lock: str, place: str) -> list[str]:
+        steps.clear()
+        root = tmp_path / place
+        root.mkdir(exist_ok=True)
+        (root / environment.BENCH_LOCK).write_text(lock, encoding="utf-8")
+        monkeypatch.setattr(environment, "ROOT", root)
+        environment.prepare_flower("make bench-flower")
+        return [*steps]
+
+    monkeypatch.setattr(environment, "FLOWER_VENV", venv)
+    monkeypatch.setattr(environment, "_make", make)
+    monkeypatch.setattr(environment, "_install_lock", lambda folder, lock, _: steps.append(f"{lock} in {folder.name}"))
+    done = ["made", "requirements-bench.lock in .venv-flower"]
+    assert prepare("flower==2.2.0", "here") == done
+    assert prepare("flower==2.2.0", "here") == []
+    assert prepare("flower==2.3.0", "here") == done
+    assert prepare("flower==2.3.0", "there") == done
 
 
 def test_a_python_that_is_too_old_is_told_which_ones_will_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
+import re
 from pathlib import Path
 
 import pytest
 
+from tools.environment import BENCH_LOCK, DEVELOPER_LOCK, RUNTIME_LOCK
 from tools.lock import GROUPS, faults, fingerprint
 from tools.shell import ROOT
 
@@ -17,9 +19,23 @@ def test_our_lock_is_pinned_hashed_up_to_date_and_holds_no_address(name: str) ->
 
 def test_the_developers_lock_holds_the_same_versions_as_the_runtime_lock() -> None:
     runtime, developer = (
-        {line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if "==" in line} for name in GROUPS
+        {line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if "==" in line}
+        for name in (RUNTIME_LOCK, DEVELOPER_LOCK)
     )
     assert runtime < developer
+
+
+def test_flower_is_in_the_bench_lock_alone_with_our_versions_of_what_both_need() -> None:
+    pins = {
+        name: dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for name in GROUPS
+    }
+    bench, runtime = pins[BENCH_LOCK], pins[RUNTIME_LOCK]
+    assert [name for name, found in pins.items() if "flower" in found] == [BENCH_LOCK]
+    assert {"celery", "kombu", "redis", "hiredis"} <= bench.keys() & runtime.keys()
+    assert {name: bench[name] for name in bench.keys() & runtime.keys()} == {
+        name: runtime[name] for name in bench.keys() & runtime.keys()
+    }
 
 
 def test_a_good_lock_has_no_fault() -> None:

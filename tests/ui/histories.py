@@ -73,6 +73,8 @@ class Stand(QObject):
     def __init__(self, path: Path, *, live: bool = True) -> None:
         super().__init__()
         self.live = live
+        self.operates = False
+        self.events_switched = False
         self.health = Health(state="live" if live else "file")
         self.asked = 0
         self.held: list[asyncio.Future[None]] = []

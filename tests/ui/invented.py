@@ -30,7 +30,7 @@ def write_history(path: Path, end: float) -> None:
     with Writer(path) as writer:
         writer.set_meta(created=repr(start), name="shop", broker="redis://shop.example/0")
         reducer = Reducer(writer, writer.known())
-        reducer.listening_since = start
+        reducer.listen(None, start)
         events = sorted(_events(start, end), key=lambda event: event.timestamp)
         heard = 0
         now = start

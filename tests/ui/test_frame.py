@@ -171,10 +171,13 @@ def test_loss_and_gaps_are_always_on_show(qtbot: QtBot, theme: ThemeManager) -> 
     bar = StatusBar(theme)
     qtbot.addWidget(bar)
     bar.resize(1200, 26)
-    books = Accounting(received=10, stored=8, shed={"heartbeat": 2})
-    bar.show_vital(Vital(books, tasks=1_234_567, size=610_000_000, gaps=(Gap(1.0, 2.0, "disconnected"),)))
+    books = Accounting(received=10, stored=7, shed={"worker-heartbeat": 2, "task-started": 1})
+    gaps, missing = (Gap(1.0, 2.0, "disconnected"),), (("w1@h", 37),)
+    bar.show_vital(Vital(books, tasks=1_234_567, size=610_000_000, gaps=gaps, missed=37, missing=missing))
     bar.show_health(Health("live", commands_per_second=1.1))
-    assert bar._lost.text() == "· 2 lost · 1 gap"
+    assert bar._lost.text() == "· shed 2 heartbeats, 1 start · 37 missed upstream · 1 gap"
+    assert "Dropped, as more came than could be taken: 2 heartbeats, 1 start" in bar._lost.toolTip()
+    assert "37 tasks began that we were not told of" in bar._lost.toolTip()
     assert bar._lost.property("state") == "lost"
     assert bar._history.text() == "history 1.2 M tasks · 610 MB"
     bar.resize(900, 26)
@@ -186,14 +189,29 @@ def test_loss_and_gaps_are_always_on_show(qtbot: QtBot, theme: ThemeManager) -> 
 def test_the_details_list_reasons_and_gaps(qtbot: QtBot, theme: ThemeManager) -> None:
     bar = StatusBar(theme)
     qtbot.addWidget(bar)
-    books = Accounting(received=9, stored=2, rejected={"size": 2, "json": 5})
-    bar.show_vital(Vital(books, gaps=(Gap(1.0, None, "the laptop slept"),)))
+    books = Accounting(received=10, stored=2, rejected={"size": 2, "json": 5}, shed={"worker-heartbeat": 1})
+    missing = (("w1@h", 1), ("w2@h", 36))
+    bar.show_vital(Vital(books, gaps=(Gap(1.0, None, "the laptop slept"),), missed=37, missing=missing))
     QTest.mouseClick(bar._lost, Qt.MouseButton.LeftButton)
     texts = [label.text() for label in bar._details.findChildren(PlainLabel)]
     bar._details.close()
     assert texts[1:5] == ["json", "5", "size", "2"]
+    assert texts[6:8] == ["heartbeats", "1"]
+    assert texts[9:13] == ["w2@h", "36", "w1@h", "1"]
     assert texts[-1] == "the laptop slept"
     assert texts[-2].endswith(" – now")
+
+
+@pytest.mark.parametrize(("missed", "text"), [(None, "· 0 shed"), (0, "· 0 lost"), (5, "· 5 missed upstream")])
+def test_what_is_missed_upstream_is_never_called_none_where_nobody_knows(
+    qtbot: QtBot, theme: ThemeManager, missed: int | None, text: str
+) -> None:
+    bar = StatusBar(theme)
+    qtbot.addWidget(bar)
+    bar.show_vital(Vital(missed=missed))
+    assert bar._lost.text() == text
+    assert ("not known" in bar._lost.toolTip()) == (missed is None)
+    assert bar._lost.property("state") == ("lost" if missed else "")
 
 
 def test_without_a_connection_nothing_is_claimed(qtbot: QtBot, theme: ThemeManager) -> None:

@@ -1,20 +1,26 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QDialog, QLineEdit
 from pytestqt.qtbot import QtBot
 
+from app.models.diagnosis import Action, Finding
 from app.models.target import Target
 from app.models.wire import Health, Notice
 from app.ui import words
 from app.ui.main_window import MainWindow
+from app.ui.pages.table_page import TablePage
 from app.ui.shots import take_shots
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import ThemeManager
+from app.ui.vitals import Vital
+from app.ui.widgets.side_rows import Badge
 from tests.ui.conftest import Run, emitted
 
 Open = Callable[[], MainWindow]
@@ -171,7 +177,109 @@ def test_the_sidebar_tells_state_and_backlog(
         assert row._state.tag == "STAGING"
         live(connection, Health("disconnected", "Connection refused.", since=time.time() - 14.5))
         assert row._state.words == "disconnected for 14 s"
-        assert row._state.tooltip.endswith("Connection refused.")
+        assert "Connection refused." in row._state.tooltip.splitlines()
+        assert "Worker w2@two is lost with 1 task." in row._state.tooltip.splitlines()
+        assert row._state.badge == Badge(2, "failed")
+        assert row.accessibleName().endswith(", 2 need attention")
+
+    run(story())
+
+
+def test_what_needs_attention_is_on_the_overview_and_on_the_pages_it_is_about(
+    open_window: Open, supervisor: Supervisor, history: Path, run: Run
+) -> None:
+    window = open_window()
+
+    async def story() -> None:
+        supervisor.add(Target("shop", history))
+        await settled(window)
+        overview, sidebar = window._overview, window._sidebar
+        assert [line.partition(".")[0] for line in overview._findings.texts()] == [
+            "error: Worker w2@two is lost with 1 task",
+            "warning: 1 message could not be understood",
+            "info: Nobody listened once in the last 24 hours, for 1 m 00 s in all",
+        ]
+        assert sidebar._pages["tasks"].accessibleName() == "Tasks, 1 needs attention"
+        assert sidebar._pages["overview"].accessibleName() == "Overview, 1 needs attention"
+        assert sidebar._pages["workers"].accessibleName() == "Workers"
+        overview._findings._rows["lost:w2@two"]._act.click()
+        assert window.page is window.pages["tasks"]
+        await emitted(window.page.loaded)
+        await settled(window)
+        found = window._tasks_page._model.records()
+        assert [(row.state, row.worker) for row in found] == [("LOST", "w2@two")]
+
+    run(story())
+
+
+def test_tasks_of_a_finding_are_shown_though_they_are_older_than_the_range(
+    open_window: Open, supervisor: Supervisor, history: Path, run: Run
+) -> None:
+    window = open_window()
+
+    async def story() -> None:
+        supervisor.add(Target("shop", history))
+        await settled(window)
+        finding = Finding("unknown", "warning", time.time() - 4_000, "", "", "", Action("tasks", "is:unknown"))
+        window.range.go_live(300.0)
+        window._act(finding)
+        assert window.range.span == 21_600.0
+        window._act(msgspec.structs.replace(finding, since=time.time() - 10))
+        assert window.range.span == 21_600.0
+        end = time.time() - 9_000
+        window.range.look_back(end - 900, end)
+        window._act(finding)
+        assert window.range.end == end
+
+    run(story())
+
+
+@pytest.mark.parametrize(("kind", "target", "page"), [("worker", "w1@one", "workers"), ("queue", "mail", "queues")])
+def test_the_button_of_a_finding_leads_to_what_it_is_about(
+    open_window: Open, supervisor: Supervisor, history: Path, run: Run, kind: Literal["worker", "queue"], target: str,
+    page: str,
+) -> None:  # fmt: skip
+    window = open_window()
+
+    async def story() -> None:
+        supervisor.add(Target("shop", history))
+        await settled(window)
+        window._act(Finding("k", "error", None, "", "", "", Action(kind, target)))
+        assert window.page is window.pages[page]
+        await emitted(window.page.loaded)
+        await settled(window)
+        assert isinstance(window.page, TablePage)
+        assert window.page._inspector.title.text() == target
+
+    run(story())
+
+
+def test_in_a_history_file_nobody_can_be_told_anything(
+    open_window: Open, supervisor: Supervisor, history: Path, run: Run
+) -> None:
+    window = open_window()
+
+    async def story() -> None:
+        supervisor.add(Target("shop", history, mode="operate"))
+        await settled(window)
+        window._act(Finding("events", "warning", None, "", "", "", Action("events")))
+        assert window.findChild(QDialog) is None
+
+    run(story())
+
+
+def test_a_history_in_trouble_stays_a_finding_though_its_notice_was_dismissed(
+    open_window: Open, supervisor: Supervisor, history: Path, run: Run
+) -> None:
+    window = open_window()
+
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", history))
+        await settled(window)
+        for text, first in (("The disk is full. Free space on it.", "error: The disk is full"), ("", "error: Worker")):
+            connection.noticed.emit(Notice("history", text, "error"))
+            await emitted(window._brokers[0].changed)
+            assert window._overview._findings.texts()[0].startswith(first)
 
     run(story())
 
@@ -186,7 +294,8 @@ def test_a_pause_counts_tasks_that_came_meanwhile(
         await settled(window)
         window.range.set_paused(True)
         vitals = window._brokers[0]
-        vitals.vital = type(vitals.vital)(last_task=vitals.vital.last_task + 1240)
+        assert vitals.vital is not None
+        vitals.vital = Vital(last_task=vitals.vital.last_task + 1240)
         vitals.changed.emit()
         assert window._top.pause_button.accessibleName() == "Paused · 1,240 new"
         window.range.set_paused(False)

@@ -15,7 +15,8 @@ from redis import Redis
 
 from app.models.target import Target
 from app.ui.supervisor import RESTARTS, Connection, Supervisor
-from tests.bench.load import events, message
+from tests.bench.load import events
+from tests.helpers.events import envelope
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
 from tests.ui.conftest import Run, emitted
@@ -44,7 +45,7 @@ async def stopped(connection: Connection) -> None:
 def publish(url: str, tasks: int) -> None:
     client = Redis.from_url(url)
     for event in events(tasks):
-        client.publish("/0.celeryev/task.multi", message(event | {"timestamp": time.time()}))
+        client.publish("/0.celeryev/task.multi", envelope(event | {"timestamp": time.time()}))
     client.close()
 
 
@@ -95,7 +96,7 @@ def test_a_collector_that_keeps_ending_is_given_up(
         await live(connection)
         os.kill(connection.collector_pid, signal.SIGKILL)
         await stopped(connection)
-        assert "is not started again. Restart Cloche." in connection.health.text
+        assert "Choose its broker again" in connection.health.text
 
     run(story())
 

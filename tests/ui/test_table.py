@@ -7,6 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from app.models.qt.table import SortedTable
 from app.models.qt.tasks import Column, TaskTableModel
+from app.models.qt.workers import Column as WorkerColumn
 from app.models.qt.workers import WorkerTableModel
 from app.models.records import Worker
 from app.ui.theme import ThemeManager
@@ -170,7 +171,7 @@ def test_a_table_keeps_the_models_order_until_a_header_is_clicked(qtbot: QtBot, 
     model.replace([Worker(name, 0, processed=n) for name, n in (("b", 5), ("a", 70), ("c", 9))])
     assert [table.key_at(row) for row in range(3)] == ["b", "a", "c"]
     header = table.horizontalHeader()
-    place = QPoint(header.sectionViewportPosition(5) + 20, 10)
+    place = QPoint(header.sectionViewportPosition(WorkerColumn.PROCESSED) + 20, 10)
     QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert [table.key_at(row) for row in range(3)] == ["b", "c", "a"]
     QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=place)

@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from app.models.qt.tasks import Column
@@ -16,7 +16,19 @@ from app.ui.pages.tasks import TasksPage
 from app.ui.theme import ThemeManager
 from tests.models.qt.drawing import drawn
 from tests.ui.conftest import Run
-from tests.ui.histories import History, Stand, emitted, failed, heartbeat, received, retried, sent, started, succeeded
+from tests.ui.histories import (
+    History,
+    Stand,
+    emitted,
+    event,
+    failed,
+    heartbeat,
+    received,
+    retried,
+    sent,
+    started,
+    succeeded,
+)
 
 Make = Callable[[], TasksPage]
 
@@ -299,9 +311,9 @@ def test_the_inspector_follows_its_task_through_all_attempts(
         history.commit(now)
         await read(page)
         assert state(page) == "Succeeded"
-        assert page._inspector._timeline._steps.text().startswith(
-            "Attempt 1: waited 1.00 s, ran 3.00 s, TimeoutError\nReceived: "
-        )
+        steps = page._inspector._timeline._steps
+        assert steps.text().startswith("Attempt 1: w1@h · ran 3.00 s · waited 1.00 s\nReceived: ")
+        assert steps._rows[0][2].text() == "TimeoutError"
         assert "Retries: 1" in page._inspector._facts.text()
         assert page._inspector.tabs.tabText(2) == "Result"
         assert page._inspector._result._text.whole_text() == "'fine'"
@@ -363,10 +375,71 @@ def test_a_task_on_a_worker_that_is_gone_is_lost(page: TasksPage, history: Histo
         history.reducer.tick(now)
         history.commit(now)
         await opened(page)
-        assert page._model.index(0, Column.STATE).data() == "Lost"
+        assert page._model.index(0, Column.STATE).data() == "Lost?"
         page.show_task("a")
         await page.settled()
-        assert state(page) == "Lost"
+        assert state(page).startswith("Lost? since ")
+        assert page._inspector._note.text() == "Its worker was lost while it ran."
+        assert page._inspector._timeline._steps.text().splitlines()[-1].startswith("Lost?: since ")
+        page.search_for("is:lost")
+        await page.settled()
+        assert [row.uuid for row in page._model.records()] == ["a"]
+
+    run(story())
+
+
+@pytest.mark.parametrize("operates", [True, False])
+def test_an_empty_page_offers_to_turn_events_on_where_that_is_allowed(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float, operates: bool
+) -> None:
+    wanted: list[bool] = []
+    page.events_wanted.connect(wanted.append)
+
+    async def story() -> None:
+        for second in range(4):
+            history.fold(heartbeat("w1@h", now - 4 + second, 1, 100 + second), now=now - 4 + second)
+        history.commit(now)
+        stand.operates = operates
+        await opened(page)
+        empty = page._table._empty
+        assert empty._title.text() == "No task events yet"
+        assert empty._text.text().startswith("1 worker answers, but runs without -E.")
+        assert empty._button.isVisible() == operates
+        page._table.setFocus()
+        if operates:
+            QTest.keyClick(page._table, Qt.Key.Key_Tab)
+            assert QApplication.focusWidget() is empty._button
+            QTest.keyClick(empty._button, Qt.Key.Key_Space)
+            QTest.mouseClick(empty._button, Qt.MouseButton.LeftButton)
+        fill(history, now, 1)
+        while empty.isVisible():
+            await read(page)
+
+    run(story())
+    assert wanted == [True, True] * operates
+
+
+def test_progress_is_shown_as_it_goes_on(page: TasksPage, history: History, run: Run, now: float) -> None:
+    async def story() -> None:
+        history.fold(received("a", now - 9), started("a", now - 8))
+        for done, at in ((1, now - 5), (3, now - 1)):
+            told = event("task-progress", "a", at, "w1@h", payload={"current": done, "total": 4})
+            history.fold(told)
+            history.commit(now)
+            if done == 1:
+                await opened(page)
+                page.show_task("a")
+                await page.settled()
+            else:
+                await read(page)
+            assert state(page) == "PROGRESS"
+            assert page._inspector._progress._words.text().startswith(f"{done} of 4")
+            assert page._inspector._progress._bar.value() == done * 250
+        assert page._inspector._doing.isVisible()
+        history.fold(succeeded("a", now))
+        history.commit(now)
+        await read(page)
+        assert state(page) == "Succeeded"
 
     run(story())
 

@@ -1,6 +1,8 @@
 import pytest
 
-from app.models.records import Attempt, Task
+from app.models import states
+from app.models.lifecycle import settle
+from app.models.records import Attempt, Fact, Task
 from app.ui.widgets.attempts import Lane, lanes
 from app.ui.widgets.timeline import steps
 
@@ -27,6 +29,12 @@ def drawn(lane: Lane) -> str:
         (Task(1, "a", 0, "RECEIVED", sent=10, received=11, eta=99), "0: held 20+ → RECEIVED"),
         (Task(1, "a", 0, "REVOKED", sent=10, received=12, finished=14), "0: queued 2 reserved 2 → REVOKED"),
         (Task(1, "a", 0, "SUCCESS"), "0:  → SUCCESS"),
+        (
+            Task(1, "a", 0, "LOST", received=12, started=13, doubted=20, worker="w1"),
+            "0: reserved 1 ran 7 doubted 10+ → LOST",
+        ),
+        (Task(1, "a", 0, "UNKNOWN", received=12, doubted=20, worker="w1"), "0: reserved 8 doubted 10+ → UNKNOWN"),
+        (Task(1, "a", 0, "PENDING", received=12, doubted=20, worker="w1"), "0: reserved 8 queued 10+ → PENDING"),
     ],
 )
 def test_a_task_is_a_lane_of_what_it_did(task: Task, lane: str) -> None:
@@ -49,9 +57,67 @@ def test_each_attempt_is_a_lane() -> None:
         "1: held 5 reserved 1 ran 10+ → STARTED",
     ]
     assert [lane.sentence() for lane in told] == [
-        "waited 2.00 s, ran 2.00 s, KeyError",
-        "held back 5.00 s, waited 1.00 s, ran ≥ 10.0 s",
+        "waited 2.00 s, ran 2.00 s on w1, KeyError",
+        "held back 5.00 s, waited 1.00 s, ran ≥ 10.0 s on w2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "now", "told"),
+    [
+        (
+            # Its worker was killed; another one got the message again.
+            [Fact("received", 10, "w1", 0), Fact("started", 11, "w1"), Fact("received", 30, "w2", 0)],
+            40.0,
+            [
+                "Attempt 1: waited 1.00 s on w1, lost | reserved 1 doubted 19",
+                "again: waited ≥ 10.0 s on w2 | reserved 10+",
+            ],
+        ),
+        (
+            [Fact("received", 10, "w1", 0), Fact("received", 30, "w2", 0), Fact("started", 31, "w2")],
+            40.0,
+            [
+                "Attempt 1: on w1, never begun there | doubted 20",
+                "again: waited 1.00 s, ran ≥ 9.00 s on w2 | reserved 1 ran 9+",
+            ],
+        ),
+        (
+            [Fact("received", 10, "w1", 0), Fact("started", 11, "w1"), Fact("cancelled", 15, "w1")],
+            40.0,
+            [
+                "Attempt 1: waited 1.00 s, ran 4.00 s on w1, given back | reserved 1 ran 4",
+                "again: waited ≥ 25.0 s | queued 25+",
+            ],
+        ),
+        (
+            [Fact("received", 10, "w1", 0), Fact("started", 11, "w1"), Fact("rejected", 15, "w1", flag=True),
+             Fact("received", 16, "w2", 0), Fact("started", 17, "w2"), Fact("succeeded", 20, "w2")],
+            40.0,
+            [
+                "Attempt 1: waited 1.00 s, ran 4.00 s on w1, given back | reserved 1 ran 4",
+                "again: waited 1.00 s, ran 3.00 s on w2 | reserved 1 ran 3",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_a_redelivery_is_a_lane_that_says_where_it_was_and_what_became_of_it(
+    facts: list[Fact], now: float, told: list[str]
+) -> None:
+    task = Task(1, "a", 0, facts=facts)
+    settle(task)
+    shown = [f"{one.title}: {one.sentence()} | {drawn(one).partition(': ')[2]}" for one in lanes(task, now)]
+    assert [one.partition(" →")[0] for one in shown] == told
+
+
+@pytest.mark.parametrize(("state", "said"), [("LOST", "lost"), ("UNKNOWN", "not known how it ended")])
+def test_a_doubt_is_the_last_word_of_the_present_delivery(state: str, said: str) -> None:
+    task = Task(1, "a", 0, state, received=12, started=13, doubted=20, worker="w1", note="Why.")
+    assert lanes(task, 30.0)[-1].sentence() == f"waited 1.00 s, ran 7.00 s on w1, {said}"
+    assert [(step.label, step.note) for step in steps(task, 30.0)][-1] == (
+        states.WORDS[state],
+        "10 s",
+    )
 
 
 def test_steps_tell_the_time_since_the_one_before() -> None:

@@ -1,11 +1,11 @@
 """What charts, tiles and tables of figures show over a span of time: sums over rollups and gauges, never over tasks."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Engine, and_, false, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, false, func, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 
@@ -18,6 +18,8 @@ _rollup = schema.rollup.c
 _gauge = schema.gauge.c
 _COUNTS: Final = ("events", "tasks", "received", "started", "succeeded", "failed", "retried", "revoked", "rejected")
 
+#: A question names this many buckets at most.
+MOST_NAMED: Final = 10_000
 #: What the outcome chart stacks.
 OUTCOMES: Final = ("succeeded", "retried", "failed", "revoked", "rejected")
 
@@ -106,6 +108,10 @@ class Charts:
         value = self.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "alive"))
         return None if value is None else float(value)
 
+    def _facts(self) -> "_Facts":
+        """What the file says of itself now."""
+        return _Facts(dict(self.rows(select(schema.meta.c.key, schema.meta.c.value))))
+
     def gaps(self, span: Span | None = None) -> list[Gap]:
         """When nobody listened, oldest first."""
         query = select(schema.gap.c.start, schema.gap.c.end, schema.gap.c.why).order_by(schema.gap.c.start)
@@ -123,9 +129,7 @@ class Charts:
         waits: list[bytes | None] = []
         runs: list[bytes | None] = []
         query = select(*columns, _rollup.busy, _rollup.wait, _rollup.run)
-        for *counts, worked, wait, run in self.rows(
-            query.where(_rollup.name_id == schema.ALL_NAMES, self._within(span, _rollup))
-        ):
+        for *counts, worked, wait, run in self.rows(query.where(self._together_within(span))):
             sums = [total + count for total, count in zip(sums, counts, strict=True)]
             busy += worked
             waits.append(wait)
@@ -163,12 +167,11 @@ class Charts:
         return sorted(named, key=lambda row: (-row.busy, -row.count, row.name))
 
     def outcomes(self, span: Span, step: float) -> dict[str, Series]:
-        """How many tasks ended in each way, per step."""
+        """How many tasks ended in each way, per step; a longer one where only coarse figures are kept of that time."""
         grid = self._grid(span, step)
-        level = _level(step)
         columns = [_rollup[outcome] for outcome in OUTCOMES]
         made = {outcome: grid.zeros() for outcome in OUTCOMES}
-        for bucket, *counts in self._of_level(level, grid, _rollup.bucket, *columns):
+        for bucket, *counts in self._of_grid(grid, _rollup.bucket, *columns):
             at = grid.index(bucket)
             for outcome, count in zip(OUTCOMES, counts, strict=True):
                 made[outcome][at] += count
@@ -178,7 +181,7 @@ class Charts:
         """Percentiles p50, p95 and p99 per step, in seconds; NaN where nothing was measured."""
         grid = self._grid(span, step)
         packed: dict[int, list[bytes | None]] = {}
-        for bucket, data in self._of_level(_level(step), grid, _rollup.bucket, _rollup[which]):
+        for bucket, data in self._of_grid(grid, _rollup.bucket, _rollup[which]):
             packed.setdefault(grid.index(bucket), []).append(data)
         made = {key: [math.nan] * grid.size for key in ("p50", "p95", "p99")}
         for at, data in packed.items():
@@ -201,7 +204,7 @@ class Charts:
         query = (
             select(schema.series.c.key, _gauge.bucket, _gauge.total, _gauge.n)
             .join_from(schema.gauge, schema.series, schema.series.c.id == _gauge.series_id)
-            .where(schema.series.c.kind == kind, self._within(Span(grid.start, grid.end), _gauge, _level(step)))
+            .where(schema.series.c.kind == kind, self._within(Span(grid.start, grid.end), _gauge, grid.level))
         )
         for key, bucket, total, n in self.rows(query):
             if key not in sums:
@@ -221,30 +224,56 @@ class Charts:
             for key, totals in sums.items()
         }
 
-    def _of_level(self, level: int, grid: "_Grid", *columns: Any) -> Sequence[Any]:
-        within = self._within(Span(grid.start, grid.end), _rollup, level)
-        return self.rows(select(*columns).where(_rollup.name_id == schema.ALL_NAMES, within))
+    def _of_grid(self, grid: "_Grid", *columns: Any) -> Sequence[Any]:
+        return self.rows(select(*columns).where(self._together_within(Span(grid.start, grid.end), grid.level)))
 
     def _grid(self, span: Span, step: float) -> "_Grid":
-        created = self.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "created"))
-        known = Span(float(created or 0), self.alive() or 0.0)
+        facts = self._facts()
+        step = facts.step(span.start, step)
+        known = Span(max(facts.created, facts.kept.get(_level(step), 0)), facts.alive)
         return _Grid(span, step, known, self.gaps(span))
 
     def _within(self, span: Span, table: Any, coarsest: int = schema.LEVELS[-1]) -> ColumnElement[bool]:
-        """Condition for the fewest buckets that make up a span: coarse where they are complete, finer at its ends."""
-        rolled = dict(
-            self.rows(select(schema.meta.c.key, schema.meta.c.value).where(schema.meta.c.key.startswith("rolled.")))
+        """Condition for the fewest buckets that make up a span: coarse where they are complete, finer at its ends.
+
+        At an end of which only coarse buckets are kept, the one around it is taken whole.
+        """
+        ranges = ((table.level == level, *_range(table, start, end)) for level, start, end in self._cut(span, coarsest))
+        return or_(false(), *(and_(*condition) for condition in ranges))
+
+    def _together_within(self, span: Span, coarsest: int = schema.LEVELS[-1]) -> ColumnElement[bool]:
+        """The same for the rollups of all names together: each is looked up, as those of single names lie between."""
+        pieces = (
+            (_rollup.level == level, _lookup(level, start, end)) for level, start, end in self._cut(span, coarsest)
         )
-        pieces = _pieces(
-            span.start,
-            span.end,
-            [level for level in schema.LEVELS if level <= coarsest],
-            {int(key.removeprefix("rolled.")): int(end) for key, end in rolled.items()},
+        return and_(_rollup.name_id == schema.ALL_NAMES, or_(false(), *(and_(*condition) for condition in pieces)))
+
+    def _cut(self, span: Span, coarsest: int) -> Iterator[tuple[int, float, float]]:
+        facts = self._facts()
+        levels = [level for level in schema.LEVELS if level <= coarsest]
+        return _pieces(span.start, span.end, levels, facts.rolled, facts.kept)
+
+
+class _Facts:
+    """From and up to when the file knows what: from the table `meta`.
+
+    Attributes: per level, up to when it is complete (``rolled``), and since when it is kept (``kept``).
+    """
+
+    def __init__(self, meta: Mapping[str, str]) -> None:
+        self.created = float(meta.get("created", 0))
+        self.alive = float(meta.get("alive", 0))
+        self.rolled, self.kept = (
+            {level: int(meta.get(f"{word}.{level}", 0)) for level in schema.LEVELS} for word in ("rolled", "kept")
         )
-        return or_(
-            false(),
-            *(and_(table.level == level, table.bucket >= start, table.bucket < end) for level, start, end in pieces),
-        )
+
+    def step(self, start: float, step: float) -> float:
+        """The least step, not below the given one, whose figures reach back to ``start``, or as far as any do."""
+        wanted = _level(step)
+        levels = [level for level in schema.LEVELS if level >= wanted]
+        oldest = min(self.kept[level] for level in levels)
+        level = next(level for level in levels if self.kept[level] <= max(start, oldest))
+        return step if level == wanted else max(step // level * level, level)
 
 
 class _Sum:
@@ -264,6 +293,7 @@ class _Grid:
 
     def __init__(self, span: Span, step: float, known: Span, gaps: Sequence[Gap]) -> None:
         self.step = step
+        self.level = _level(step)
         self.start = math.floor(span.start / step) * step
         self.size = max(1, math.ceil(span.end / step) - math.floor(span.start / step))
         self.end = self.start + self.size * step
@@ -287,26 +317,44 @@ class _Grid:
         return not any(gap.start <= start and (gap.end is None or gap.end >= end) for gap in gaps)
 
 
+def _range(table: Any, start: float, end: float) -> tuple[ColumnElement[bool], ...]:
+    return table.bucket >= start, table.bucket < end
+
+
+def _lookup(level: int, start: float, end: float) -> ColumnElement[bool]:
+    """Rollups of the buckets from ``start`` to ``end``, one by one, unless those are too many to be named."""
+    if end - start > MOST_NAMED * level:
+        return and_(*_range(_rollup, start, end))
+    buckets = range(math.ceil(start / level) * level, math.ceil(end), level)
+    listed = func.json_each(msgspec.json.encode(list(buckets)).decode()).table_valued("value")
+    return _rollup.bucket.in_(select(listed.c.value))
+
+
 def _level(step: float) -> int:
     """The coarsest level whose buckets fit into a step."""
     return max(level for level in schema.LEVELS if level <= max(step, schema.LEVELS[0]) and step % level == 0)
 
 
 def _pieces(
-    start: float, end: float, levels: Sequence[int], rolled: dict[int, int]
+    start: float, end: float, levels: Sequence[int], rolled: Mapping[int, int], kept: Mapping[int, int]
 ) -> Iterator[tuple[int, float, float]]:
     """Split a span into (level, start, end), the coarsest level that is complete for each part of it."""
     if start >= end:
         return
     level = levels[-1]
+    since = kept.get(level, 0)
     if len(levels) == 1:
-        yield level, math.floor(start / level) * level, end
+        yield level, max(since, math.floor(start / level) * level), end
         return
-    low = math.ceil(start / level) * level
-    high = math.floor(min(end, rolled.get(level, 0)) / level) * level
+    finer = levels[:-1]
+    # Where the finer one is not kept, the bucket at an end of the span is taken whole.
+    gone = kept.get(finer[-1], 0)
+    low = (math.ceil if start >= gone else math.floor)(start / level) * level
+    high = (math.floor if end >= gone else math.ceil)(end / level) * level
+    high = min(high, math.floor(rolled.get(level, 0) / level) * level)
     if low >= high:
-        yield from _pieces(start, end, levels[:-1], rolled)
+        yield from _pieces(start, end, finer, rolled, kept)
         return
-    yield from _pieces(start, low, levels[:-1], rolled)
-    yield level, low, high
-    yield from _pieces(high, end, levels[:-1], rolled)
+    yield from _pieces(start, low, finer, rolled, kept)
+    yield level, max(low, since), high
+    yield from _pieces(high, end, finer, rolled, kept)

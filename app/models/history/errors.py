@@ -3,3 +3,11 @@
 
 class HistoryError(Exception):
     """A history can't be opened, read or written; the text says what happened and what to do."""
+
+
+class Refused(HistoryError):
+    """The disk does not take what is written, or not here: it is full, read-only, held or gone. Later it may."""
+
+
+class Damaged(HistoryError):
+    """What is in the file is no history any more, or never was one."""

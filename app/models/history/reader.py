@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy.pool import StaticPool
 from app.models.history import schema
 from app.models.history.charts import Charts
 from app.models.history.errors import HistoryError
+from app.models.history.retention import Removed
 from app.models.history.rows import SELECT_TASKS, task_from_row
 from app.models.records import Accounting, Queue, Task, Worker
 from app.models.search import Search
@@ -43,6 +45,7 @@ class TaskRow(msgspec.Struct, gc=False):
     runtime: float | None
     eta: float | None
     note: str | None
+    doubted: float | None = None
 
 
 _ROW_COLUMNS = (
@@ -63,6 +66,7 @@ _ROW_COLUMNS = (
     _task.runtime,
     _task.eta,
     _task.note,
+    _task.doubted,
 )
 _ROW_SOURCE = (
     schema.task.outerjoin(schema.name, schema.name.c.id == _task.name_id)
@@ -79,7 +83,7 @@ class Reader(Charts):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists():
+        if not path.is_file():  # a pipe would wait for somebody to write into it
             raise HistoryError(f"There is no history at {path}.")
         super().__init__(_engine(path))
         try:
@@ -131,7 +135,10 @@ class Reader(Charts):
             condition.append(_task.id < before)
         if after is not None:
             condition.append(_task.id > after)
-        return self._page(select(*_ROW_COLUMNS).where(*condition).order_by(_task.id.desc()).limit(limit))
+        # The ids first: that needs no more than an index where there is one for the condition, and then only so many
+        # rows are read, instead of all that are found to be sorted and thrown away.
+        ids = select(_task.id).where(*condition).order_by(_task.id.desc()).limit(limit)
+        return self._page(select(*_ROW_COLUMNS).where(_task.id.in_(ids)).order_by(_task.id.desc()))
 
     def tasks_between(self, low: int, high: int, *, where: Search | None = None) -> list[TaskRow]:
         """The tasks with ids from ``low`` to ``high``, newest first: a page read again."""
@@ -146,8 +153,9 @@ class Reader(Charts):
 
     def task(self, uuid: str) -> Task | None:
         """Everything known of one task."""
-        found = self.sql(SELECT_TASKS + "WHERE task.uuid = ?", (uuid,))
-        return task_from_row(found[0]) if found else None
+        found = self.sql(SELECT_TASKS + "WHERE task.key = ? AND task.uuid = ?", (schema.task_key(uuid), uuid))
+        with _sensible():
+            return task_from_row(found[0]) if found else None
 
     def records(self, *, where: Search | None = None, since: float | None = None, page: int = 1000) -> Iterator[Task]:
         """Whole tasks, oldest first, read in pages so that any number can be exported."""
@@ -165,24 +173,29 @@ class Reader(Charts):
             listed = msgspec.json.encode(numbers).decode()
             condition = "WHERE task.id IN (SELECT value FROM json_each(?)) ORDER BY task.id"
             found = self.sql(SELECT_TASKS + condition, (listed,))
-            yield from (task_from_row(row) for row in found)
+            with _sensible():
+                tasks = [task_from_row(row) for row in found]
+            yield from tasks
             last = numbers[-1]
 
     def workers(self) -> list[Worker]:
         """Every worker ever heard of, by hostname."""
         found = self.rows(select(schema.worker.c.record).order_by(schema.worker.c.hostname))
-        return [msgspec.json.decode(record, type=Worker) for (record,) in found]
+        with _sensible():
+            return [msgspec.json.decode(record, type=Worker) for (record,) in found]
 
     def queues(self) -> list[Queue]:
         """Every queue ever seen, by name."""
         found = self.rows(select(schema.queue.c.record).order_by(schema.queue.c.name))
-        return [msgspec.json.decode(record, type=Queue) for (record,) in found]
+        with _sensible():
+            return [msgspec.json.decode(record, type=Queue) for (record,) in found]
 
     def accounting(self) -> Accounting:
         """Where every event went."""
         counts: dict[str, dict[str, int]] = {"received": {}, "stored": {}, "shed": {}, "rejected": {}}
-        for kind, reason, n in self.rows(select(schema.accounting)):
-            counts[kind][reason] = n
+        with _sensible():
+            for kind, reason, n in self.rows(select(schema.accounting)):
+                counts[kind][reason] = n
         return Accounting(
             received=sum(counts["received"].values()),
             stored=sum(counts["stored"].values()),
@@ -190,9 +203,17 @@ class Reader(Charts):
             rejected=counts["rejected"],
         )
 
+    def removed(self) -> Removed:
+        """What left the history to keep it small."""
+        meta = self.meta()
+        tasks, until = meta.get("removed.tasks"), meta.get("removed.until")
+        return Removed(int(tasks or 0), None if until is None else float(until))
+
     def first_since(self, moment: float) -> int:
         """Smallest task id first seen at or after a time: ids grow with time, so a few probes find it."""
-        low, high = 1, int(self.scalar(select(func.coalesce(func.max(_task.id), 0)))) + 1
+        # In two questions: each is answered from one end of the index.
+        low, last = (int(self.scalar(select(func.coalesce(end(_task.id), 0)))) for end in (func.min, func.max))
+        high = last + 1
         while low < high:
             middle = (low + high) // 2
             seen = self.scalar(select(_task.seen).where(_task.id >= middle).order_by(_task.id).limit(1))
@@ -214,6 +235,15 @@ class Reader(Charts):
 
     def _page(self, query: Select[Any]) -> list[TaskRow]:
         return [TaskRow(*row) for row in self.rows(query.select_from(_ROW_SOURCE))]
+
+
+@contextmanager
+def _sensible() -> Iterator[None]:
+    """What was read but can't have been written by us is damage like any other."""
+    try:
+        yield
+    except (msgspec.DecodeError, LookupError, TypeError, ValueError) as error:
+        raise HistoryError("The history can't be read: it is damaged.") from error
 
 
 def _engine(path: Path) -> Engine:

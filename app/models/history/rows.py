@@ -103,6 +103,7 @@ class RowMaker:
 
     def _tasks(self, tasks: Sequence[Task]) -> list[Row]:
         name, queue, worker = self._names.number, self._queues.number, self._workers.number
+        key = schema.task_key
         return [
             (
                 t.id, t.uuid, t.seen, None if t.name is None else name(t.name), t.state,
@@ -110,7 +111,7 @@ class RowMaker:
                 t.retries, t.redelivered, t.sent, t.received, t.started, t.finished, t.wait, t.runtime,
                 t.eta, t.expires, t.args, t.kwargs, t.result, t.exception, t.note, t.progress,
                 t.routing_key, t.producer, t.root, t.parent,
-                t.doubted, None if t.facts is None else _encode(t.facts).decode(), t.traceback,
+                t.doubted, None if t.facts is None else _encode(t.facts).decode(), t.traceback, key(t.uuid),
             )
             for t in tasks
         ]  # fmt: skip
@@ -119,6 +120,7 @@ class RowMaker:
 def task_from_row(row: Sequence[Any]) -> Task:
     """The task of a row that `SELECT_TASKS` read."""
     fields = dict(zip(_FIELDS, row, strict=True))
+    del fields["key"]
     facts = fields["facts"]
     if facts is None:
         return Task(**fields)

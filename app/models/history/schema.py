@@ -1,5 +1,6 @@
 """The tables of a history file, and the one place that creates them."""
 
+import zlib
 from typing import Final
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
@@ -7,7 +8,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 #: `PRAGMA user_version` of a file that this program writes.
-VERSION: Final = 1
+VERSION: Final = 2
 #: `PRAGMA application_id`: "Clch".
 APPLICATION_ID: Final = 0x436C6368
 
@@ -29,7 +30,7 @@ task = Table(
     "task",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("uuid", Text, nullable=False, unique=True),
+    Column("uuid", Text, nullable=False),
     Column("seen", Float, nullable=False),
     Column("name_id", Integer),
     Column("state", Text, nullable=False),
@@ -58,6 +59,9 @@ task = Table(
     Column("doubted", Float),
     Column("facts", Text),
     Column("traceback", Text),
+    # Ids are long and random: an index of them would be most of what a commit writes. This is `task_key` of them.
+    Column("key", Integer, nullable=False),
+    Index("task_key", "key"),
     Index("task_state", "state"),
     Index("task_name", "name_id"),
 )
@@ -141,6 +145,11 @@ accounting = Table(
     Column("n", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
+
+
+def task_key(uuid: str) -> int:
+    """A number of 31 bits that a task is found by; of a million tasks some hundred share theirs with another one."""
+    return zlib.crc32(uuid.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF
 
 
 def statements() -> list[str]:

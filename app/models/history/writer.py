@@ -1,43 +1,39 @@
 """The one writer of a history: opens or creates the file, commits batches, and derives the coarser rollups."""
 
-import os
+import math
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
-from itertools import count
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
 
-from app.models.history import schema
-from app.models.history.errors import HistoryError
+from app.models import states
+from app.models.history import files, schema
+from app.models.history.errors import Damaged, HistoryError, Refused
 from app.models.history.lock import FileLock
+from app.models.history.retention import Keep, Retention, forget_words
 from app.models.history.rows import SELECT_TASKS, TASK_COLUMNS, Labels, Row, RowMaker, Rows, task_from_row
 from app.models.records import Gap, Queue, Task, Worker
 from app.models.reducer import Batch, Known
 from app.models.rollups import Gauge, cell_from_row, merge, pack
 
-#: Seconds to wait for somebody who holds the file, such as a backup.
-BUSY_TIMEOUT: Final = 10.0
-
+#: Columns of a task that never change.
+_FIXED: Final = ("id", "uuid", "key", "seen")
 _TASK_UPSERT: Final = (  # every name in these statements is our own, from the schema
     f"INSERT INTO task ({', '.join(TASK_COLUMNS)}) VALUES ({', '.join('?' * len(TASK_COLUMNS))}) "  # noqa: S608
     "ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in TASK_COLUMNS if column not in ("id", "uuid", "seen"))
+    + ", ".join(
+        f"{column} = excluded.{column}" for column in TASK_COLUMNS if column not in ("id", "uuid", "key", "seen")
+    )
 )
+_FINAL_STATES: Final = ", ".join(repr(state) for state in sorted(states.FINAL))
+_OPEN_TASKS: Final = f"{SELECT_TASKS}WHERE task.id > ? AND task.state NOT IN ({_FINAL_STATES}) ORDER BY task.id LIMIT ?"
 _ROLLUP_COLUMNS: Final = tuple(column.name for column in schema.rollup.columns)
 _COUNTS: Final = _ROLLUP_COLUMNS[3:-2]
-
-
-#: What to do about SQLite's result codes.
-_REMEDIES: Final = {
-    sqlite3.SQLITE_FULL: " Free space on the disk.",
-    sqlite3.SQLITE_IOERR: " Check the disk.",
-    sqlite3.SQLITE_BUSY: " Another program holds it; close that one.",
-    sqlite3.SQLITE_READONLY: " Make it writable.",
-}
 
 
 def _replace(table: str, columns: int) -> str:
@@ -69,8 +65,17 @@ _ROLL_UP_GAUGES: Final = (
 )
 
 
+#: Tables of words with numbers.
+_WORDS: Final = ("name", "worker", "queue", "series")
+
 _FIRST_BUCKETS: Final = [f"SELECT MIN(bucket) FROM {table} WHERE level = ?" for table in ("rollup", "gauge")]  # noqa: S608
 _LAST_BUCKETS: Final = [f"SELECT MAX(bucket) FROM {table} WHERE level = ?" for table in ("rollup", "gauge")]  # noqa: S608
+
+
+#: What events are counted as, by `accounting.kind`.
+ACCOUNTED: Final = {"received", "stored", "shed", "rejected"}
+#: What reading a value raises that is not what we wrote.
+SENSELESS: Final = (sqlite3.DatabaseError, msgspec.DecodeError, ArithmeticError, TypeError, ValueError)
 
 
 class _MergeHistograms:
@@ -89,42 +94,67 @@ class _MergeHistograms:
 class Writer:
     """A history opened for writing; no other process can open it so at the same time.
 
-    A file that is not a history, is damaged, or was written by a newer program is set aside under another name and a
-    new one is
-    begun; ``set_aside`` then holds a sentence about it. Raises `HistoryError` where the folder can't be written or
-    another
-    collector holds the file.
+    A file that is not a history, is damaged, or was written by another version is set aside under another name and a
+    new one is begun; ``set_aside`` then holds a sentence about it. ``keep`` tells what `tidy` removes. Raises `Refused`
+    where the folder or the file can't be written, and `HistoryError` where another collector holds the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.set_aside: str | None = None
+    def __init__(self, path: Path, keep: Keep | None = None) -> None:
+        keep = keep or Keep()
+        self._closed = False
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path.with_name(path.name + ".lock"))
-        except OSError as error:
-            raise HistoryError(
-                f"The history can't be kept in {path.parent}: {error.strerror}. Choose another folder."
-            ) from error
+            # The file itself, so that nobody holds it under another name, and what belongs to it lies beside it.
+            self.path = path.resolve()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        except (OSError, RuntimeError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise Refused(f"The history can't be kept in {path.parent}: {why}. Choose another folder.") from error
         if not self._lock.acquire():
             raise HistoryError(f"Another Cloche is recording into {path}. Close that one, or record into another file.")
         try:
-            self._connection = self._open()
+            self._open(keep)
         except BaseException:
             self._lock.release()
             raise
-        self._loader = _connect(path)
-        self._maker = RowMaker(
-            Labels(self._all("SELECT id, name FROM name")),
-            Labels(self._all("SELECT id, hostname FROM worker")),
-            Labels(self._all("SELECT id, name FROM queue")),
-            Labels([(number, (kind, key)) for number, kind, key in self._all("SELECT id, kind, key FROM series")]),
-        )
-        self._rolled = {
-            int(key.removeprefix("rolled.")): int(value)
-            for key, value in self.meta().items()
-            if key.startswith("rolled.")
-        }
+
+    def _open(self, keep: Keep) -> None:
+        self._connection, self.set_aside = files.open_for_writing(self.path, self._learn, keep.size)
+        try:
+            forget_words(self._connection)
+            self._learn(self._connection)
+            self._connection.create_aggregate("merge_histograms", 1, _MergeHistograms)  # type: ignore[arg-type]
+            self._retention = Retention(self._connection, self.path, keep)
+            self._loader = files.connect(self.path)
+            self._file = self.path.stat()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _learn(self, connection: sqlite3.Connection) -> None:
+        """Read what was known last; `Damaged` where it makes no sense, which is found by no check of the file."""
+        self._connection = connection
+        try:
+            self._rolled = {
+                int(key.removeprefix("rolled.")): int(value)
+                for key, value in self.meta().items()
+                if key.startswith("rolled.")
+            }
+            self._maker = RowMaker(
+                Labels(self._all("SELECT id, name FROM name")),
+                Labels(self._all("SELECT id, hostname FROM worker")),
+                Labels(self._all("SELECT id, name FROM queue")),
+                Labels([(number, (kind, key)) for number, kind, key in self._all("SELECT id, kind, key FROM series")]),
+            )
+            known = self.known()
+            numbers: list[Any] = [number for cell in known.cells.values() for number in cell.row()[:-2]]
+            numbers += [number for gauge in known.gauges.values() for number in (gauge.total, gauge.n)]
+            numbers += [*self.accounting().values(), *(gap.start for gap in self.gaps().values())]
+            math.fsum((*numbers, float(self.meta().get("alive", 0))))
+            if not {kind for kind, _ in self.accounting()} <= ACCOUNTED:
+                raise ValueError("something else is counted")
+        except SENSELESS as error:
+            raise Damaged("it is damaged") from error
 
     def __enter__(self) -> Self:
         return self
@@ -136,9 +166,20 @@ class Writer:
 
     def close(self) -> None:
         """Close the file; the WAL is folded into it."""
-        self._loader.close()
-        self._connection.close()
-        self._lock.release()
+        if not self._closed:
+            self._closed = True
+            self._loader.close()
+            self._connection.close()
+            self._lock.release()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the file is not there any more, or another one is in its place: what is written then is lost."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != (self._file.st_dev, self._file.st_ino)
 
     def known(self) -> Known:
         """What a reducer needs to continue this history."""
@@ -156,7 +197,8 @@ class Writer:
             bucket,
         )
         return Known(
-            next_task=(self._all("SELECT MAX(id) FROM task")[0][0] or 0) + 1,
+            # Numbers of tasks that were removed are not given again: a window may still know one.
+            next_task=max(self._all("SELECT MAX(id) FROM task")[0][0] or 0, int(self.meta().get("removed.id", 0))) + 1,
             workers=[msgspec.json.decode(text, type=Worker) for (text,) in self._all("SELECT record FROM worker")],
             queues=[msgspec.json.decode(text, type=Queue) for (text,) in self._all("SELECT record FROM queue")],
             bucket=bucket,
@@ -165,18 +207,34 @@ class Writer:
         )
 
     def load(self, uuids: Sequence[str]) -> Iterable[Task]:
-        """Tasks of the history among these ids (`reducer.Store`); may be called while another thread commits."""
-        condition = "WHERE task.uuid IN (SELECT value FROM json_each(?))"
-        rows = self._loader.execute(SELECT_TASKS + condition, (msgspec.json.encode(uuids).decode(),))
-        return [task_from_row(row) for row in rows]
+        """Tasks of the history among these ids (`reducer.Store`); may be called while another thread commits.
+
+        Raises `Damaged` where what is read makes no sense, and `Refused` where it can't be read now.
+        """
+        condition = "WHERE task.key IN (SELECT value FROM json_each(?))"
+        keys = msgspec.json.encode([schema.task_key(uuid) for uuid in uuids]).decode()
+        wanted = set(uuids)
+        return [task for task in self._tasks(SELECT_TASKS + condition, keys) if task.uuid in wanted]
+
+    def open_tasks(self, after: int, limit: int) -> Sequence[Task]:
+        """Tasks that nothing has ended, with an id above ``after``, by id (`memory.Store`)."""
+        return self._tasks(_OPEN_TASKS, after, limit)
+
+    def _tasks(self, statement: str, *parameters: object) -> list[Task]:
+        with files.told(self.path):
+            try:
+                return [task_from_row(row) for row in self._loader.execute(statement, parameters)]
+            except (msgspec.DecodeError, TypeError, ValueError) as error:
+                raise Damaged("it is damaged") from error
 
     def meta(self) -> dict[str, str]:
         """Facts about the file: ``alive`` is the last moment it was written at, as text of a float."""
         return dict(self._all("SELECT key, value FROM meta"))
 
     def set_meta(self, **values: str) -> None:
-        """Store facts about the file."""
-        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+        """Store facts about the file. Raises like `commit`."""
+        with files.told(self.path):
+            self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
 
     def accounting(self) -> dict[tuple[str, str], int]:
         """Counts by (kind, reason), as committed."""
@@ -194,9 +252,12 @@ class Writer:
         return self._maker.rows(batch)
 
     def commit(self, rows: Rows) -> None:
-        """Write rows in one transaction. Raises `HistoryError` if the disk fails; nothing is then written."""
+        """Write rows in one transaction; where it raises, nothing is written.
+
+        Raises `Refused` if the disk does not take them, and `Damaged` if there is no history any more to put them in.
+        """
         connection = self._connection
-        try:
+        with files.told(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for kind, statement in _STATEMENTS.items():
@@ -212,9 +273,45 @@ class Writer:
                     connection.execute("ROLLBACK")
                 raise
             self._rolled |= rolled
-        except sqlite3.OperationalError as error:
-            remedy = _REMEDIES.get(error.sqlite_errorcode & 0xFF, "")
-            raise HistoryError(f"The history {self.path} can't be written: {error}.{remedy}") from error
+
+    def tidy(self) -> float:
+        """Remove a little of what is not to be kept; returns seconds until there may be more. Raises like `commit`."""
+        with files.told(self.path):
+            return self._retention.step(time.time(), self._rolled)
+
+    def contents(self, page: int = 1_000) -> Iterator[Rows]:
+        """All that is in it but what is derived, to be committed into another history in this order.
+
+        It must be one that this one went on from, or that goes on from this one: their numbers mean the same.
+        """
+        with files.told(self.path):
+            names, workers, queues, series = (self._all(f"SELECT * FROM {table}") for table in _WORDS)  # noqa: S608
+            yield Rows(names=names, workers=workers, queues=queues, series=series)
+            last = 0
+            columns = ", ".join(TASK_COLUMNS)
+            while tasks := self._all(f"SELECT {columns} FROM task WHERE id > ? ORDER BY id LIMIT ?", last, page):  # noqa: S608
+                last = tasks[-1][0]
+                yield Rows(tasks=tasks)
+            finest = schema.LEVELS[0]
+            cells = self._connection.execute("SELECT * FROM rollup WHERE level = ?", (finest,))
+            while some := cells.fetchmany(page):
+                yield Rows(cells=some)
+            gauges = self._connection.execute("SELECT * FROM gauge WHERE level = ?", (finest,))
+            while some := gauges.fetchmany(page):
+                yield Rows(gauges=some)
+            gaps, accounting = self._all("SELECT * FROM gap"), self._all("SELECT * FROM accounting")
+            alive = float(self.meta().get("alive", 0))
+            yield Rows(gaps=gaps, accounting=accounting, alive=alive, closed=max(self._rolled.values(), default=0))
+
+    def take_over(self, other: "Writer") -> None:
+        """Take in all of a history that stood in for this one. Raises like `commit`, and may then be begun again."""
+        with suppress(Refused), files.told(self.path):
+            # What is in the WAL already needs no room there once it is folded in.
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        for rows in other.contents():
+            self.commit(rows)
+        with files.told(self.path):
+            self._retention.note_removed(other.meta())
 
     def _roll_up(self, closed: int) -> dict[int, int]:
         """Derive each coarser level from the finer one, up to the buckets that are complete; returns how far."""
@@ -235,86 +332,3 @@ class Writer:
 
     def _all(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
-
-    def _open(self) -> sqlite3.Connection:
-        fault = self._fault()
-        if fault is not None:
-            self.set_aside = _set_aside(self.path, fault)
-        try:
-            # Created by us, so that nobody else may read what tasks were given as arguments.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = _connect(self.path)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA cache_size = -65536")
-            # Task ids are random, so a commit touches many pages; folding the same page into the file once, not per
-            # commit, saves a fifth.
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
-            connection.create_aggregate("merge_histograms", 1, _MergeHistograms)  # type: ignore[arg-type]
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in schema.statements():
-                    connection.execute(statement)
-                connection.execute("INSERT INTO meta VALUES ('created', ?)", (repr(time.time()),))
-                connection.execute("COMMIT")
-        except (OSError, sqlite3.OperationalError) as error:
-            raise HistoryError(f"The history {self.path} can't be opened for writing: {error}.") from error
-        return connection
-
-    def _fault(self) -> str | None:
-        """Why an existing file can't be continued, or None."""
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return None
-        if not self.path.is_file():
-            raise HistoryError(f"The history {self.path} can't be opened for writing: it is not a file.")
-        try:
-            # Read-only, so that what was not folded into a damaged file yet stays beside it.
-            connection = _connect(self.path, "ro")
-            try:
-                application = connection.execute("PRAGMA application_id").fetchone()[0]
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if application != schema.APPLICATION_ID:
-                    return (
-                        None
-                        if version == 0 and application == 0 and _is_empty(connection)
-                        else "it is not a history of Cloche"
-                    )
-                if version > schema.VERSION:
-                    return "a newer Cloche wrote it"
-                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-                return None if verdict == "ok" else "it is damaged"
-            finally:
-                connection.close()
-        except sqlite3.OperationalError as error:
-            raise HistoryError(f"The history {self.path} can't be opened for writing: {error}.") from error
-        except sqlite3.DatabaseError:
-            return "it is damaged"
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT COUNT(*) = 0 FROM sqlite_master").fetchone()[0])
-
-
-def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=BUSY_TIMEOUT,
-        cached_statements=64,
-    )
-
-
-def _set_aside(path: Path, fault: str) -> str:
-    """Rename a history that can't be used, and what belongs to it; says so in a sentence."""
-    moment = time.strftime("%Y%m%d-%H%M%S")
-    names = (path.with_name(f"{path.name}.set-aside-{moment}-{number}") for number in count(1))
-    aside = next(name for name in names if not name.exists())
-    path.rename(aside)
-    unfolded = path.with_name(path.name + "-wal")
-    if unfolded.exists() and unfolded.stat().st_size:
-        unfolded.rename(aside.with_name(aside.name + "-wal"))
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return f"The history {path.name} could not be used: {fault}. It was kept as {aside.name}, and a new one was begun."

@@ -14,7 +14,7 @@ from app.models.qt.table import Cell, Header, Index, RecordTableModel
 
 _WAITING: Final = frozenset({states.PENDING, states.RECEIVED})
 _UNKNOWN: Final = Cell(formats.UNKNOWN, tone="hint", spoken="unknown")
-_LOST: Final = Cell("Lost", "LOST", state="LOST", tip="It was running on a worker that is gone")
+_DOUBTED: Final = frozenset({states.LOST, states.UNKNOWN})
 _IDLE: Final = frozenset({*_WAITING, states.RETRY, *states.FINAL})
 
 
@@ -35,7 +35,7 @@ class Column(IntEnum):
 
 def is_open(row: TaskRow) -> bool:
     """Whether a duration of this task still grows while we look."""
-    return row.state not in states.FINAL
+    return row.state not in states.FINAL and row.state not in _DOUBTED
 
 
 class TaskTableModel(RecordTableModel[TaskRow]):
@@ -51,7 +51,6 @@ class TaskTableModel(RecordTableModel[TaskRow]):
         super().__init__(len(Column), _id, parent)
         self._limit = limit
         self._now = 0.0
-        self._lost: frozenset[str] = frozenset()
         self._workers: frozenset[str] = frozenset()
         self._short: dict[str, str] = {}
         self._complete = True
@@ -66,8 +65,6 @@ class TaskTableModel(RecordTableModel[TaskRow]):
         return _COLUMNS[column][0]
 
     def cell(self, record: TaskRow, column: int) -> Cell:
-        if column in (Column.STATE, Column.RUN) and self.is_lost(record):
-            return _LOST if column == Column.STATE else _UNKNOWN
         if column == Column.WORKER:
             return _worker(record, self._short)
         return _COLUMNS[column][1](record, self._now)
@@ -75,15 +72,11 @@ class TaskTableModel(RecordTableModel[TaskRow]):
     def name(self, record: TaskRow) -> str:
         return record.uuid
 
-    def is_lost(self, row: TaskRow) -> bool:
-        """Whether a task was running on a worker that is gone (what the search ``is:lost`` finds)."""
-        return row.worker in self._lost and row.started is not None and row.state not in _IDLE
-
-    def set_workers(self, workers: frozenset[str], lost: frozenset[str]) -> None:
-        """Know which workers there are, so that each is called by what tells it apart, and which of them are gone."""
-        if (workers, lost) != (self._workers, self._lost):
-            self._workers, self._lost, self._short = workers, lost, short_names(workers)
-            self.touch(0, len(self._rows) - 1, Column.STATE, Column.RUN)
+    def set_workers(self, workers: frozenset[str]) -> None:
+        """Know which workers there are, so that each is called by what tells it apart."""
+        if workers != self._workers:
+            self._workers, self._short = workers, short_names(workers)
+            self.touch(0, len(self._rows) - 1, Column.WORKER, Column.WORKER)
 
     def show(self, rows: Sequence[TaskRow], *, complete: bool) -> None:
         """Become another selection of tasks; ``complete`` if no older one belongs to it."""
@@ -173,9 +166,16 @@ def _text(text: str | None, tone: str = "") -> Cell:
     return Cell(one_line(text), text, tone=tone, tip=text)
 
 
-def _state(row: TaskRow) -> Cell:
+def _state(row: TaskRow, now: float) -> Cell:
     word = states.WORDS.get(row.state, row.state)
-    return Cell(one_line(word, 40), row.state, state=row.state, tip=row.note or "")
+    since = "" if row.doubted is None else since_words(row.doubted, now)
+    tip = "\n".join(line for line in (row.note, f"Since {since}" if since else "") if line)
+    return Cell(one_line(word, 40), row.state, state=row.state, tip=tip)
+
+
+def since_words(moment: float, now: float) -> str:
+    """Since when, with the age: ``03:02:11.000, 3 m ago``."""
+    return f"{formats.near_time(moment, now)}, {formats.age(now - moment)} ago"
 
 
 def short_names(workers: Collection[str]) -> dict[str, str]:
@@ -232,8 +232,19 @@ def _run(row: TaskRow, now: float) -> Cell:
         return Cell(formats.duration(taken), taken, tip="From started to finished, by the worker's clock")
     if row.state in _IDLE:
         return _UNKNOWN
+    if row.state in _DOUBTED:
+        return _at_least((row.doubted or row.started) - row.started)
     taken = now - row.started
     return Cell(formats.running(taken), taken, tone="running", spoken=f"running for {formats.coarse(taken)}")
+
+
+def _at_least(taken: float) -> Cell:
+    """A run of which nothing was heard any more."""
+    if taken <= 0:
+        return _UNKNOWN
+    least = formats.coarse(taken)
+    tip = "It ran at least so long: nothing was heard of it since"
+    return Cell(f"≥ {least}", taken, tone="secondary", tip=tip, spoken=f"at least {least}")
 
 
 def _retries(row: TaskRow) -> Cell:
@@ -241,7 +252,7 @@ def _retries(row: TaskRow) -> Cell:
 
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[TaskRow, float], Cell]], ...]] = (
-    (Header("State"), lambda row, _: _state(row)),
+    (Header("State"), _state),
     (Header("Name", literal=True, ends=True), lambda row, _: _text(row.name)),
     (Header("Arguments", literal=True), lambda row, _: _text(row.args, "secondary")),
     (Header("Queue", ends=True), lambda row, _: _text(row.queue)),

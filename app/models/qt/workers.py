@@ -10,6 +10,7 @@ from app.models import formats
 from app.models.qt.plain import one_line
 from app.models.qt.table import Bar, Cell, Header, RecordTableModel
 from app.models.records import Worker
+from app.models.signs import ALIVE
 
 
 class Column(IntEnum):
@@ -20,29 +21,47 @@ class Column(IntEnum):
     POOL = 2
     SLOTS = 3
     QUEUES = 4
-    PROCESSED = 5
-    FAILED = 6
-    LOAD = 7
-    VERSION = 8
-    UPTIME = 9
-    HEARTBEAT = 10
+    EVENTS = 5
+    PROCESSED = 6
+    MISSED = 7
+    FAILED = 8
+    LOAD = 9
+    CLOCK = 10
+    VERSION = 11
+    UPTIME = 12
+    HEARTBEAT = 13
 
 
+#: Seconds after its goodbye for which a worker that left is still listed.
+LISTED: Final = 600.0
 #: In this order the states stand when the table is sorted by state: trouble first.
-_ORDER: Final = ("lost", "silent", "online", "offline")
+_ORDER: Final = ("lost", "silent", "busy", "online", "offline")
+#: A clock that is so many seconds off is marked.
+_FAR_OFF: Final = 1.0
 #: A worker that fails this share of its tasks is marked.
 _MUCH: Final = 0.05
 
 
 def state_sentence(worker: Worker, now: float) -> str:
-    """State with its age: ``online``, ``silent 14 s``, ``lost 3 m ago``, ``offline``."""
-    since = heard(worker, now)
+    """State with its age: ``online``, ``busy, silent 14 s``, ``lost 3 m ago with 2 tasks``, ``offline``."""
+    since = formats.age(heard(worker, now))
+    had = f" with {formats.number_of(worker.held, 'task')}" if worker.held else ""
     match worker.state:
         case "silent":
-            return f"silent {formats.age(since)}"
+            return f"silent {since}"
+        case "busy":
+            return f"busy, silent {since}"
         case "lost":
-            return f"lost {formats.age(since)} ago"
+            return f"lost {since} ago{had}"
     return worker.state
+
+
+def has_left(worker: Worker, now: float) -> bool:
+    """Whether a worker said goodbye so long ago that it need not be listed any more; a lost one always is."""
+    if worker.state != "offline":
+        return False
+    said = worker.since if worker.since is not None else worker.heartbeat if worker.heartbeat is not None else 0.0
+    return now - said >= LISTED
 
 
 def heard(worker: Worker, now: float) -> float:
@@ -52,7 +71,7 @@ def heard(worker: Worker, now: float) -> float:
 
 def uptime(worker: Worker, now: float) -> float | None:
     """Seconds a worker has been running, carried on since it was asked; None if it does not run or was never asked."""
-    if worker.uptime is None or worker.inspected is None or worker.state not in ("online", "silent"):
+    if worker.uptime is None or worker.inspected is None or worker.state not in ALIVE:
         return None
     return worker.uptime + max(0.0, now - worker.inspected)
 
@@ -98,10 +117,21 @@ def _figure(text: str, value: float | None, tone: str = "", tip: str = "") -> Ce
 
 
 def _state(worker: Worker, now: float) -> Cell:
-    text = state_sentence(worker, now)
+    text = state_sentence(worker, now).capitalize()
+    short = text.partition(" with ")[0].replace(", silent", "")
     order = _ORDER.index(worker.state) if worker.state in _ORDER else len(_ORDER)
     since = f"since {formats.date_time(worker.since)}" if worker.since is not None else ""
-    return Cell(text[:1].upper() + text[1:], order, state=worker.state, tip=f"{worker.state} {since}".strip())
+    lines = (f"{worker.state} {since}".strip(), _MEANINGS.get(worker.state, ""))
+    tip = "\n".join(line for line in lines if line)
+    return Cell(text, order, state=worker.state, tip=tip, short=short)
+
+
+_MEANINGS: Final = {
+    "silent": "A heartbeat is overdue",
+    "busy": "Its pool is of one process that works now, and can't speak meanwhile",
+    "lost": "Three heartbeats are overdue, and it did not say goodbye",
+    "offline": "It said goodbye",
+}
 
 
 def _slots(worker: Worker) -> Cell:
@@ -131,10 +161,37 @@ def _load(worker: Worker) -> Cell:
     return _figure(f"{worker.load[0]:.2f}", worker.load[0], "secondary", tip)
 
 
+def _events(worker: Worker) -> Cell:
+    if worker.events is None:
+        return Cell(
+            formats.UNKNOWN, tone="hint", spoken="unknown", tip="It has not begun a task since it was first heard"
+        )
+    if worker.events:
+        return Cell("on", 1, tone="secondary", tip="It tells of its tasks")
+    return Cell("off", 0, tone="retrying", tip="It runs without -E: nothing is heard of its tasks")
+
+
+def _missed(worker: Worker) -> Cell:
+    if worker.processed is None:
+        return Cell(formats.UNKNOWN, tone="hint", spoken="unknown", tip="It has not told how many tasks it began")
+    tip = f"By its own count it began {formats.number_of(worker.missed, 'task')} that we were not told of"
+    return Cell(formats.count(worker.missed), worker.missed, tone="retrying" if worker.missed else "hint", tip=tip)
+
+
+def _clock(worker: Worker) -> Cell:
+    offset = worker.clock_offset
+    if offset is None:
+        return Cell(formats.UNKNOWN, tone="hint", spoken="unknown", tip="Nothing was heard yet to judge its clock by")
+    tone = "hint" if abs(offset) < formats.IN_STEP else "retrying" if abs(offset) >= _FAR_OFF else "secondary"
+    text, tip = formats.clock_offset(offset), "Its clock against that of this computer"
+    short = f"{'+' if offset > 0 else '−'}{formats.duration(abs(offset))}" if abs(offset) >= formats.IN_STEP else ""
+    return Cell(text, abs(offset), tone=tone, tip=f"{tip}: {text}", short=short)
+
+
 def _heard(worker: Worker, now: float) -> Cell:
     since = heard(worker, now)
     at = worker.heartbeat if worker.heartbeat is not None else worker.seen
-    tone = {"silent": "retrying", "lost": "lost"}.get(worker.state, "secondary")
+    tone = {"silent": "retrying", "busy": "running", "lost": "lost"}.get(worker.state, "secondary")
     return Cell(f"{formats.age(since)} ago", since, tone=tone, tip=f"{formats.date_time(at)}\n{formats.iso_utc(at)}")
 
 
@@ -157,12 +214,18 @@ _COLUMNS: Final[tuple[tuple[Header, Callable[[Worker, float], Cell]], ...]] = (
     (Header("Pool"), lambda w, _: _text(w.pool)),
     (Header("Slots", tip="Slots busy, of all slots of the pool"), lambda w, _: _slots(w)),
     (Header("Queues"), lambda w, _: _queues(w)),
+    (Header("Events", tip="Whether it tells of its tasks (-E)"), lambda w, _: _events(w)),
     (
         Header("Processed", numeric=True, tip="Tasks accepted since the worker started, as it counts them"),
         lambda w, _: _figure(formats.count(w.processed), w.processed),
     ),
+    (
+        Header("Missed", numeric=True, tip="Tasks it began, by its own count, that we were not told of"),
+        lambda w, _: _missed(w),
+    ),
     (Header("Failed", numeric=True, tip="Share of the tasks we saw finish that failed"), lambda w, _: _failed(w)),
     (Header("Load", numeric=True, tip="Load average of the host over 1 minute"), lambda w, _: _load(w)),
+    (Header("Clock", numeric=True, tip="How far its clock is ahead of ours, or behind"), lambda w, _: _clock(w)),
     (Header("Version"), lambda w, _: _version(w)),
     (Header("Uptime", numeric=True), _uptime),
     (Header("Heard", numeric=True, tip="Time since we last heard of the worker"), _heard),

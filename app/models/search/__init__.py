@@ -19,12 +19,16 @@ Fields: ``field:value``
     ``kwargs:priority=high`` a keyword argument has exactly this value (at any depth; ``*`` is allowed)
     ``state:failed,retry``   exactly these states, in Celery's words (``FAILURE``) or the window's (``Failed``)
     ``has:traceback``        this is known; any field but ``state``, ``retries``, ``seen`` and ``uuid``: they always are
-    ``is:running``           started and not finished, maybe in a state of its own
+    ``is:running``           started and not finished, as far as is known, maybe in a state of its own
     ``is:waiting``           has yet to run: pending, received or to be retried
     ``is:finished``          succeeded, failed, revoked or rejected
     ``is:failed``            failed
     ``is:slow``              ran for more than ten seconds, or has been running for so long
-    ``is:lost``              running, as far as we know, on a worker that is lost or offline
+    ``is:lost``              its worker was lost, or left, while it had the task
+    ``is:unknown``           we did not listen when it ended, or its worker told no end
+    ``is:doubted``           either of these two
+    ``is:retried``           it was retried at least once
+    ``is:redelivered``       the broker delivered it again
 
 Figures: ``retries`` is a number, ``wait`` and ``runtime`` are durations
     ``retries:3``  ``retries:>=3``  ``runtime:>5s``  ``wait:1m..5m``  ``runtime:..500ms``  ``runtime:>1h30m``

@@ -7,7 +7,7 @@ Whatever was typed becomes a bound parameter, never SQL.
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true
 
 from app.models import states
 from app.models.history import schema
@@ -28,11 +28,14 @@ _LABELS: Final = {
 #: Where a word without a field is looked for, apart from name and worker; the cheapest comes first.
 _ANYWHERE: Final = (_task.state, _task.uuid, _task.args, _task.kwargs, _task.result, _task.exception)
 _WAITING: Final = (states.PENDING, states.RECEIVED, states.RETRY)
+#: Nobody can tell whether it still runs, or how it ended.
+_DOUBTED: Final = (states.LOST, states.UNKNOWN)
 #: A task in any other state is running: Celery's own, or a custom one that it reports while it runs.
-_NOT_RUNNING: Final = (*_WAITING, *sorted(states.FINAL))
-_GONE: Final = ("lost", "offline")
+_NOT_RUNNING: Final = (*_WAITING, *_DOUBTED, *sorted(states.FINAL))
 
-Condition = Literal["failed", "finished", "lost", "running", "slow", "waiting"]
+Condition = Literal[
+    "doubted", "failed", "finished", "lost", "redelivered", "retried", "running", "slow", "unknown", "waiting"
+]
 
 
 class Node(Protocol):
@@ -118,7 +121,10 @@ class Identity(msgspec.Struct, frozen=True):
     def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
         column = _task[self.field]
         found = [_in_short(pattern, column) for pattern in self.patterns]
-        if self.equal:
+        if self.equal and self.field == "uuid":
+            keys = [schema.task_key(uuid) for uuid in self.equal]
+            found.append(and_(_task.key.in_(keys), column.in_(self.equal)))
+        elif self.equal:
             found.append(column.in_(self.equal))
         return or_(*found)
 
@@ -180,20 +186,27 @@ class Is(msgspec.Struct, frozen=True):
 
     condition: Condition
 
-    def clause(self, clock: Clock, /) -> ColumnElement[bool]:
-        running = _task.state.not_in(_NOT_RUNNING)
+    def clause(self, clock: Clock, /) -> ColumnElement[bool]:  # noqa: PLR0911, C901 - one line per condition
+        running = _task.state.in_(_states_beside(_NOT_RUNNING))
         match self.condition:
+            case "doubted":
+                return _task.state.in_(_DOUBTED)
             case "failed":
                 return _task.state == states.FAILURE
             case "finished":
                 return _task.state.in_(sorted(states.FINAL))
             case "lost":
-                gone = _label("worker", (schema.worker.c.state.in_(_GONE),))
-                return and_(gone, running, _task.started.is_not(None))
+                return _task.state == states.LOST
+            case "redelivered":
+                return _task.redelivered > 0
+            case "retried":
+                return _task.retries > 0
             case "running":
                 return running
             case "slow":
                 return or_(_task.runtime > SLOW, and_(running, _task.started < clock.now - SLOW))
+            case "unknown":
+                return _task.state == states.UNKNOWN
             case "waiting":
                 return _task.state.in_(_WAITING)
 
@@ -207,3 +220,13 @@ def _label(field: str, found: tuple[ColumnElement[bool], ...]) -> ColumnElement[
     """Tasks that refer to such a row of the field's own table, a small one: it is read once, then the index serves."""
     reference, number, _ = _LABELS[field]
     return reference.in_(select(number).where(or_(*found)))
+
+
+def _states_beside(known: tuple[str, ...]) -> Select[tuple[str]]:
+    """The other states that any task is in: in the index one leads to the next, so that no task has to be looked at."""
+    tasks = schema.task.alias()
+    found = select(func.min(tasks.c.state).label("state")).cte(recursive=True)
+    following = schema.task.alias()
+    later = select(func.min(following.c.state)).where(following.c.state > found.c.state).scalar_subquery()
+    found = found.union_all(select(later).where(found.c.state.is_not(None)))
+    return select(found.c.state).where(found.c.state.not_in(known))

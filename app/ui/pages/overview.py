@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
@@ -9,18 +10,22 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.models import formats
+from app.models.diagnosis import Finding
 from app.models.history.charts import Series
 from app.models.history.reader import Reader
 from app.models.qt.names import Column, NameTableModel
 from app.models.qt.table import SortedTable
+from app.models.signs import ALIVE
 from app.ui import words
 from app.ui.live import TimeRange, View
 from app.ui.pages.overview_figures import LABELS, figures
 from app.ui.pages.overview_read import Ask, Before, Overview, read, total, whole
+from app.ui.pages.tasks_words import START
 from app.ui.theme import ThemeManager
 from app.ui.widgets import scale
 from app.ui.widgets.charts import TimeChart
 from app.ui.widgets.crosshair import Crosshair
+from app.ui.widgets.findings import Findings
 from app.ui.widgets.labels import PlainLabel
 from app.ui.widgets.rows import GAP, MARGIN, Rows
 from app.ui.widgets.table import ROW_HEIGHT, RecordTable, Width
@@ -55,10 +60,15 @@ _WIDTHS: Final = (
 
 
 class OverviewPage(View):
-    """The first page. Signals: ``name_opened`` with a task name that the user wants to see the tasks of."""
+    """The first page.
+
+    Signals: ``name_opened`` with a task name that the user wants to see the tasks of, ``acted`` with a finding
+    whose button was pressed.
+    """
 
     refresh_ms = 500
     name_opened = Signal(str)
+    acted = Signal(object)
 
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         super().__init__(time_range)
@@ -67,6 +77,8 @@ class OverviewPage(View):
         self._names_read = 0.0
         self._crosshair = Crosshair(self)
         self._tiles = [Tile(theme, label) for label in LABELS]
+        self._findings = Findings(theme)
+        self._findings.acted.connect(self.acted)
         self._outcomes = self._chart(theme, "Outcomes", "No finished tasks in this range.", stacked=True)
         self._ready = self._chart(theme, "Waiting by queue", "No queue was measured in this range.")
         self._wait = self._chart(theme, "Queue wait", "No task was started in this range.", unit=scale.DURATION)
@@ -82,7 +94,12 @@ class OverviewPage(View):
 
     def set_connection(self, connection: object) -> None:
         self._before, self._names_read = None, 0.0
+        self._findings.show_findings((), 0.0, operates=False)
         super().set_connection(connection)  # type: ignore[arg-type]
+
+    def show_findings(self, findings: Sequence[Finding], now: float, *, operates: bool) -> None:
+        """Show what needs attention; ``operates`` if workers may be told something."""
+        self._findings.show_findings(findings, now, operates=operates)
 
     async def load(self) -> None:
         connection = self.connection
@@ -197,7 +214,7 @@ class OverviewPage(View):
         column = QVBoxLayout(page)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(GAP)
-        for part in (self._nothing, self._tile_rows, self._chart_rows):
+        for part in (self._nothing, self._tile_rows, self._findings, self._chart_rows):
             column.addWidget(part)
         column.addWidget(self._card, 1)
         self._scroll = QScrollArea()
@@ -237,7 +254,11 @@ def _notice() -> tuple[QFrame, PlainLabel, PlainLabel]:
 
 
 def _why_nothing(data: Overview) -> str:
-    online = sum(1 for worker in data.workers if worker.state == "online")
+    online = sum(1 for worker in data.workers if worker.state in ALIVE)
+    mute = sum(1 for worker in data.workers if worker.state in ALIVE and worker.events is False)
+    if mute:
+        runs = "1 worker runs" if mute == 1 else f"{mute} workers run"
+        return f"{runs} without -E: nothing is heard of what they do. {START}"
     if online:
         workers = "1 worker is" if online == 1 else f"{online} workers are"
         return f"{workers} online. If tasks run now, they run without events: start the workers with -E."

@@ -4,6 +4,7 @@ from typing import Final
 
 from app.models import formats
 from app.models.records import Worker
+from app.models.signs import ALIVE
 from app.ui.pages.overview_read import Overview, coarse, last, number_known, share, total
 from app.ui.widgets.tile import Arrow, Figure
 
@@ -135,7 +136,7 @@ def _workers(data: Overview, *, present: bool) -> Figure:
         if count is None:
             return Figure(formats.UNKNOWN, change="none heard", mood="hint")
         return Figure(formats.count(count), "heard", spark=coarse(heard), spark_colour="succeeded")
-    online = sum(1 for worker in known if worker.state == "online")
+    online = sum(1 for worker in known if worker.state in ("online", "busy"))
     change, mood = _missing(known, data.span.end)
     return Figure(
         formats.count(online),
@@ -145,7 +146,7 @@ def _workers(data: Overview, *, present: bool) -> Figure:
         mood,
         spark=coarse(heard),
         spark_colour="succeeded",
-        explained="Workers whose heartbeats arrive, of those that did not say goodbye.",
+        explained="Workers whose heartbeats arrive, or that work and can't speak, of those that did not say goodbye.",
     )
 
 
@@ -163,7 +164,7 @@ def _missing(workers: list[Worker], now: float) -> tuple[str, str]:
 def _slots(data: Overview, *, present: bool) -> Figure:
     active = total(data.active, data.gaps)
     if present:
-        online = [worker for worker in data.workers if worker.state in ("online", "silent")]
+        online = [worker for worker in data.workers if worker.state in ALIVE]
         counts = [worker.active for worker in online if worker.active is not None]
         busy = float(sum(counts)) if counts else None
         sizes = [worker.slots for worker in online]

@@ -9,6 +9,7 @@ from app.models.history.charts import Series, Span
 from app.models.qt.queues import Flow, QueueRow, drains, oldest, priorities
 from app.models.qt.workers import state_sentence
 from app.models.records import Gap, Queue, Worker
+from app.models.signs import ALIVE
 from app.ui.shapes import StateStyle
 from app.ui.theme import ThemeManager
 from app.ui.widgets.charts import TimeChart
@@ -87,9 +88,7 @@ def condition(row: QueueRow) -> str:
 
 def consumers(queue: Queue, workers: Sequence[Worker]) -> list[Worker]:
     """Workers that said they consume a queue and that are not gone."""
-    return [
-        worker for worker in workers if queue.name in (worker.queues or ()) and worker.state in ("online", "silent")
-    ]
+    return [worker for worker in workers if queue.name in (worker.queues or ()) and worker.state in ALIVE]
 
 
 def facts(row: QueueRow, now: float) -> list[Fact]:

@@ -5,19 +5,22 @@ from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QVBoxLayout
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.models.qt.table import RecordTableModel, SortedTable
 from app.ui.live import TimeRange, View
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.inspector import Inspector, Panes
-from app.ui.widgets.rows import MARGIN
+from app.ui.widgets.rows import GAP, MARGIN
 from app.ui.widgets.table import RecordTable, Width
 
 
 class TablePage(View):
-    """Subclasses implement `load`, which shows the record of ``self.inspected`` too, if there is one."""
+    """Subclasses implement `load`, which shows the record of ``self.inspected`` too, if there is one.
+
+    ``above`` stands over table and inspector, ``below`` under the table, in its card.
+    """
 
     refresh_ms = 400
 
@@ -28,6 +31,9 @@ class TablePage(View):
         model: RecordTableModel[Any],
         widths: Sequence[Width],
         inspector: Inspector,
+        *,
+        above: QWidget | None = None,
+        below: QWidget | None = None,
     ) -> None:
         super().__init__(time_range)
         self.setProperty("role", "page")
@@ -41,7 +47,10 @@ class TablePage(View):
         self.setFocusProxy(self.table)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        layout.addWidget(Panes(self.table, inspector))
+        layout.setSpacing(GAP)
+        if above is not None:
+            layout.addWidget(above)
+        layout.addWidget(Panes(self.table, inspector, below), 1)
 
     def inspect(self, key: Hashable) -> None:
         """Tell all about the record with this key."""

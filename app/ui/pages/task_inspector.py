@@ -8,6 +8,7 @@ from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.models import formats, states
+from app.models.qt.tasks import since_words
 from app.models.records import Task
 from app.ui import fonts
 from app.ui.shapes import StateStyle
@@ -17,6 +18,7 @@ from app.ui.widgets.facts import Fact, FactList, MarkedLine
 from app.ui.widgets.inspector import CopyButton, Inspector, heading, stack
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
 from app.ui.widgets.long_text import LongText
+from app.ui.widgets.progress import ProgressView
 from app.ui.widgets.rows import MARGIN
 from app.ui.widgets.timeline import Timeline
 from app.ui.widgets.traceback_view import TracebackView
@@ -48,7 +50,10 @@ class TaskInspector(Inspector):
         self._error.setFont(fonts.mono_font(weight=QFont.Weight.Bold))
         self._message = LongText("Exception", lines=4)
         self._facts = FactList()
-        self._progress = LongText("Progress", lines=8)
+        self._note = PlainLabel(role="secondary")
+        self._note.setWordWrap(True)
+        self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._progress = ProgressView()
         self._arguments = _EventText(theme, "Arguments")
         self._keywords = _EventText(theme, "Keyword arguments")
         self._result = _EventText(theme, "Result")
@@ -59,10 +64,11 @@ class TaskInspector(Inspector):
         self._outcome = QStackedWidget()
         self._fill()
 
-    def show_task(self, task: Task, now: float, *, lost: bool = False) -> None:
-        """Show a task as it is ``now``; ``lost`` if it runs on a worker that is gone."""
+    def show_task(self, task: Task, now: float) -> None:
+        """Show a task as it is ``now``."""
         self.uuid = task.uuid
-        self.state.show_state("LOST" if lost else task.state)
+        since = "" if task.doubted is None else since_words(task.doubted, now)
+        self.state.show_state(task.state, f"{states.WORDS.get(task.state, task.state)} since {since}" if since else "")
         self.title.setText(task.name or "Name not known yet")
         self.subtitle.setText(task.uuid)
         self.copy.copied = task.uuid
@@ -86,10 +92,12 @@ class TaskInspector(Inspector):
         self._error.setVisible(bool(kind))
         self._message.setVisible(bool(message))
         self._message.show_text(message)
+        self._note.setText(task.note or "")
+        self._note.setVisible(bool(task.note))
         self._facts.show_facts(facts(task, now))
-        progress = _pretty(task.progress) if task.progress is not None else ""
-        self._progress.show_text(progress)
-        self._doing.setVisible(bool(progress))
+        self._doing.setVisible(task.progress is not None)
+        if task.progress is not None:
+            self._progress.show_payload(task.progress)
 
     def _show_outcome(self, task: Task) -> None:
         failed = task.exception is not None or task.traceback is not None
@@ -104,7 +112,7 @@ class TaskInspector(Inspector):
     def _fill(self) -> None:
         self._failure = stack(self._error, self._message)
         self._doing = stack(heading("Progress"), self._progress)
-        self.add_tab("Summary", self._timeline, self._failure, self._facts, self._doing)
+        self.add_tab("Summary", self._note, self._doing, self._timeline, self._failure, self._facts)
         self.add_tab("Arguments", self._arguments, self._keywords)
         self._outcome.addWidget(_padded(self._result))
         self._outcome.addWidget(_with_button(self._copy_traceback, "Most recent call first", self._traceback))
@@ -142,7 +150,6 @@ class _EventText(QWidget):
 def facts(task: Task, now: float) -> list[Fact]:
     """What is known of a task besides its times and texts; what is not known is left out."""
     found = [
-        Fact("Note", task.note or ""),
         Fact("Queue", task.queue or ""),
         Fact("Worker", task.worker or ""),
         Fact("Wait", _seconds(task.wait), tip="From sent (or received) to started"),
@@ -175,13 +182,6 @@ def _no_result(task: Task) -> str:
     if task.state == states.SUCCESS:
         return "Not known: the event of its success was not seen."
     return "None." if task.state in states.FINAL else "None yet: the task has not finished."
-
-
-def _pretty(text: str) -> str:
-    try:
-        return msgspec.json.format(text, indent=2)
-    except msgspec.DecodeError:
-        return text
 
 
 def _padded(widget: QWidget) -> QWidget:

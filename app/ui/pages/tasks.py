@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from PySide6.QtCore import QModelIndex, Qt, QTimer
+from PySide6.QtCore import QModelIndex, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
@@ -41,6 +41,8 @@ class TasksPage(View):
     """
 
     refresh_ms = 200
+    #: Workers should tell of their tasks.
+    events_wanted = Signal(bool)
 
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         super().__init__(time_range)
@@ -157,7 +159,7 @@ class TasksPage(View):
         )
 
     def _show(self, ask: Ask, found: Found, connection: Connection) -> None:
-        self._model.set_workers(found.workers, found.lost)
+        self._model.set_workers(found.workers)
         self._model.update(found.changed)
         if found.page is not None:
             self._took = found.took
@@ -165,7 +167,8 @@ class TasksPage(View):
             if self._follow.on or self._fresh:  # else the user chose a row meanwhile: it must not move
                 self._show_page(found.page, ask)
         if found.nothing is not None:
-            self._table.set_empty(*tasks_words.why_nothing(found.nothing, self._now, connection.health))
+            why = tasks_words.why_nothing(found.nothing, self._now, connection.health, operates=connection.operates)
+            self._table.set_empty(*why)
         if found.total is not None:
             self._count_pace.answered(found.counting)
             limit = LIMIT if self._model.full else None
@@ -218,7 +221,7 @@ class TasksPage(View):
             self._show_task(task)
 
     def _show_task(self, task: Task) -> None:
-        self._inspector.show_task(task, self._now, lost=self._model.is_lost(tasks_read.row_of(task)))
+        self._inspector.show_task(task, self._now)
 
     def _close_inspector(self) -> None:
         self._inspected = None
@@ -276,6 +279,7 @@ class TasksPage(View):
         self._model.wanted.connect(self._want_older)
         self._table.current_changed.connect(self._row_chosen)
         self._table.opened.connect(self._open)
+        self._table.empty_asked.connect(lambda: self.events_wanted.emit(True))
         self._table.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._inspector.closed.connect(self._close_inspector)
         self._filter.searched.connect(self._searched)

@@ -10,6 +10,7 @@ from app.models.history.charts import Span
 from app.models.history.reader import PREVIEW, Reader, TaskRow
 from app.models.records import Task
 from app.models.search import Search
+from app.models.signs import ALIVE
 
 #: Tasks in a page; a following table reads its first page again and again.
 PAGE: Final = 200
@@ -43,7 +44,6 @@ class Found(msgspec.Struct, frozen=True):
     new: int
     task: Task | None
     workers: frozenset[str]
-    lost: frozenset[str]
     total: int | None
     took: float
     counting: float
@@ -51,12 +51,16 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Nothing(msgspec.Struct, frozen=True):
-    """Why no task is found: what the history knows besides."""
+    """Why no task is found: what the history knows besides.
+
+    ``online`` workers are alive now, ``mute`` of them run without events; ``heard`` is when any was heard last.
+    """
 
     in_span: bool
     latest: float | None
     online: int
     heard: float | None
+    mute: int = 0
 
 
 def read(reader: Reader, ask: Ask) -> Found:
@@ -74,7 +78,6 @@ def read(reader: Reader, ask: Ask) -> Found:
         new=new,
         task=reader.task(ask.inspected) if ask.inspected is not None else None,
         workers=frozenset(worker.hostname for worker in workers),
-        lost=frozenset(worker.hostname for worker in workers if worker.state in ("lost", "offline")),
         total=total,
         took=took,
         counting=time.perf_counter() - began,
@@ -141,6 +144,7 @@ def _nothing(reader: Reader, ask: Ask) -> Nothing:
     return Nothing(
         in_span=in_span,
         latest=latest[0].seen if latest else None,
-        online=sum(1 for worker in workers if worker.state == "online"),
+        online=sum(1 for worker in workers if worker.state in ALIVE),
+        mute=sum(1 for worker in workers if worker.state in ALIVE and worker.events is False),
         heard=max((worker.heartbeat or worker.seen for worker in workers), default=None),
     )

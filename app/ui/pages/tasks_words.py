@@ -1,9 +1,14 @@
 """What the page of tasks says: how many were found, how many are new, and why there are none."""
 
+from typing import Final
+
 from app.models import formats
 from app.models.wire import Health
 from app.ui import words
 from app.ui.pages.tasks_read import MOST_NEW, Nothing
+
+START: Final = "Start workers with -E (celery -A your_app worker -E)."
+_OR_OPERATE: Final = "Or open Cloche with --mode operate, to turn events on from here."
 
 
 def found_text(total: int, *, took: float, limit: int | None) -> str:
@@ -20,8 +25,16 @@ def new_text(new: int, *, counted: bool) -> str:
     return f"{formats.count(new)} new" if counted or new <= MOST_NEW else f"{formats.count(MOST_NEW)}+ new"
 
 
-def why_nothing(nothing: Nothing, now: float, health: Health) -> tuple[str, str]:
-    """Why the table is empty, and what to do, as a title and a sentence or two."""
+def why_nothing(nothing: Nothing, now: float, health: Health, *, operates: bool) -> tuple[str, str, str]:
+    """Why the table is empty, and what to do: a title, a sentence or two, and what a button offers (empty: none).
+
+    ``operates`` if workers may be told something.
+    """
+    mute = nothing.mute and nothing.latest is None and health.state in ("live", "file")
+    return (*_why(nothing, now, health, operates=operates), "Turn events on …" if mute and operates else "")
+
+
+def _why(nothing: Nothing, now: float, health: Health, *, operates: bool) -> tuple[str, str]:
     if nothing.in_span:
         return ("No task matches this search", "There are tasks in this time range. Clear or change the search.")
     unreached, why = words.not_reached(health)
@@ -31,11 +44,18 @@ def why_nothing(nothing: Nothing, now: float, health: Health) -> tuple[str, str]
         return ("No task was seen in this time range", f"{text} {unreached}: {why}" if unreached else text)
     if unreached:
         return (unreached, why)
-    title = "No task events yet"
+    return ("No task events yet", _no_events(nothing, now, operates=operates))
+
+
+def _no_events(nothing: Nothing, now: float, *, operates: bool) -> str:
+    if nothing.mute:
+        mute = "1 worker answers, but runs" if nothing.mute == 1 else f"{nothing.mute} workers answer, but run"
+        how = "Turn events on, or start workers with -E." if operates else f"{START} {_OR_OPERATE}"
+        return f"{mute} without -E. {how}"
     if nothing.online:
         workers = "1 worker is" if nothing.online == 1 else f"{nothing.online} workers are"
-        return (title, f"{workers} online. If tasks run now, they run without events: start the workers with -E.")
+        return f"{workers} online. If tasks run now, they run without events: start the workers with -E."
     remedy = "Start workers with -E (celery -A your_app worker -E), and run a task."
     if nothing.heard is not None:
-        return (title, f"No worker has been heard of since {formats.near_time(nothing.heard, now)}. {remedy}")
-    return (title, f"No worker was heard either. {remedy}")
+        return f"No worker has been heard of since {formats.near_time(nothing.heard, now)}. {remedy}"
+    return f"No worker was heard either. {remedy}"

@@ -22,6 +22,7 @@ from app.ui.widgets.table import RecordTable
 
 #: Recent tasks of a worker that are listed.
 RECENT: Final = 50
+_EVENTS: Final = {True: "on", False: "off: it runs without -E, nothing is heard of its tasks", None: ""}
 
 
 class WorkerInspector(Inspector):
@@ -80,7 +81,13 @@ def facts(worker: Worker, now: float) -> list[Fact]:
         Fact("Pool", worker.pool or ""),
         *(Fact("" if at else "Consumes", queue, literal=True) for at, queue in enumerate(worker.queues or ())),
         Fact("Prefetch", "" if worker.prefetch is None else formats.count(worker.prefetch)),
+        Fact("Events", _EVENTS[worker.events], tone="error" if worker.events is False else ""),
         Fact("Processed", "" if worker.processed is None else formats.count(worker.processed), tip="As it counts them"),
+        Fact(
+            "Missed",
+            "" if worker.processed is None else formats.count(worker.missed),
+            tip="Tasks it began, by its own count, that we were not told of",
+        ),
         Fact("Succeeded", formats.count(worker.succeeded), tip="As we saw them"),
         Fact("Failed", f"{failed} ({share})", tip="As we saw them", tone="error" if worker.failed else ""),
         Fact("Retried", formats.count(worker.retried), tip="As we saw them"),
@@ -91,17 +98,15 @@ def facts(worker: Worker, now: float) -> list[Fact]:
         Fact("Version", worker.software or ""),
         Fact("System", worker.system or ""),
         Fact("Process", "" if worker.pid is None else str(worker.pid), literal=True),
-        Fact("Clock", _clock(worker.clock_offset), tip="Its clock against ours"),
+        Fact(
+            "Clock",
+            "" if worker.clock_offset is None else formats.clock_offset(worker.clock_offset),
+            tip="Its clock against ours",
+        ),
         Fact("First seen", formats.date_time(worker.seen), tip=formats.iso_utc(worker.seen)),
         Fact("Asked", "" if worker.inspected is None else f"{formats.age(now - worker.inspected)} ago"),
     ]
     return [fact for fact in found if fact.value]
-
-
-def _clock(offset: float | None) -> str:
-    if offset is None:
-        return ""
-    return f"{formats.duration(abs(offset))} {'ahead' if offset > 0 else 'behind'}"
 
 
 def _framed(tree: JsonTree) -> QWidget:

@@ -5,10 +5,12 @@ from collections.abc import Hashable
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
+from app.models import formats
 from app.models.history.charts import Span
 from app.models.history.reader import Reader, TaskRow
-from app.models.qt.workers import Column, WorkerTableModel
+from app.models.qt.workers import Column, WorkerTableModel, has_left
 from app.models.records import Worker
 from app.models.search import parse, quote
 from app.ui import words
@@ -17,6 +19,7 @@ from app.ui.pages.pace import Pace
 from app.ui.pages.table_page import TablePage
 from app.ui.pages.worker_inspector import RECENT, WorkerInspector
 from app.ui.theme import ThemeManager
+from app.ui.widgets.events_bar import EventsBar
 from app.ui.widgets.table import Width
 from app.ui.widgets.ticker import Ticker
 
@@ -29,34 +32,46 @@ _EMPTY: Final = (
         "celery -A your_app worker -E"
     ),
 )
+_ALL_LEFT: Final = ("All workers have left", "Each of them said goodbye. Nothing runs until a worker is started.")
 _WIDTHS: Final = (
-    Width(120),
-    Width(136, weight=3),
-    Width(72, weight=1, rank=7),
+    Width(124, full=204),
+    Width(124, weight=3),
+    Width(72, weight=1, rank=9),
     Width(98, rank=1),
-    Width(110, weight=3, rank=4),
-    Width(84, weight=1, rank=3),
-    Width(66, weight=1, rank=2),
-    Width(56, weight=1, rank=5),
-    Width(66, weight=1, rank=9),
-    Width(80, weight=1, rank=8),
-    Width(80, weight=1, rank=6),
+    Width(108, weight=3, rank=4),
+    Width(58, rank=6),
+    Width(80, weight=1, rank=3),
+    Width(62, weight=1, rank=5),
+    Width(62, weight=1, rank=2),
+    Width(54, weight=1, rank=10),
+    Width(72, weight=1, rank=7, full=112),
+    Width(58, weight=1, rank=12),
+    Width(74, weight=1, rank=11),
+    Width(72, weight=1, rank=8),
 )
 
 
 class WorkersPage(TablePage):
-    """Signals: ``task_opened`` with the id of a task that the user wants to see."""
+    """Those that left cleanly are listed for ten minutes, and then when they are asked for.
+
+    Signals: ``task_opened`` with the id of a task that the user wants to see; ``events_wanted`` where workers should
+    tell of their tasks, or no more.
+    """
 
     task_opened = Signal(str)
+    events_wanted = Signal(bool)
 
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         self._workers = WorkerTableModel()
         self._details = WorkerInspector(theme)
-        super().__init__(theme, time_range, self._workers, _WIDTHS, self._details)
+        self._events, self._left = EventsBar(theme), LeftWorkers()
+        super().__init__(theme, time_range, self._workers, _WIDTHS, self._details, above=self._events, below=self._left)
         self._workers.setParent(self)
         self.table.setAccessibleName("Workers")
         self.table.sortByColumn(Column.STATE, Qt.SortOrder.AscendingOrder)  # trouble first
         self._details.task_opened.connect(self.task_opened)
+        self._events.wanted.connect(self.events_wanted)
+        self._left.toggled.connect(self.reload)
         self._recent_of: Hashable | None = None
         self._recent_pace = Pace(_RECENT_EVERY)
         self._ticker = Ticker(self)
@@ -73,11 +88,15 @@ class WorkersPage(TablePage):
         if connection is not self.connection:
             return
         now = time.time() if alive is None else alive
-        self._workers.replace(workers)
+        left = [worker for worker in workers if has_left(worker, now)]
+        self._left.show_number(len(left))
+        gone = () if self._left.listed else left
+        self._workers.replace([worker for worker in workers if worker not in gone or worker.hostname == inspected])
         self._workers.tick(now)
-        if not workers:
+        self._events.show_workers(workers, operates=connection.operates, switched=connection.events_switched)
+        if not self._workers.rowCount():
             unreached = words.not_reached(connection.health)
-            self.table.set_empty(*(unreached if unreached[0] else _EMPTY))
+            self.table.set_empty(*(unreached if unreached[0] else _ALL_LEFT if left else _EMPTY))
         worker = next((worker for worker in workers if worker.hostname == self.inspected), None)
         if worker is not None and inspected == self.inspected:
             self._details.show_worker(worker, now)
@@ -97,6 +116,40 @@ class WorkersPage(TablePage):
     def _tick(self) -> None:
         if not self.range.paused and self.connection is not None and self.connection.live:
             self._workers.tick(time.time())
+
+
+class LeftWorkers(QWidget):
+    """A quiet line under the table: how many workers left, and a switch to list them. ``toggled``: it was switched."""
+
+    toggled = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed = False
+        self._number = 0
+        self._switch = QPushButton()
+        self._switch.setProperty("kind", "status")
+        self._switch.clicked.connect(self._toggle)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(6, 4, 8, 5)
+        line.addWidget(self._switch)
+        line.addStretch(1)
+        self.hide()
+
+    def show_number(self, number: int) -> None:
+        """Say how many left more than ten minutes ago."""
+        self._number = number
+        self._say()
+
+    def _toggle(self) -> None:
+        self.listed = not self.listed
+        self._say()
+        self.toggled.emit()
+
+    def _say(self) -> None:
+        left = f"{formats.number_of(self._number, 'worker')} left more than ten minutes ago"
+        self._switch.setText(f"{left} · {'hide' if self.listed else 'show'}")
+        self.setVisible(self._number > 0)
 
 
 def _read(reader: Reader, inspected: Hashable | None, span: Span) -> tuple[list[Worker], list[TaskRow], float]:

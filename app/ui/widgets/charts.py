@@ -84,7 +84,7 @@ class TimeChart(QFrame):
         """Show series over a span; `colours` names a token of the theme per series, the others get one and keep it."""
         table = chart_data.table(series, step)
         start = table.start if table.names else span.start
-        end = max(span.end, start + table.values.shape[1] * step)
+        end = max(span.end, start + table.values.shape[1] * table.step)
         if end - start != self._span.end - self._span.start:
             self._top = 0.0  # another length of time is another picture: no need to keep its axis
         self._span, self._table = Span(start, end), table

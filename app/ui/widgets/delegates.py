@@ -86,7 +86,8 @@ class CellDelegate(QStyledItemDelegate):
         if cell.state:
             style = state_style(cell.state)
             painter.drawPixmap(left, top + (height - SHAPE) // 2, self._shape(cell.state, painter))
-            self._paint_text(painter, QRect(left + SHAPE + 8, top, width - SHAPE - 8, height), cell, style.token)
+            room = QRect(left + SHAPE + 8, top, width - SHAPE - 8, height)
+            self._paint_text(painter, room, cell, style.token, beside=SHAPE + 8)
         elif isinstance(cell.detail, Series):
             box = QRectF(left, top + 4, width, height - 8)
             ground = self._colour("line", plain=True)
@@ -103,13 +104,13 @@ class CellDelegate(QStyledItemDelegate):
         paint_bar(painter, bar, cell.detail, self._theme.theme)
         return room.adjusted(_SLOTS + 8, 0, 0, 0)
 
-    def _paint_text(self, painter: QPainter, room: QRect, cell: Cell, token: str) -> None:
+    def _paint_text(self, painter: QPainter, room: QRect, cell: Cell, token: str, *, beside: int = 0) -> None:
         left, width = room.left(), room.width()
         if self._header.numeric:
             left, width = left + 2 - PADDING, width + PADDING - 2  # the neighbour keeps away by itself
         if not cell.text or width <= 0:
             return
-        words = cell.short if cell.short and width + 2 * PADDING < self._full else cell.text
+        words = cell.short if cell.short and width + beside + 2 * PADDING < self._full else cell.text
         text = (self._strong_text if cell.strong else self._text)(words, width)
         size = text.size()
         if self._header.numeric:

@@ -139,9 +139,9 @@ class Inspector(QFrame):
 
 
 class Panes(QSplitter):
-    """A card with a table left and its inspector right, which is hidden until something is looked at."""
+    """A card with a table left, and what stands below it; its inspector right, hidden until something is looked at."""
 
-    def __init__(self, content: QWidget, inspector: Inspector) -> None:
+    def __init__(self, content: QWidget, inspector: Inspector, below: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Horizontal)
         card = QFrame()
         card.setProperty("role", "card")
@@ -149,7 +149,9 @@ class Panes(QSplitter):
         layout = QVBoxLayout(card)
         layout.setContentsMargins(1, 1, 1, 1)
         layout.setSpacing(0)
-        layout.addWidget(content)
+        layout.addWidget(content, 1)
+        if below is not None:
+            layout.addWidget(below)
         self.setHandleWidth(GAP)
         self.setChildrenCollapsible(False)
         self.addWidget(card)

@@ -1,5 +1,6 @@
 """The rows of the sidebar: a broker with its state, and a page with its key."""
 
+import math
 from typing import Final
 
 import msgspec
@@ -13,6 +14,19 @@ from app.ui.theme import ThemeManager
 
 _LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+#: A larger number in a badge would not be read.
+_MOST: Final = 99
+
+
+class Badge(msgspec.Struct, frozen=True):
+    """A number in the colour of a token; none where it is 0."""
+
+    n: int = 0
+    token: str = "failed"
+
+    def spoken(self, name: str) -> str:
+        """A name with what the number says of it."""
+        return f"{name}, {self.n} {'needs' if self.n == 1 else 'need'} attention" if self.n else name
 
 
 class BrokerState(msgspec.Struct, frozen=True):
@@ -25,6 +39,7 @@ class BrokerState(msgspec.Struct, frozen=True):
     dot: str
     words: str
     tooltip: str = ""
+    badge: Badge = Badge()
 
 
 class SideRow(QAbstractButton):
@@ -46,6 +61,22 @@ class SideRow(QAbstractButton):
         """A token's colour on the ground of this row."""
         theme = self._theme.theme
         return theme.on_selection(token) if self.isChecked() else theme.colour(token)
+
+    def _paint_badge(self, painter: QPainter, badge: Badge, room: QRectF) -> int:
+        """Paint it at the right end, and say how much room it takes."""
+        if not badge.n:
+            return 0
+        text, font = str(badge.n) if badge.n <= _MOST else f"{_MOST}+", fonts.ui_font(11, QFont.Weight.Bold)
+        width = max(room.height() + 4, QFontMetrics(font).horizontalAdvance(text) + 12)
+        pill = QRectF(room.right() - width, room.top(), width, room.height())
+        theme = self._theme.theme
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour(badge.token))
+        painter.drawRoundedRect(pill, pill.height() / 2, pill.height() / 2)
+        painter.setPen(theme.colour("on_accent"))
+        painter.setFont(font)
+        painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, text)
+        return math.ceil(width) + 6
 
     def _paint_ground(self, painter: QPainter) -> None:
         theme = self._theme.theme
@@ -73,7 +104,7 @@ class BrokerRow(SideRow):
         """Show another state of it."""
         if state != self._state or not self.accessibleName():
             self._state = state
-            self.setAccessibleName(f"{state.name}, {state.tag.lower()}, {state.words}")
+            self.setAccessibleName(state.badge.spoken(f"{state.name}, {state.tag.lower()}, {state.words}"))
             self.setToolTip(plain_tip(state.tooltip))
             self.update()
 
@@ -95,6 +126,7 @@ class BrokerRow(SideRow):
         painter.setPen(theme.colour("text"))
         shown = QFontMetrics(name).elidedText(state.name, Qt.TextElideMode.ElideMiddle, room)
         painter.drawText(QRectF(15, 4, room, 18), _LEFT, shown)
+        right -= self._paint_badge(painter, state.badge, QRectF(0, 22, right, 16))
         painter.setFont(small)
         painter.setPen(self._colour("secondary"))
         words = QFontMetrics(small).elidedText(state.words, Qt.TextElideMode.ElideRight, right - 28)
@@ -118,8 +150,16 @@ class PageRow(SideRow):
         self.title = title
         self._icon = icon
         self._key = key
+        self._badge = Badge()
         self.setAccessibleName(title)
         self.setToolTip(f"{title} ({key})")
+
+    def show_badge(self, badge: Badge) -> None:
+        """Show how many findings the page is about, in place of the key."""
+        if badge != self._badge:
+            self._badge = badge
+            self.setAccessibleName(badge.spoken(self.title))
+            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, theme = QPainter(self), self._theme.theme
@@ -130,6 +170,8 @@ class PageRow(SideRow):
         painter.setPen(theme.colour("text"))
         painter.setFont(fonts.ui_font(13, QFont.Weight.Medium if self.isChecked() else QFont.Weight.Normal))
         painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), _LEFT, self.title)
+        if self._paint_badge(painter, self._badge, QRectF(0, 7, self.width() - 8, 16)):
+            return
         painter.setFont(fonts.ui_font(12))
         painter.setPen(self._colour("hint"))
         painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), _RIGHT, self._key)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QScrollArea, QVBoxLayout, QW
 
 from app.ui.theme import ThemeManager
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
-from app.ui.widgets.side_rows import BrokerRow, BrokerState, PageRow
+from app.ui.widgets.side_rows import Badge, BrokerRow, BrokerState, PageRow
 
 WIDTH: Final = 216
 
@@ -73,6 +73,10 @@ class Sidebar(QFrame):
     def choose_page(self, name: str) -> None:
         """Mark the page that is shown."""
         self._pages[name].setChecked(True)
+
+    def show_badge(self, name: str, badge: Badge) -> None:
+        """Show how many findings a page is about."""
+        self._pages[name].show_badge(badge)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -1,6 +1,8 @@
 """The foot of the window: the accounting identity in plain words, and what we cost."""
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from PySide6.QtCore import QPoint, QRectF, Qt
@@ -8,6 +10,8 @@ from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.models import formats
+from app.models.diagnosis import CLASSES, class_counts
+from app.models.qt.plain import plain_tip
 from app.models.records import Accounting
 from app.models.wire import Health
 from app.ui import words
@@ -19,6 +23,8 @@ HEIGHT: Final = 26
 _LISTED: Final = 12
 #: In a narrower bar the accounting needs the room of the history's size.
 _WIDE: Final = 1000
+#: In one that is narrower than this, the classes of what was shed are left to the tooltip.
+_WIDER: Final = 1200
 
 
 class StatusBar(QFrame):
@@ -75,15 +81,19 @@ class StatusBar(QFrame):
             return
         self._vital = vital
         self._identity.setText(identity(vital.accounting))
-        lost = sum(vital.accounting.shed.values())
-        gaps = f" · {len(vital.gaps)} {'gap' if len(vital.gaps) == 1 else 'gaps'}" if vital.gaps else ""
-        self._lost.setText(f"· {formats.count(lost)} lost{gaps}")
+        self._show_lost()
+        self._lost.setToolTip(plain_tip(f"{explained(vital)}\nClick for the list"))
+        self._lost.setAccessibleDescription(explained(vital))
+        lost = sum(vital.accounting.shed.values()) or vital.missed
         state = "lost" if lost or not vital.accounting.balanced else ""
         if self._lost.property("state") != state:
             self._lost.setProperty("state", state)
             self._lost.style().unpolish(self._lost)
             self._lost.style().polish(self._lost)
         self._show_history()
+
+    def _show_lost(self) -> None:
+        self._lost.setText(f"· {losses(self._vital, brief=self.width() < _WIDER)}")
 
     def _show_history(self) -> None:
         size = f" · {formats.bytes_(self._vital.size)}" if self.width() >= _WIDE else ""
@@ -93,6 +103,7 @@ class StatusBar(QFrame):
         super().resizeEvent(event)
         if self._history.text():
             self._show_history()
+            self._show_lost()
 
     def _open_details(self) -> None:
         self._details.show_vital(self._vital)
@@ -141,7 +152,11 @@ class _Details(QFrame):
                 widget.deleteLater()
         books = vital.accounting
         self._section("Rejected: events that could not be understood", _counts(books.rejected))
-        self._section("Shed: events dropped because we were too slow", _counts(books.shed))
+        self._section("Shed: events dropped, as more came than could be taken", _counts(books.shed, CLASSES))
+        missing = [(name, formats.count(n)) for name, n in sorted(vital.missing, key=lambda item: -item[1])]
+        if vital.missed is None:
+            missing = [("not known: no worker has told how many tasks it began", "")]
+        self._section("Missed upstream: tasks that workers began and did not tell us of", missing)
         spans = [
             (
                 f"{formats.date_time(gap.start, milliseconds=False)} – "
@@ -177,5 +192,36 @@ def identity(books: Accounting) -> str:
     return f"received {formats.count(books.received)} {'=' if books.balanced else '≠'} {' + '.join(parts)}"
 
 
-def _counts(reasons: dict[str, int]) -> list[tuple[str, str]]:
-    return [(reason, formats.count(n)) for reason, n in sorted(reasons.items(), key=lambda item: -item[1]) if n]
+def losses(vital: Vital, *, brief: bool = False) -> str:
+    """What is lost: ``shed 1,200 heartbeats · 37 missed upstream · 2 gaps``; ``0 lost`` only where all is known.
+
+    If ``brief``, classes are not told apart.
+    """
+    shed = vital.accounting.shed
+    dropped = formats.count(sum(shed.values())) if brief else class_counts(shed, 2)
+    parts = [f"shed {dropped}"] if any(shed.values()) else []
+    if vital.missed:
+        parts.append(f"{formats.count(vital.missed)} missed upstream")
+    gaps = [formats.number_of(len(vital.gaps), "gap")] if vital.gaps else []
+    return " · ".join([*(parts or ["0 shed" if vital.missed is None else "0 lost"]), *gaps])
+
+
+def explained(vital: Vital) -> str:
+    """The same in sentences, a line each."""
+    shed = vital.accounting.shed
+    lines = [
+        f"Dropped, as more came than could be taken: {class_counts(shed)}" if any(shed.values()) else "None dropped"
+    ]
+    if vital.missed is None:
+        lines.append("Whether workers began tasks that we were not told of is not known")
+    else:
+        told = formats.number_of(vital.missed, "task") if vital.missed else "No task"
+        lines.append(f"{told} began that we were not told of, as far as workers count them")
+    if vital.gaps:
+        lines.append(f"Nobody listened {formats.number_of(len(vital.gaps), 'time')}")
+    return "\n".join(lines)
+
+
+def _counts(reasons: dict[str, int], words: Mapping[str, str] = MappingProxyType({})) -> list[tuple[str, str]]:
+    most_first = sorted(reasons.items(), key=lambda item: -item[1])
+    return [(f"{words[reason]}s" if reason in words else reason, formats.count(n)) for reason, n in most_first if n]

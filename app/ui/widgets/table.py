@@ -52,11 +52,12 @@ class RecordTable(QTableView):
     Ctrl+C copies the selected rows as shown, Ctrl+Shift+C what names them (ids).
 
     Signals: ``current_changed`` with the key of the row that the user went to; ``opened`` with the key of the row that
-    the user wants to see more of (a click, Enter).
+    the user wants to see more of (a click, Enter); ``empty_asked`` for the button that stands in the place of rows.
     """
 
     current_changed = Signal(object)
     opened = Signal(object)
+    empty_asked = Signal()
 
     def __init__(self, theme: ThemeManager, model: QAbstractItemModel, widths: Sequence[Width]) -> None:
         super().__init__()
@@ -66,6 +67,7 @@ class RecordTable(QTableView):
         self._removing = False
         self._look = RowLook()
         self._empty = Empty(self.viewport())
+        self._empty.asked.connect(self.empty_asked)
         self.setHorizontalHeader(SortHeader(theme, self))
         self.setModel(model)
         for column in range(model.columnCount()):
@@ -80,9 +82,9 @@ class RecordTable(QTableView):
             signal.connect(self._show_empty)
         self._show_empty()
 
-    def set_empty(self, title: str, text: str = "") -> None:
-        """Say why there are no rows, and what to do."""
-        self._empty.say(title, text)
+    def set_empty(self, title: str, text: str = "", action: str = "") -> None:
+        """Say why there are no rows, and what to do; ``action`` is on a button, which emits `empty_asked`."""
+        self._empty.say(title, text, action)
 
     def key_at(self, row: int) -> Hashable:
         """Key of a row's record."""

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from PySide6.QtCore import QRect, QRectF, Qt
+from PySide6.QtCore import QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QHeaderView, QStyleOptionHeader, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHeaderView, QPushButton, QStyleOptionHeader, QVBoxLayout, QWidget
 
 from app.models.qt.table import Role
 from app.ui import fonts
@@ -51,11 +51,16 @@ class SortHeader(QHeaderView):
 
 
 class Empty(QWidget):
-    """What stands in the place of rows."""
+    """What stands in the place of rows. ``asked``: the user pressed the button of what can be done about it."""
+
+    asked = Signal()
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._button = QPushButton()
+        self._button.clicked.connect(self.asked)
+        self._button.hide()
         self._title = PlainLabel(role="strong")
         self._text = PlainLabel(role="secondary")
         layout = QVBoxLayout(self)
@@ -66,9 +71,15 @@ class Empty(QWidget):
             label.setWordWrap(True)
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             layout.addWidget(label)
+        layout.addSpacing(6)
+        layout.addWidget(self._button, 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addStretch(1)
 
-    def say(self, title: str, text: str) -> None:
+    def say(self, title: str, text: str, action: str = "") -> None:
         self._title.setText(title)
         self._text.setText(text)
         self._text.setVisible(bool(text))
+        self._button.setText(action)
+        self._button.setVisible(bool(action))
+        # Clicks beside the rows are the table's, unless there is something to click.
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents, not action)

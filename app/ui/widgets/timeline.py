@@ -1,4 +1,4 @@
-"""The way of one task as a bar per attempt, and its steps with their durations under it."""
+"""The way of one task as a bar per delivery, and its steps with their durations under it."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,7 +15,7 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.attempts import Kind, Lane, lanes
 from app.ui.widgets.facts import Fact, FactList
 
-#: Attempts drawn; of more, the first ones are left out.
+#: Deliveries drawn; of more, the first ones are left out.
 MOST: Final = 12
 _HEIGHT: Final = 10
 _PITCH: Final = 18
@@ -29,10 +29,12 @@ _TOKENS: Final[dict[Kind, tuple[str, float]]] = {
     "reserved": ("received", 0.5),
     "ran": ("running", 1.0),
 }
+#: How opaque is what nobody can tell, in the colour of the doubt.
+_FAINT: Final = 0.3
 
 
 class Timeline(QWidget):
-    """Bars above, steps below; all attempts share one axis of time."""
+    """Bars above, steps below; all deliveries share one axis of time."""
 
     def __init__(self, theme: ThemeManager) -> None:
         super().__init__()
@@ -80,20 +82,19 @@ class _Bars(QWidget):
         length = max((segment.end for segment in segments), default=1.0) - start
         for number, lane in enumerate(self._lanes):
             y = number * _PITCH + (_PITCH - _HEIGHT) / 2
-            x = float(left)
+            x, style = float(left), state_style(lane.state)
             if left:
                 painter.setPen(theme.colour("hint"))
                 painter.setFont(fonts.ui_font(11))
-                painter.drawText(
-                    QRectF(0, number * _PITCH, left, _PITCH), Qt.AlignmentFlag.AlignVCenter, str(lane.retries + 1)
-                )
+                # A redelivery stands under its attempt's number.
+                attempt = "" if lane.again and number else str(lane.retries + 1)
+                painter.drawText(QRectF(0, number * _PITCH, left, _PITCH), Qt.AlignmentFlag.AlignVCenter, attempt)
             for segment in lane.segments:
-                token, alpha = _TOKENS[segment.kind]
+                token, alpha = _TOKENS[segment.kind] if segment.kind != "doubted" else (style.token, _FAINT)
                 x = max(x, left + (segment.start - start) / length * room)
                 width = max(_LEAST, left + (segment.end - start) / length * room - x)
                 painter.fillRect(QRectF(x, y, width - 1, _HEIGHT), theme.colour(token, alpha))
                 x += width
-            style = state_style(lane.state)
             mark = QRectF(min(x + 4, self.width() - _MARK), y + (_HEIGHT - _MARK) / 2, _MARK, _MARK)
             paint_shape(painter, mark, style.shape, theme.colour(style.token))
 
@@ -112,15 +113,24 @@ def steps(task: Task, now: float) -> list[Fact]:
         tip = f"{formats.date_time(moment)}\n{formats.iso_utc(moment)}"
         told.append(Fact(word.capitalize(), formats.near_time(moment, now), note, tone=tone, tip=tip))
         before = moment
-    if before is not None and not last:
+    if task.doubted is not None:
+        word = state_style(task.state).word
+        tip = f"{formats.date_time(task.doubted)}\n{formats.iso_utc(task.doubted)}"
+        told.append(
+            Fact(word, f"since {formats.near_time(task.doubted, now)}", formats.age(now - task.doubted), tip=tip)
+        )
+    elif before is not None and not last:
         doing = "Running" if task.started is not None else "Waiting"
         told.append(Fact(doing, "until now", f"+ {formats.coarse(now - before)}"))
     return told
 
 
 def _earlier(told: Sequence[Lane]) -> list[Fact]:
-    return [Fact(f"Attempt {lane.retries + 1}", lane.sentence() or formats.UNKNOWN, tip=_ended(lane)) for lane in told]
+    return [_delivery(lane) for lane in told]
 
 
-def _ended(lane: Lane) -> str:
-    return "\n".join(part for part in (lane.worker, lane.exception) if part)
+def _delivery(lane: Lane) -> Fact:
+    """What has to give way to a narrow pane comes last; how it ended always stays."""
+    value = " · ".join(part for part in (lane.worker or "", *reversed(lane.spent())) if part)
+    tip = "\n".join(part for part in (lane.sentence(), lane.exception) if part)
+    return Fact(lane.title, value or formats.UNKNOWN, lane.end, tip=tip)

@@ -67,20 +67,37 @@ def test_each_state_reads_as_it_should(model: TaskTableModel, monkeypatch: pytes
     assert model.index(2, Column.WAIT).data(Qt.ItemDataRole.AccessibleTextRole) == "at least 4.1 s"
 
 
-def test_a_task_that_runs_on_a_lost_worker_is_lost(model: TaskTableModel) -> None:
+def test_a_task_in_doubt_says_since_when_and_why_and_claims_no_more_than_is_known(model: TaskTableModel) -> None:
     model.tick(NOW)
-    rows = [task_row(n, state=state, started=NOW - 9, worker=worker) for n, state, worker in [
-        (4, "STARTED", "w1"), (3, "STARTED", "w2"), (2, "SUCCESS", "w2"), (1, "PROGRESS", "w2"),
-    ]]  # fmt: skip
-    model.show(rows, complete=True)
-    told: list[tuple[int, int]] = []
-    model.dataChanged.connect(lambda top, bottom: told.append((top.row(), bottom.row())))
-    for _ in range(2):
-        model.set_workers(frozenset({"w1", "w2"}), frozenset({"w2"}))
-    assert [model.index(row, Column.STATE).data() for row in range(4)] == ["Running", "Lost", "Succeeded", "Lost"]
-    assert [model.index(row, Column.STATE).data(Role.STATE) for row in range(2)] == ["STARTED", "LOST"]
-    assert [model.index(row, Column.RUN).data() for row in range(2)] == ["9 s …", "—"]
-    assert told == [(0, 3)]
+    ran = {"started": NOW - 100, "received": NOW - 101, "worker": "w1"}
+    model.show(
+        [
+            task_row(4, state="LOST", doubted=NOW - 60, note="Its worker was lost while it ran.", **ran),
+            task_row(3, state="UNKNOWN", doubted=NOW - 100, note="Its worker told no end.", **ran),
+            task_row(2, state="PENDING", doubted=NOW - 5, note="Its worker left before it began."),
+            task_row(1, state="STARTED", **ran),
+        ],
+        complete=True,
+    )
+    shown = [[model.index(row, column).data() for column in (Column.STATE, Column.RUN)] for row in range(4)]
+    assert shown == [["Lost?", "≥ 40 s"], ["Unknown", "—"], ["Pending", "—"], ["Running", "1 m 40 s …"]]
+    tips = [str(model.index(row, Column.STATE).data(Qt.ItemDataRole.ToolTipRole)) for row in range(4)]
+    assert "Its worker was lost while it ran.<br>Since " in tips[0]
+    assert "1 m ago" in tips[0]
+    assert "Its worker told no end." in tips[1]
+    assert "5 s ago" in tips[2]
+    assert tips[3] == ""
+    assert model.index(0, Column.RUN).data(Qt.ItemDataRole.AccessibleTextRole) == "at least 40 s"
+
+
+def test_what_is_in_doubt_does_not_grow_with_time(model: TaskTableModel) -> None:
+    model.tick(NOW)
+    model.show([task_row(1, state="LOST", started=NOW - 9, doubted=NOW - 5)], complete=True)
+    told: list[int] = []
+    model.dataChanged.connect(lambda top, bottom: told.append(top.row()))
+    model.tick(NOW + 60)
+    assert model.index(0, Column.RUN).data() == "≥ 4.0 s"
+    assert told == []
 
 
 def test_newer_tasks_go_on_top_and_the_oldest_make_room() -> None:
@@ -224,7 +241,11 @@ def test_a_worker_is_called_by_what_tells_it_apart(workers: set[str], short: set
 
 def test_a_narrow_column_has_shorter_words_for_times_and_workers(model: TaskTableModel) -> None:
     model.show([task_row(1, worker="browser@crawler-1", received=NOW)], complete=True)
-    model.set_workers(frozenset({"browser@crawler-1", "browser@crawler-2"}), frozenset())
+    told: list[int] = []
+    model.dataChanged.connect(lambda top, bottom: told.append(top.column()))
+    for _ in range(2):
+        model.set_workers(frozenset({"browser@crawler-1", "browser@crawler-2"}))
+    assert told == [Column.WORKER]
     model.tick(NOW)
     worker, received = (model.index(0, column).data(Role.CELL) for column in (Column.WORKER, Column.RECEIVED))
     assert (worker.text, worker.short) == ("browser@crawler-1", "crawler-1")

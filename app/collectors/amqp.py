@@ -1,0 +1,237 @@
+"""RabbitMQ: its addresses, connections to it, and what its refusals mean."""
+
+import socket
+import struct
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import amqp
+import msgspec
+from amqp.exceptions import (
+    AccessRefused,
+    AMQPError,
+    ConnectionForced,
+    ConsumerCancelled,
+    InternalError,
+    NotAllowed,
+    RecoverableConnectionError,
+    ResourceError,
+    ResourceLocked,
+)
+from amqp.transport import SSLTransport, TCPTransport
+
+from app import __version__
+from app.collectors.clean import clean_word
+from app.collectors.errors import BrokerError
+from app.collectors.line import CONNECT_TIMEOUT, Line
+from app.collectors.transport import ANSWER_TIMEOUT, network_error
+from app.secrets import Secret
+
+SCHEMES: Final = ("amqp", "amqps", "pyamqp")
+PORTS: Final = {False: 5672, True: 5671}
+#: Celery transport options and setting names that a connection understands.
+OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", "ssl_ca_certs")
+#: Seconds of silence after which RabbitMQ gives us up, at the earliest. Ours for it are much shorter: it can be asked.
+HEARTBEAT: Final = 60
+MAX_HEARTBEAT: Final = 3_600
+#: Characters of RabbitMQ's own words that are passed on, and bytes of a name in AMQP.
+MAX_WORDS: Final = 300
+MAX_NAME: Final = 255
+#: What py-amqp raises for a peer that speaks AMQP badly or not at all: it trusts the lengths and numbers it reads.
+UNREADABLE: Final = (struct.error, LookupError, ValueError)
+#: All that can go wrong on a connection of py-amqp.
+FAILURES: Final = (AMQPError, OSError, *UNREADABLE)
+
+
+class AmqpAddress(msgspec.Struct, frozen=True):
+    """Where a Celery application keeps its queues in RabbitMQ, and under which names."""
+
+    host: str
+    port: int
+    virtual_host: str
+    username: str
+    password: Secret
+    tls: bool = False
+    ca_certs: str | None = None
+    heartbeat: int = HEARTBEAT
+    event_exchange: str = "celeryev"
+    control_exchange: str = "celery"
+    line: Line = msgspec.field(default_factory=Line)
+
+    @property
+    def shown(self) -> str:
+        """The address without user and password, for people."""
+        return f"{self.authority}{'' if self.virtual_host == '/' else f'/{clean_word(self.virtual_host)}'}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def amqp_address(url: str, password: str | None = None, options: dict[str, str] | None = None) -> AmqpAddress:
+    """Address of an ``amqp[s]://[user[:password]@]host[:port][/virtual host]`` URL and Celery's options.
+
+    As in Celery, the virtual host is ``/`` where none is given, and user and password are ``guest``.
+
+    Raises `BrokerError` (fault ``address``) with what is wrong with it; never with a part that may be a password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # Not with its words: an unescaped password may be among them.
+        raise BrokerError("address", "The broker address can't be read: check host and port.") from None
+    if ";" in parts.netloc.rpartition("@")[2]:
+        raise BrokerError("address", "Several addresses in one are not supported: give that of one RabbitMQ node.")
+    options = dict(parse_qsl(parts.query)) | dict(options or {})
+    unknown = next((key for key in options if key not in OPTIONS), None)
+    if unknown is not None:
+        raise BrokerError("address", f"The option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
+    tls = parts.scheme == "amqps"
+    secret = password if password is not None else unquote(parts.password or "")
+    address = AmqpAddress(
+        host=unquote(parts.hostname or "localhost"),
+        port=port or PORTS[tls],
+        virtual_host=unquote(parts.path[1:]) or "/",
+        username=unquote(parts.username or "") or "guest",
+        password=Secret(secret or "guest"),
+        tls=tls,
+        ca_certs=options.get("ssl_ca_certs"),
+        heartbeat=_heartbeat(options.get("heartbeat", str(HEARTBEAT))),
+        event_exchange=options.get("event_exchange", "celeryev"),
+        control_exchange=options.get("control_exchange", "celery"),
+    )
+    for name in (address.virtual_host, address.event_exchange, f"reply.{address.control_exchange}.pidbox"):
+        if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME:
+            raise BrokerError("address", f"A name in AMQP has at most {MAX_NAME} bytes; one in this address has more.")
+    if address.ca_certs is not None and not Path(address.ca_certs).is_file():
+        raise BrokerError("address", f"There is no file {address.ca_certs!r} with certificates (ssl_ca_certs).")
+    return address
+
+
+def _heartbeat(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text[:9]) <= MAX_HEARTBEAT:
+        raise BrokerError("address", f"heartbeat is a number of seconds from 1 to {MAX_HEARTBEAT}, not {text!r}.")
+    return int(text)
+
+
+class _OverLine:
+    """A transport of py-amqp that takes its sockets from the line of an address."""
+
+    line: Line
+
+    def _connect(self, host: str, port: int, timeout: float) -> None:
+        self.sock = self.line.connect(host, port, timeout)
+
+
+class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]
+    pass
+
+
+class _TlsTransport(_OverLine, SSLTransport):  # type: ignore[misc]
+    pass
+
+
+class _Connection(amqp.Connection):  # type: ignore[misc]
+    """A connection of py-amqp that does the same."""
+
+    def __init__(self, line: Line, **options: Any) -> None:
+        super().__init__(**options)
+        self._line = line
+
+    def Transport(self, host: str, connect_timeout: float, ssl: Any = False, *_: Any, **options: Any) -> Any:  # noqa: N802, FBT002
+        made = (_TlsTransport if ssl else _TcpTransport)(host, connect_timeout=connect_timeout, ssl=ssl, **options)
+        made.line = self._line
+        return made
+
+
+def amqp_connection(address: AmqpAddress, name: str) -> amqp.Connection:
+    """A connection that is signed in, with a deadline on every answer; ``name`` is how RabbitMQ lists it.
+
+    Raises `BrokerError`.
+    """
+    connection = _Connection(
+        address.line,
+        host=address.authority,
+        userid=address.username,
+        password=address.password.reveal(),
+        login_method="PLAIN",
+        virtual_host=address.virtual_host,
+        ssl=_tls(address),
+        connect_timeout=CONNECT_TIMEOUT,
+        heartbeat=address.heartbeat,
+        client_properties={"product": "Cloche", "product_version": __version__, "connection_name": name},
+        socket_settings=_socket_settings(),
+    )
+    with address.line.sign_in():
+        try:
+            connection.connect()
+        except FAILURES as error:
+            connection.collect()
+            raise amqp_error(error, address, signing_in=True) from error
+    connection.sock.settimeout(ANSWER_TIMEOUT)
+    return connection
+
+
+def _tls(address: AmqpAddress) -> dict[str, Any] | bool:
+    """For py-amqp: make an `ssl.create_default_context` of this, and check certificate and host name."""
+    if not address.tls:
+        return False
+    return {
+        "context": {"cafile": address.ca_certs, "check_hostname": True},
+        "server_hostname": address.host,
+        # Else it would be done without a deadline.
+        "do_handshake_on_connect": False,
+    }
+
+
+def _socket_settings() -> dict[int, int]:
+    """py-amqp gives a connection up when a packet is not confirmed within a second; networks are lossier than that."""
+    return {socket.TCP_USER_TIMEOUT: int(ANSWER_TIMEOUT * 2_000)} if hasattr(socket, "TCP_USER_TIMEOUT") else {}
+
+
+def amqp_error(error: Exception, address: AmqpAddress, *, signing_in: bool = False) -> BrokerError:  # noqa: PLR0911 - one line each
+    """What a failure of RabbitMQ or the network means, in words."""
+    where = address.shown
+    if isinstance(error, BrokerError):
+        return error
+    if isinstance(error, OSError):
+        return network_error(error, address.host, where)
+    if not isinstance(error, AMQPError):
+        return BrokerError("protocol", f"What answers at {where} does not speak AMQP 0-9-1 as RabbitMQ does.")
+    text = clean_word(str(error.reply_text or "no reason given")[:MAX_WORDS]).rstrip(".")
+    if isinstance(error, AccessRefused):
+        if not signing_in:
+            return BrokerError("permission", f"The broker {where} does not permit it: {text}.")
+        far = address.username == "guest" and address.host not in ("localhost", "127.0.0.1", "::1")
+        guest = " RabbitMQ lets guest in only from its own machine." if far else ""
+        return BrokerError("auth", f"The broker {where} refused the sign-in. Check user and password.{guest}")
+    if isinstance(error, NotAllowed) and signing_in:
+        return _not_allowed(text, address)
+    if isinstance(error, ResourceLocked | ResourceError | InternalError):
+        return BrokerError("busy", f"The broker {where} is not ready: {text}.")
+    if isinstance(error, ConsumerCancelled):
+        return BrokerError(
+            "network", f"The broker {where} deleted the queue that Cloche listens on: a new one is made."
+        )
+    if isinstance(error, ConnectionForced | RecoverableConnectionError):
+        return BrokerError("network", f"The broker {where} closed the connection: {text}.")
+    return BrokerError("protocol", f"The broker {where} answered what was not expected: {text}.")
+
+
+def _not_allowed(text: str, address: AmqpAddress) -> BrokerError:
+    """Why a virtual host could not be entered. RabbitMQ has one code for all reasons, so its words tell them apart."""
+    where, name = address.shown, clean_word(address.virtual_host)
+    if "not found" in text:
+        return BrokerError(
+            "address",
+            f"The broker {where} has no virtual host {name!r}. It is what follows the host in the address; "
+            "a slash in its name is written %2F.",
+        )
+    if "limit" in text:
+        return BrokerError("full", f"The broker {where} lets nobody else in now: {text}.")
+    if "is down" in text:
+        return BrokerError("busy", f"The broker {where} is not ready: {text}.")
+    return BrokerError("permission", f"The broker {where} does not permit it: {text}.")

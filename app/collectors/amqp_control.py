@@ -1,0 +1,162 @@
+"""Remote control over RabbitMQ: a request to the workers' mailboxes, and a queue of our own for their answers."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import amqp
+import msgspec
+from amqp.exceptions import NotFound, ResourceLocked
+
+from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error
+from app.collectors.control import PATIENCE, Control, Request, read_answer, reply_exchange
+from app.collectors.errors import BrokerError
+from app.models.profiles import Mode
+
+#: Milliseconds after which RabbitMQ drops a queue for answers that nobody reads; kombu has the same.
+EXPIRES: Final = 10_000
+#: Bytes of answers that it keeps at most.
+MAX_BYTES: Final = 64 << 20
+
+
+T = TypeVar("T")
+
+
+class AmqpControl(Control):
+    """Asks workers through ``kombu.pidbox``'s exchanges (PROTOCOL 3.2)."""
+
+    def __init__(self, address: AmqpAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
+        super().__init__(mode, on_command=on_command)
+        self._address = address
+        self._connection: amqp.Connection | None = None
+        self._blocked = False
+        self._used = 0.0
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except FAILURES:
+                connection.collect()
+
+    def present(self, hostnames: Sequence[str], timeout: float = 1.0) -> dict[str, bool]:
+        """Whether each worker's mailbox exists, which goes with its connection."""
+        del timeout
+        self.allow("ping")
+        return self._connected(lambda connection: {name: self._has_mailbox(connection, name) for name in hostnames})
+
+    def _has_mailbox(self, connection: amqp.Connection, hostname: str) -> bool:
+        self._on_command(1)
+        channel = connection.channel()
+        try:
+            channel.queue_declare(f"{hostname}.{self._address.control_exchange}.pidbox", passive=True)
+        except NotFound:
+            return False
+        except ResourceLocked:
+            # Since kombu 5.6 only its own connection may use it.
+            return True
+        else:
+            return True
+        finally:
+            channel.close()  # which py-amqp has opened again where it was refused something
+
+    def _ask(
+        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
+    ) -> dict[str, Any]:
+        def asked(connection: amqp.Connection) -> dict[str, Any]:
+            channel = connection.channel()
+            answers = self._answers(channel, Request.of(command, arguments, destination, *self._reply_to()), deadline)
+            channel.close()
+            return answers
+
+        return self._connected(asked)
+
+    def _connected(self, question: Callable[[amqp.Connection], dict[str, T]]) -> dict[str, T]:
+        if time.monotonic() - self._used > self._address.heartbeat / 2:
+            # Nobody gives signs of life between questions, so the broker has given it up, or will.
+            self.close()
+        if self._connection is None:
+            self._connection = amqp_connection(self._address, "cloche-control")
+            self._connection.on_blocked = self._on_blocked
+        self._used = time.monotonic()
+        try:
+            return question(self._connection)
+        except (*FAILURES, BrokerError) as error:
+            # It would not listen to a goodbye either.
+            self._connection.collect()
+            self._connection, self._blocked = None, False
+            raise amqp_error(error, self._address) from error
+
+    def _reply_to(self) -> tuple[str, str]:
+        return reply_exchange(self._address.control_exchange), str(uuid.uuid4())
+
+    def _answers(self, channel: amqp.Channel, asked: Request, deadline: float) -> dict[str, Any]:
+        mailboxes = f"{self._address.control_exchange}.pidbox"
+        self._on_command(6)
+        try:
+            channel.exchange_declare(mailboxes, "fanout", passive=True)
+        except NotFound:
+            # The first worker makes it, so there is none.
+            return {}
+        answers: dict[str, Any] = {}
+        unheard = _Unheard()
+        channel.events["basic_return"].add(unheard)
+        consumer = self._listen(
+            channel, asked.reply_to.exchange, asked.reply_to.routing_key,
+            lambda reply: answers.update(read_answer(reply.body, reply.headers or {}, asked.ticket)),
+        )  # fmt: skip
+        message = amqp.Message(
+            msgspec.json.encode(asked),
+            content_type="application/json",
+            content_encoding="utf-8",
+            application_headers=asked.headers(deadline),
+            delivery_mode=1,
+        )
+        channel.basic_publish(message, mailboxes, mandatory=True)
+        while not (
+            unheard or self._stopping.is_set() or (asked.destination and answers.keys() >= {*asked.destination})
+        ):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                channel.connection.drain_events(timeout=min(left, PATIENCE))
+            except TimeoutError:
+                continue
+            if self._blocked:
+                text = "blocks who publishes, workers included: it is short of memory or disk. Its log says of which."
+                raise BrokerError("busy", f"The broker {self._address.shown} {text}")
+        # The queue goes with its only consumer, and what is answered from here on with it.
+        channel.basic_cancel(consumer)
+        return answers
+
+    def _listen(self, channel: amqp.Channel, exchange: str, key: str, take: Callable[[amqp.Message], None]) -> str:
+        """Consume a new queue that is bound to an exchange, which is declared as kombu would where it is missing."""
+        try:
+            channel.exchange_declare(exchange, "direct", passive=True)
+        except NotFound:
+            channel.exchange_declare(exchange, "direct", durable=False, auto_delete=False)
+        arguments = {"x-expires": EXPIRES, "x-max-length-bytes": MAX_BYTES}
+        queue = f"{key}.{exchange}"
+        channel.queue_declare(queue, exclusive=True, auto_delete=True, arguments=arguments)
+        channel.queue_bind(queue, exchange, key)
+        consumer: str = channel.basic_consume(queue, no_ack=True, callback=take)
+        return consumer
+
+    def _on_blocked(self, _reason: str) -> None:
+        self._blocked = True
+
+
+class _Unheard:
+    """True once RabbitMQ gave a request back because nobody listens."""
+
+    def __init__(self) -> None:
+        self._returned = False
+
+    def __call__(self, *_: object) -> None:
+        self._returned = True
+
+    def __bool__(self) -> bool:
+        return self._returned

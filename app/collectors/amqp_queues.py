@@ -1,0 +1,115 @@
+"""Queue depths on RabbitMQ by passive declaration, which changes nothing: messages ready, and consumers.
+
+Any user may ask so for a queue that he can name. What is unacknowledged, and which queues there are, only the
+management API tells.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Final
+
+import amqp
+from amqp import spec
+from amqp.exceptions import AccessRefused, NotFound, ResourceLocked
+
+from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress, amqp_connection, amqp_error
+from app.collectors.queues import MAX_QUEUES, Poll
+from app.models.records import Queue
+
+#: The queue that Celery has by default: looked for until it is there.
+DEFAULT: Final = "celery"
+#: Queues asked for at a time, and such as may not be there; where there are more, each has its turn.
+MAX_ASKED: Final = 500
+MAX_DOUBTFUL: Final = 50
+#: Seconds until a queue that is not there, or not to be seen, is asked for again.
+ABSENT_PAUSE: Final = 15.0
+
+
+class AmqpQueues:
+    """Looks at queues over one connection. Not thread-safe.
+
+    Parameters: ``names`` are queues always shown; others are told with `add`.
+    """
+
+    def __init__(self, address: AmqpAddress, names: Iterable[str] = (), *, on_command: Callable[[int], None]) -> None:
+        self._address = address
+        self._shown = frozenset(names)
+        self._names: dict[str, None] = dict.fromkeys([*self._shown, DEFAULT])
+        self._present: dict[str, None] = {}
+        #: When queues that are absent are asked for again.
+        self._absent: dict[str, float] = {}
+        self._next = 0
+        self._on_command = on_command
+        self._connection: amqp.Connection | None = None
+
+    def add(self, names: Iterable[str]) -> None:
+        """More queues to look at."""
+        for name in names:
+            if len(self._names) < MAX_QUEUES and 0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME:
+                self._names.setdefault(name)
+
+    def close(self) -> None:
+        """Close the connection; the next look opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except FAILURES:
+                connection.collect()
+
+    def poll(self) -> Poll:
+        """Depths now. Raises `BrokerError` when the broker can't be asked."""
+        if self._connection is None:
+            self._connection = amqp_connection(self._address, "cloche-queues")
+        began = time.monotonic()
+        try:
+            channel = self._connection.channel()
+            queues = self._look(channel, self._turn())
+            for name in self._doubtful(began):
+                queues += self._look(channel, [name])
+            channel.close()
+        except FAILURES as error:
+            self._connection.collect()
+            self._connection = None
+            raise amqp_error(error, self._address) from error
+        return Poll(time.time(), queues, None, took=time.monotonic() - began)
+
+    def _turn(self) -> list[str]:
+        """Queues that were there when last asked for; they take turns where they are many."""
+        names = list(self._present)
+        at = self._next if self._next < len(names) else 0
+        self._next = at + MAX_ASKED
+        return names[at : self._next]
+
+    def _doubtful(self, now: float) -> list[str]:
+        names = (name for name in self._names if name not in self._present and self._absent.get(name, 0.0) <= now)
+        return list(islice(names, MAX_DOUBTFUL))
+
+    def _look(self, channel: amqp.Channel, names: list[str]) -> list[Queue]:
+        """Ask for all at once, and again for those behind one that is absent: RabbitMQ passes over them then."""
+        queues: list[Queue] = []
+        while names:
+            self._on_command(len(names))
+            for name in names:
+                channel.send_method(spec.Queue.Declare, "BsbbbbbF", (0, name, True, False, False, False, False, {}))
+            for at, name in enumerate(names, start=1):
+                try:
+                    _, ready, consumers = channel.wait(spec.Queue.DeclareOk, returns_tuple=True)
+                except (AccessRefused, NotFound, ResourceLocked):
+                    # py-amqp has reopened the channel.
+                    queues += self._missing(name)
+                    names = names[at:]
+                    break
+                self._present[name] = None
+                queues.append(Queue(name, time.time(), ready=ready, consumers=consumers))
+            else:
+                break
+        return queues
+
+    def _missing(self, name: str) -> list[Queue]:
+        """Nothing is known of a queue that is not there any more, and nothing is said of one that never was."""
+        self._absent[name] = time.monotonic() + ABSENT_PAUSE
+        said = name in self._present or name in self._shown
+        self._present.pop(name, None)
+        return [Queue(name, time.time())] if said else []

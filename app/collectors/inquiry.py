@@ -1,0 +1,133 @@
+"""Questions to workers, one after the other in a thread of their own: what they are, what they have, who is mute.
+
+Nothing is asked twice at a time; what is learnt goes into the collector's inbox.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from app.collectors.control import Command, Control
+from app.collectors.errors import BrokerError
+from app.collectors.inspector import from_active, from_active_queues, from_reserved, from_scheduled, from_stats
+from app.collectors.pollers import Trouble
+from app.models.doubts import Held
+
+#: Seconds for answers that may be long, and for one that only has to come.
+LONG: Final = 5.0
+SHORT: Final = 1.0
+
+
+class Inspection(msgspec.Struct):
+    """What a worker answered."""
+
+    hostname: str
+    learnt: Mapping[str, Any]
+
+
+class WhoHas(msgspec.Struct):
+    """Which tasks each worker has that answered in full, by its host name; asked at ``asked``."""
+
+    asked: float
+    held: dict[str, dict[str, Held]]
+
+
+class Reached(msgspec.Struct):
+    """Whether the broker still has a connection of workers that are mute."""
+
+    reachable: dict[str, bool]
+
+
+class Switched(msgspec.Struct):
+    """Workers that were told to send events of their tasks (or no longer to), and what they answered."""
+
+    on: bool
+    answers: dict[str, Any]
+
+
+Answer = Inspection | WhoHas | Reached | Switched
+Put = Callable[[Answer | Trouble], None]
+
+
+class Inquiry(threading.Thread):
+    """Asks workers; each kind of question is under way only once."""
+
+    def __init__(self, control: Control, put: Put) -> None:
+        super().__init__(name="inquiry", daemon=True)
+        self._control = control
+        self._put = put
+        self._asked: queue.SimpleQueue[tuple[str, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._waiting: set[str] = set()
+
+    def inspect(self, hostnames: Sequence[str]) -> None:
+        """Ask these workers for their pool and queues."""
+        self._ask("inspect", lambda: self._inspect(hostnames))
+
+    def who_has(self, hostnames: Sequence[str], now: float) -> None:
+        """Ask these workers which tasks they have."""
+        self._ask("who has", lambda: self._who_has(hostnames, now))
+
+    def reach(self, hostnames: Sequence[str]) -> None:
+        """Ask the broker whether workers that are mute are still connected."""
+        self._ask("reach", lambda: self._put(Reached(self._control.present(hostnames, SHORT))))
+
+    def switch_events(self, hostnames: Sequence[str] | None, *, on: bool) -> None:
+        """Have workers (all, if None) send events of their tasks, or no longer."""
+        self._ask(f"events {hostnames}", lambda: self._switch(hostnames, on=on))
+
+    @property
+    def inspecting(self) -> bool:
+        """Whether an inspection is under way."""
+        return "inspect" in self._waiting
+
+    def stop(self) -> None:
+        """End the thread, even while it waits for answers."""
+        self._control.give_up()
+        self._asked.put(None)
+
+    def run(self) -> None:
+        """Ask until stopped."""
+        while (asked := self._asked.get()) is not None:
+            kind, question = asked
+            try:
+                question()
+            except BrokerError as error:
+                self._put(Trouble("workers", error))
+            else:
+                self._put(Trouble("workers", None))
+            self._waiting.discard(kind)
+        self._control.close()
+
+    def _ask(self, kind: str, question: Callable[[], None]) -> None:
+        if kind not in self._waiting:
+            self._waiting.add(kind)
+            self._asked.put((kind, question))
+
+    def _inspect(self, hostnames: Sequence[str]) -> None:
+        learnt: dict[str, dict[str, Any]] = {hostname: {} for hostname in hostnames}
+        for hostname, answer in self._control.ask("stats", hostnames).items():
+            learnt.get(hostname, {}).update(from_stats(answer))
+        for hostname, answer in self._control.ask("active_queues", hostnames).items():
+            learnt.get(hostname, {}).update(from_active_queues(answer))
+        for hostname, fields in learnt.items():
+            self._put(Inspection(hostname, fields))
+
+    def _who_has(self, hostnames: Sequence[str], asked: float) -> None:
+        # A task goes from the first of these lists to the last: asked for in this order it is found in one of them.
+        scheduled = self._control.ask("scheduled", hostnames, timeout=LONG)
+        reserved = self._control.ask("reserved", list(scheduled), timeout=LONG) if scheduled else {}
+        arguments = {"safe": True}
+        active = self._control.ask("active", list(reserved), arguments=arguments, timeout=LONG) if reserved else {}
+        held: dict[str, dict[str, Held]] = {}
+        for hostname, answer in active.items():
+            told = (from_scheduled(scheduled[hostname]), from_reserved(reserved[hostname]), from_active(answer))
+            if None not in told:
+                held[hostname] = {uuid: each for tasks in told for uuid, each in (tasks or {}).items()}
+        self._put(WhoHas(asked, held))
+
+    def _switch(self, hostnames: Sequence[str] | None, *, on: bool) -> None:
+        command: Command = "enable_events" if on else "disable_events"
+        self._put(Switched(on, self._control.ask(command, hostnames, timeout=LONG if hostnames is None else SHORT)))

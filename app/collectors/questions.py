@@ -1,0 +1,152 @@
+"""When workers and the result backend are asked what, and what becomes of their answers.
+
+Workers are inspected now and then; they are asked which tasks they have while any task is in doubt, or runs for long;
+and the result backend is asked how tasks in doubt ended. Nothing of this is done in *passive* mode but reading results.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from app.collectors.inquiry import Answer, Inquiry, Inspection, Reached, Switched, WhoHas
+from app.collectors.line import AUTH_PAUSE
+from app.collectors.pollers import Trouble
+from app.collectors.results import Ends, Results
+from app.models.reducer import Reducer
+from app.models.wire import Notice
+
+#: Seconds between two inspections of a worker, and until one that did not answer or could not be asked is asked again.
+INSPECT_PAUSE: Final = 30.0
+UNANSWERED_PAUSE: Final = 10.0
+#: Seconds between two questions which tasks workers have: while tasks are in doubt, and for those that run for so long.
+DOUBT_PAUSE: Final = 10.0
+STALE_PAUSE: Final = 60.0
+#: Seconds between two looks for the result of one task, and tasks that are looked for at a time.
+RESULT_PAUSE: Final = 30.0
+MOST_RESULTS: Final = 2_000
+
+
+class Questions:
+    """Asks in threads, and folds what is answered; ``inquiry`` and ``results`` are None where that is not possible."""
+
+    def __init__(
+        self, reducer: Reducer, inquiry: Inquiry | None, results: Results | None, tell: Callable[[Notice], None]
+    ) -> None:
+        self.threads: list[Inquiry | Results] = [thread for thread in (inquiry, results) if thread is not None]
+        self._reducer = reducer
+        self._inquiry = inquiry
+        self._results = results
+        self._tell = tell
+        self._ask_at: dict[str, float] = {}
+        self._ask_after = 0.0
+        self._who_has_at = 0.0
+        self._stale_at = time.monotonic() + STALE_PAUSE
+        self._result_at: dict[str, float] = {}
+        #: Processes of workers that were told to send events; None while that is not wanted.
+        self._switched: set[tuple[str, int | None]] | None = None
+        #: Whether the last question was answered.
+        self.answered = False
+
+    def tick(self, now: float) -> None:
+        """Once a second, while we listen: ask what is due."""
+        self._look_for_results(now)
+        if self._inquiry is None or time.monotonic() < self._ask_after:
+            return
+        self._inspect(self._inquiry)
+        self._reach(self._inquiry, now)
+        self._ask_who_has(self._inquiry, now)
+        self._switch_newcomers(self._inquiry)
+
+    def listen_again(self) -> None:
+        """What was learnt before is old: ask soon."""
+        self._who_has_at = 0.0
+        self._result_at.clear()
+
+    def switch_events(self, *, on: bool) -> None:
+        """Have all workers send events of their tasks, and those that come later; or no longer."""
+        if self._inquiry is None:
+            self._tell(Notice("events", "Workers can't be told anything in this access mode. Use --mode operate."))
+            return
+        self._switched = {(worker.hostname, worker.pid) for worker in self._reducer.workers.values()} if on else None
+        self._inquiry.switch_events(None, on=on)
+
+    def take(self, item: Answer | Ends, now: float) -> None:
+        """Fold an answer."""
+        if isinstance(item, Inspection):
+            pause = INSPECT_PAUSE if item.learnt else UNANSWERED_PAUSE
+            self._ask_at[item.hostname] = time.monotonic() + pause
+            if item.learnt:
+                self._reducer.fold_inspection(item.hostname, item.learnt, now)
+        elif isinstance(item, WhoHas):
+            self._reducer.fold_held(item.held, item.asked)
+        elif isinstance(item, Reached):
+            self._reducer.fold_reached(item.reachable)
+        elif isinstance(item, Ends):
+            self._reducer.fold_results(item.events, now)
+        else:
+            self._tell(Notice("events", _told(item), "info"))
+
+    def trouble(self, trouble: Trouble) -> None:
+        """Workers can't be asked (or can be again)."""
+        if trouble.error is not None:
+            refused = trouble.error.fault in ("auth", "permission")
+            self._ask_after = time.monotonic() + (AUTH_PAUSE if refused else UNANSWERED_PAUSE)
+        self.answered = trouble.error is None
+
+    def _inspect(self, inquiry: Inquiry) -> None:
+        now = time.monotonic()
+        due = [
+            worker.hostname
+            for worker in self._reducer.workers.values()
+            if worker.state == "online" and now >= self._ask_at.get(worker.hostname, 0.0)
+        ]
+        if due and not inquiry.inspecting:
+            inquiry.inspect(due)
+
+    def _reach(self, inquiry: Inquiry, now: float) -> None:
+        mute = self._reducer.mute(now)
+        if mute:
+            inquiry.reach(mute)
+
+    def _ask_who_has(self, inquiry: Inquiry, now: float) -> None:
+        moment = time.monotonic()
+        doubted = bool(self._reducer.doubts.in_doubt()) and moment >= self._who_has_at
+        stale = moment >= self._stale_at and self._reducer.doubts.stale(now - STALE_PAUSE)
+        if not (doubted or stale):
+            return
+        hostnames = [worker.hostname for worker in self._reducer.workers.values() if worker.state == "online"]
+        if hostnames:
+            self._who_has_at, self._stale_at = moment + DOUBT_PAUSE, moment + STALE_PAUSE
+            inquiry.who_has(hostnames, now)
+
+    def _switch_newcomers(self, inquiry: Inquiry) -> None:
+        if self._switched is None:
+            return
+        online = (worker for worker in self._reducer.workers.values() if worker.state == "online")
+        for worker in online:
+            if (worker.hostname, worker.pid) not in self._switched:
+                self._switched.add((worker.hostname, worker.pid))
+                inquiry.switch_events([worker.hostname], on=True)
+
+    def _look_for_results(self, now: float) -> None:
+        if self._results is None:
+            return
+        moment = time.monotonic()
+        due = [task.uuid for task in self._reducer.doubts.in_doubt() if moment >= self._result_at.get(task.uuid, 0.0)][
+            :MOST_RESULTS
+        ]
+        if due:
+            if len(self._result_at) > 10 * MOST_RESULTS:
+                self._result_at.clear()
+            self._result_at.update(dict.fromkeys(due, moment + RESULT_PAUSE))
+            self._results.ask(due, now)
+
+
+def _told(switched: Switched) -> str:
+    """What workers answered, in words."""
+    done = [hostname for hostname, answer in switched.answers.items() if isinstance(answer, dict) and "ok" in answer]
+    if not switched.answers:
+        return "No worker answered. Events can be switched on only while workers run with remote control."
+    what = "send events of their tasks now" if switched.on else "send no events of their tasks any more"
+    what = f"{len(done)} of {len(switched.answers)} workers that answered {what}."
+    return f"{what} Workers that were started with -E go on sending them." if not switched.on else what

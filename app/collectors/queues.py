@@ -1,0 +1,56 @@
+"""What every look at a broker's queues has in common, whatever the broker."""
+
+import time
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from app.collectors.errors import BrokerError
+from app.models.records import Queue
+
+#: Queues looked at, at most; more are not.
+MAX_QUEUES: Final = 10_000
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The message that waits longest in a queue's list: its task id, or None where it has none that can be read."""
+
+    uuid: str | None
+
+
+class Poll(msgspec.Struct):
+    """One look at all queues. ``heads`` are the oldest messages by queue, or None where this was not a look at them.
+
+    ``took`` is how long the broker took to answer, in seconds; ``troubles`` what it refuses and what it is.
+    """
+
+    at: float
+    queues: list[Queue]
+    heads: dict[str, list[Head]] | None
+    took: float = 0.0
+    troubles: dict[str, BrokerError | None] = {}
+
+
+class Queues(Protocol):
+    """Looks at queues over one connection. Not thread-safe."""
+
+    def add(self, names: Iterable[str]) -> None:
+        """More queues to look at."""
+
+    def poll(self) -> Poll:
+        """Depths now. Raises `BrokerError` when the broker can't be asked."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class NoQueues:
+    """For brokers whose queues can't be looked at."""
+
+    def add(self, names: Iterable[str]) -> None: ...
+
+    def poll(self) -> Poll:
+        return Poll(time.time(), [], None)
+
+    def close(self) -> None: ...

@@ -1,0 +1,138 @@
+"""What a result backend in Redis knows of tasks whose end was not heard: asked by known ids, and never searched.
+
+Results are JSON, read like everything else from a broker: nothing in them is ever unpickled, and what is large is left
+where it is.
+"""
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import redis
+
+from app.collectors.clean import clean_text, clean_word
+from app.collectors.errors import BrokerError
+from app.collectors.normalise import MAX_TRACEBACK, MAX_WORD
+from app.collectors.pollers import Trouble
+from app.collectors.redis_client import redis_client
+from app.collectors.redis_errors import broker_error
+from app.collectors.transport import RedisAddress
+from app.models.lifecycle import epoch
+from app.models.records import Event
+
+#: Ids asked for at a time, and bytes of one result that are read at most.
+BATCH: Final = 500
+MAX_RESULT: Final = 64 << 10
+_PREFIX: Final = "celery-task-meta-"
+_ENDS: Final = {"SUCCESS": "task-succeeded", "FAILURE": "task-failed", "REVOKED": "task-revoked"}
+
+
+class Ends(msgspec.Struct):
+    """Ends that were found, as events that nobody heard; a host name is empty where the backend does not tell it."""
+
+    events: list[Event]
+
+
+class _Meta(msgspec.Struct):
+    """A stored result, as Celery writes it (`celery.backends.base.Backend._get_result_meta`)."""
+
+    status: str
+    result: Any = None
+    traceback: str | None = None
+    date_done: str | None = None
+    worker: str | None = None
+
+
+class Results(threading.Thread):
+    """Asks for results when told of which tasks."""
+
+    def __init__(
+        self, address: RedisAddress, put: Callable[[Ends | Trouble], None], *, on_command: Callable[[int], None]
+    ) -> None:
+        super().__init__(name="results", daemon=True)
+        self._address = address
+        self._client = redis_client(address, "cloche-results")
+        self._put = put
+        self._on_command = on_command
+        self._asked: queue.SimpleQueue[tuple[Sequence[str], float] | None] = queue.SimpleQueue()
+
+    def ask(self, uuids: Sequence[str], now: float) -> None:
+        """Look for the results of these tasks soon; one without a time of its own is dated now."""
+        self._asked.put((uuids, now))
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._asked.put(None)
+
+    def run(self) -> None:
+        """Ask until stopped."""
+        while (asked := self._asked.get()) is not None:
+            uuids, now = asked
+            try:
+                for at in range(0, len(uuids), BATCH):
+                    self._put(Ends(self._find(uuids[at : at + BATCH], now)))
+            except BrokerError as error:
+                self._put(Trouble("results", _sentence(error)))
+            except (redis.RedisError, OSError) as error:
+                self._put(Trouble("results", _sentence(broker_error(error, self._address))))
+            else:
+                self._put(Trouble("results", None))
+        self._client.close()
+
+    def _find(self, uuids: Sequence[str], now: float) -> list[Event]:
+        keys = [_PREFIX + uuid for uuid in uuids]
+        self._on_command(2)
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.strlen(key)
+        sizes = pipeline.execute(raise_on_error=False)
+        small = [
+            (uuid, key)
+            for uuid, key, size in zip(uuids, keys, sizes, strict=True)
+            if isinstance(size, int) and 0 < size <= MAX_RESULT
+        ]
+        if not small:
+            return []
+        values = self._client.mget([key for _, key in small])
+        found = (end_of(uuid, value, now) for (uuid, _), value in zip(small, values, strict=True))
+        return [event for event in found if event is not None]
+
+
+def _sentence(error: BrokerError) -> BrokerError:
+    return BrokerError(error.fault, f"The result backend can't be asked how tasks ended. {error}", error.since)
+
+
+def end_of(uuid: str, value: bytes | str | None, now: float) -> Event | None:
+    """The event that a task's stored result stands for; None where it tells no end, or can't be read."""
+    if value is None:
+        return None
+    try:
+        try:
+            meta = msgspec.json.decode(value, type=_Meta)
+        except msgspec.DecodeError:
+            # Celery writes NaN and Infinity, which are no JSON.
+            meta = msgspec.convert(json.loads(value), _Meta)
+    except (msgspec.ValidationError, UnicodeError, ValueError, RecursionError):
+        return None
+    kind = _ENDS.get(meta.status)
+    if kind is None:
+        return None
+    event = Event(kind, clean_word((meta.worker or "")[:MAX_WORD]), epoch(meta.date_done) or now, uuid, seen=now)
+    if kind == "task-succeeded":
+        event.result = clean_text(repr(meta.result))
+    else:
+        event.exception = clean_text(_exception(meta.result))
+        event.traceback = None if meta.traceback is None else clean_text(meta.traceback, MAX_TRACEBACK)
+    return event
+
+
+def _exception(result: object) -> str:
+    """An exception as events show it: ``ValueError('no such order')``."""
+    if not isinstance(result, Mapping):
+        return repr(result)
+    message = result.get("exc_message")
+    told = ", ".join(map(repr, message)) if isinstance(message, list) else repr(message)
+    return f"{result.get('exc_type')}({told})"

@@ -1,0 +1,99 @@
+"""What the rules of `diagnosis` look at: a few bounded questions to a history."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import func, select
+
+from app.models import states
+from app.models.history import schema
+from app.models.history.reader import Reader
+from app.models.records import Accounting, Gap, Queue, Worker
+
+#: States of a worker that is there.
+ALIVE: Final = ("online", "silent", "busy")
+#: The newest tasks that are looked at for sendings that nobody told, and how many of a name have to lack it.
+RECENT: Final = 2_000
+FEWEST: Final = 5
+#: Tasks in doubt that are counted; of more, that there are more.
+MOST: Final = 10_000
+
+
+class Signs(msgspec.Struct, frozen=True):
+    """What there is to judge, as it is ``now``.
+
+    ``listening`` is since when we listen without a break, None while we do not. ``doubted`` tells of each state of
+    doubt how many tasks are in it and since when the oldest is; ``lost`` how many tasks are lost by worker.
+    ``unannounced`` are task names whose newest tasks were received, not one of them announced: how many. ``trouble`` is
+    what is said of the history itself, in sentences.
+    """
+
+    now: float
+    listening: float | None = None
+    workers: Sequence[Worker] = ()
+    queues: Sequence[Queue] = ()
+    accounting: Accounting = Accounting()
+    gaps: Sequence[Gap] = ()
+    doubted: Mapping[str, tuple[int, float]] = {}
+    lost: Mapping[str, int] = {}
+    unannounced: Mapping[str, int] = {}
+    trouble: str = ""
+
+
+def look(reader: Reader, now: float | None = None, trouble: str = "") -> Signs:
+    """Ask a history how it is ``now``, or was when it was last written; cheap however large it is.
+
+    Raises `HistoryError`.
+    """
+    meta = reader.meta()
+    moment = float(meta.get("alive", 0.0)) if now is None else now
+    gaps = reader.gaps()
+    last = gaps[-1] if gaps else None
+    begun = float(meta.get("created", moment)) if last is None else last.end
+    return Signs(
+        now=moment,
+        listening=begun,
+        workers=reader.workers(),
+        queues=reader.queues(),
+        accounting=reader.accounting(),
+        gaps=gaps,
+        doubted=_doubted(reader),
+        lost=_lost(reader),
+        unannounced=_unannounced(reader),
+        trouble=trouble,
+    )
+
+
+def _doubted(reader: Reader) -> dict[str, tuple[int, float]]:
+    task = schema.task.c
+    found: dict[str, tuple[int, float]] = {}
+    for state in (states.LOST, states.UNKNOWN):
+        some = select(task.doubted).where(task.state == state).limit(MOST + 1).subquery()
+        n, since = reader.rows(select(func.count(), func.min(some.c.doubted)).select_from(some))[0]
+        if n:
+            found[state] = (int(n), float(since or 0.0))
+    return found
+
+
+def _lost(reader: Reader) -> dict[str, int]:
+    some = select(schema.task.c.worker_id).where(schema.task.c.state == states.LOST).limit(MOST + 1).subquery()
+    hosts = schema.worker.c
+    query = select(hosts.hostname, func.count()).join_from(some, schema.worker, hosts.id == some.c.worker_id)
+    return {hostname: int(n) for hostname, n in reader.rows(query.group_by(hosts.hostname))}
+
+
+def _unannounced(reader: Reader) -> dict[str, int]:
+    task = schema.task.c
+    # Of a task that was retried or redelivered, the row tells of its latest delivery.
+    first = (task.retries == 0, task.redelivered == 0, task.received.is_not(None), task.name_id.is_not(None))
+    newest = int(reader.scalar(select(func.coalesce(func.max(task.id), 0))))
+    some = select(task.name_id, task.sent).where(task.id > newest - RECENT, *first).subquery()
+    query = (
+        select(schema.name.c.name, func.count())
+        .join_from(some, schema.name, schema.name.c.id == some.c.name_id)
+        .group_by(schema.name.c.name)
+        .having(func.count(some.c.sent) == 0, func.count() >= FEWEST)
+        .order_by(func.count().desc(), schema.name.c.name)
+    )
+    return {name: int(n) for name, n in reader.rows(query)}

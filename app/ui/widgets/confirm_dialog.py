@@ -1,0 +1,62 @@
+"""A question before something is done to a broker: what exactly will happen, and Cancel at hand."""
+
+from typing import Final
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from app.ui.widgets.labels import PlainLabel
+
+_WIDTH: Final = 480
+_MARGIN: Final = 20
+_ON: Final = (
+    "The command enable_events is broadcast to all workers of this broker, and sent to each that comes later, until "
+    "you turn it off here or close Cloche.\n\n"
+    "Workers then tell of every task that they receive, start and end. That is more traffic for the broker, and "
+    "changes nothing about the tasks.\n\n"
+    "A worker that is restarted forgets it. Start workers with -E to have it for good."
+)
+_OFF: Final = (
+    "The command disable_events is broadcast to all workers of this broker.\n\n"
+    "Workers that were started with -E go on telling of their tasks. Of those of all others nothing is heard any more, "
+    "by this monitor or any other."
+)
+
+
+class ConfirmDialog(QDialog):
+    """To be opened by `open`, never by `exec`; ``accepted`` where the user wants it. Enter cancels."""
+
+    def __init__(self, parent: QWidget, title: str, text: str, does: str) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setFixedWidth(_WIDTH)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(_MARGIN, 16, _MARGIN, 16)
+        column.setSpacing(8)
+        column.addWidget(PlainLabel(title, role="title"))
+        label = PlainLabel(text, role="secondary")
+        label.setWordWrap(True)
+        # A dialog does not ask how high a text is at its width.
+        label.setFixedWidth(_WIDTH - 2 * _MARGIN)
+        label.setMinimumHeight(label.heightForWidth(label.width()))
+        column.addWidget(label)
+        self.cancel, self.do = QPushButton("Cancel"), QPushButton(does)
+        self.cancel.setDefault(True)
+        self.do.setAutoDefault(False)
+        self.do.setProperty("kind", "primary")
+        self.cancel.clicked.connect(self.reject)
+        self.do.clicked.connect(self.accept)
+        buttons = QHBoxLayout()
+        buttons.setContentsMargins(0, 10, 0, 0)
+        buttons.addStretch(1)
+        buttons.addWidget(self.cancel)
+        buttons.addWidget(self.do)
+        column.addLayout(buttons)
+        self.cancel.setFocus()
+
+
+def events_dialog(parent: QWidget, broker: str, *, on: bool) -> ConfirmDialog:
+    """Ask before workers are told to send events of their tasks, or no more."""
+    word = "on" if on else "off"
+    return ConfirmDialog(parent, f"Turn events {word} at {broker}?", _ON if on else _OFF, f"Turn events {word}")

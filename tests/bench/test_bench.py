@@ -1,0 +1,96 @@
+"""What the benchmarks rest on: the truth of the load, and that a wrong history is an error and not a figure."""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.models.history.reader import Reader
+from tests.bench import load, machine
+from tests.bench.beside_flower import compare
+from tests.bench.recorder import Recorder, WrongHistory, found_states, verify
+
+
+def sent(url: str, *words: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.load", url, *words]
+    said: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return said
+
+
+def test_tasks_in_flight_start_half_a_window_after_they_are_received_and_end_a_window_later() -> None:
+    at: dict[object, list[int]] = defaultdict(list)
+    position = 0
+    for event in load.events(500, in_flight=100):
+        position += event["type"] == "task-received"
+        at[event["uuid"]].append(position)
+    # Counted in tasks received so far: nothing is received any more at the end.
+    assert {(started - received, ended - received) for received, started, ended in list(at.values())[:400]} == {
+        (50, 100)
+    }
+    assert [len(steps) for steps in at.values()] == [3] * 500
+
+
+def test_without_a_window_the_events_of_a_task_follow_each_other() -> None:
+    stream = list(load.events(10))
+    assert [event["uuid"] for event in stream] == [event["uuid"] for event in stream[::3] for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--tasks=1000"],
+        ["--tasks=1000", "--batch=20", "--in-flight=300", "--mixed", "--workers"],
+        ["--rate=3000", "--seconds=1", "--in-flight=50", "--batch=7", "--mixed", "--workers"],
+        ["--rate=3000", "--seconds=1", "--prepared"],
+    ],
+)
+def test_a_real_collector_finds_what_the_load_says_is_true(tmp_path: Path, words: list[str]) -> None:
+    with machine.redis() as broker, Recorder(broker.url, tmp_path / "b.cloche") as recorder:
+        told = sent(broker.url, *words)
+        assert told["unheard"] == 0
+        assert recorder.until_received(told["events"])
+        verify(recorder.history, told)
+        for change in (
+            {"events": told["events"] + 1},
+            {"states": told["states"] | {"shop.tasks.job_0": {"SUCCESS": 1}}},
+        ):
+            with pytest.raises(WrongHistory):
+                verify(recorder.history, told | change)
+        assert machine.cut_offs(broker) == 0
+
+
+def test_a_steady_load_keeps_its_rate_and_says_so(tmp_path: Path) -> None:
+    with machine.redis() as broker:
+        told = sent(broker.url, "--rate=2000", "--seconds=2")
+    assert told["events"] == 3 * told["tasks"] == 3 * 1333
+    assert told["events_per_second"] <= 2_050
+    assert told["unheard"] == told["events"]
+
+
+def test_a_name_that_a_history_does_not_know_is_told_apart(tmp_path: Path) -> None:
+    with machine.redis() as broker, Recorder(broker.url, tmp_path / "b.cloche") as recorder:
+        told = sent(broker.url, "--tasks=30", "--names=3")
+        recorder.until_received(told["events"])
+        reader = Reader(recorder.history)
+        assert found_states(reader) == told["states"]
+        assert sorted(told["states"]) == ["shop.tasks.job_0", "shop.tasks.job_1", "shop.tasks.job_2"]
+        reader.close()
+
+
+def test_more_is_better_of_rates_and_less_of_memory() -> None:
+    def figures(rate: int, memory: float) -> dict[str, Any]:
+        flood = {"events_per_second": rate, "events_per_cpu_second": 2 * rate}
+        return {"flood": flood, "paced": {"events_per_cpu_second": rate, "memory_mb_per_100000_tasks": memory}}
+
+    compared = compare(figures(600, 25.0), figures(100, 500.0))
+    assert [row["ratio"] for row in compared] == [6.0, 6.0, 6.0, 20.0]
+    assert compare(figures(600, -1.0), figures(100, 500.0))[-1]["ratio"] is None
+
+
+def test_the_spread_of_values_is_by_nearest_rank() -> None:
+    assert machine.spread([value / 1000 for value in range(1, 101)]) == {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    assert machine.spread([]) == {"p50": None, "p95": None, "p99": None, "max": None}

@@ -1,0 +1,152 @@
+"""F03: a master is made a replica, and its old connections stay: we notice, and go where the address leads now."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app.collectors import redis_role
+from app.collectors.errors import BrokerError
+from app.collectors.redis_queues import RedisQueues
+from app.collectors.redis_role import RoleWatch
+from app.collectors.transport import redis_address
+from app.models.wire import Health
+from tests.collectors.conftest import command
+from tests.helpers.collecting import collecting
+from tests.helpers.events import envelope, raw
+from tests.helpers.histories import reading
+from tests.helpers.hostile import good
+from tests.helpers.proxy import FaultProxy
+from tests.helpers.servers import HOST, RedisServer
+from tests.helpers.waiting import eventually
+
+CHANNEL = "/0.celeryev/task.multi"
+
+
+def test_f03_the_role_is_asked_for_often_enough() -> None:
+    # Then all is connected anew within a second or two: 15 s are promised.
+    assert redis_role.ROLE_PAUSE <= 10.0
+
+
+def test_f03_a_demoted_master_is_left_for_the_new_one(
+    redis_server: RedisServer, proxy: FaultProxy, url: str, tmp_path: Path
+) -> None:
+    with (
+        RedisServer() as other,
+        Redis.from_url(redis_server.url) as old,
+        Redis.from_url(other.url) as new,
+        collecting(url, tmp_path / "h", queues=["mail"]) as collector,
+        reading(tmp_path / "h") as reader,
+    ):
+        eventually(lambda: any(each.name == "mail" for each in reader.queues()), "a look at the old one")
+        # The address leads to the new master from now on, as a service or a virtual address does; nobody ends
+        # the connections to the old one, which is alive and replicates from somewhere that is not heard here.
+        proxy.target = other.port
+        command(old, "REPLICAOF", HOST, "1")
+        new.lpush("mail", "x")
+        eventually(lambda: "became a replica of 127.0.0.1:1" in _said(collector.said), "why")
+        eventually(lambda: collector.state == "live", "the subscription at the new one")
+        eventually(lambda: new.publish(CHANNEL, good(1)) and reader.task("good-1"), "an event of the new one")
+        eventually(lambda: [q.ready for q in reader.queues() if q.name == "mail"] == [1], "a depth of the new one")
+        (gap,) = reader.gaps()
+        assert "All connections are made anew." in gap.why
+        eventually(lambda: collector.notices("role")[-1:] == [""], "that all is well")
+
+
+def test_f03_a_switch_that_comes_later_than_the_demotion_is_found(
+    redis_server: RedisServer, proxy: FaultProxy, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_role, "ROLE_PAUSE", 0.3)
+    with (
+        RedisServer() as other,
+        Redis.from_url(redis_server.url) as old,
+        Redis.from_url(other.url) as new,
+        collecting(url, tmp_path / "h", queues=["mail"]) as collector,
+        reading(tmp_path / "h") as reader,
+    ):
+        eventually(lambda: any(each.name == "mail" for each in reader.queues()), "a look at the old one")
+        command(old, "REPLICAOF", HOST, "1")
+        eventually(lambda: any("is a replica of" in text for text in collector.notices("role")), "that it is one")
+        proxy.target = other.port
+        eventually(lambda: new.publish(CHANNEL, good(1)) and reader.task("good-1"), "an event of the new one")
+        assert "leads to the new master" in _said(collector.said)
+
+
+def test_f03_a_replica_that_was_always_one_is_said_and_not_left(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_role, "ROLE_PAUSE", 0.1)
+    with RedisServer() as master, Redis.from_url(redis_server.url) as replica, Redis.from_url(master.url) as client:
+        command(replica, "REPLICAOF", HOST, str(master.port))
+        eventually(lambda: replica.info("replication")["master_link_status"] == "up", "the replication")
+        with (
+            collecting(redis_server.url, tmp_path / "h", queues=["mail"]) as collector,
+            reading(tmp_path / "h") as reader,
+        ):
+            (told,) = eventually(lambda: collector.notices("role"), "that it is one")
+            assert told.endswith("Connect to the master.")
+            client.publish(CHANNEL, good(1))
+            eventually(lambda: reader.task("good-1"), "an event that the master passed on")
+            before = _asked(replica)
+            eventually(lambda: _asked(replica) >= before + 5, "five more questions for its role")
+            assert collector.notices("role") == [told]
+            assert not collector.was("disconnected")
+
+
+def test_f03_where_the_role_may_not_be_asked_for_a_refused_write_tells(
+    redis_server: RedisServer, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.collectors.questions.INSPECT_PAUSE", 0.1)
+    monkeypatch.setattr("app.collectors.questions.UNANSWERED_PAUSE", 0.1)
+    with RedisServer() as other, Redis.from_url(redis_server.url) as old, Redis.from_url(other.url) as new:
+        for each in (old, new):
+            command(each, "ACL", "SETUSER", "mon", "reset", "on", "nopass", "allkeys", "allchannels", "+@all", "-role")
+        heartbeat = envelope(raw("worker-heartbeat", hostname="w@a", uuid=..., freq=2.0, active=0))
+        with collecting(f"redis://mon:any@{HOST}:{proxy.port}/0", tmp_path / "h") as collector:
+            old.publish(CHANNEL, heartbeat)
+            eventually(lambda: collector.notices("workers"), "that workers can be asked")
+            proxy.target = other.port
+            command(old, "REPLICAOF", HOST, "1")
+            eventually(lambda: "takes no writes" in _said(collector.said), "why")
+            eventually(lambda: collector.state == "live" and new.pubsub_numpat(), "the subscription at the new one")
+
+
+def _said(said: Sequence[object]) -> str:
+    return "\n".join(each.text for each in said if isinstance(each, Health))
+
+
+def _asked(client: Redis) -> int:
+    return int(client.info("commandstats").get("cmdstat_role", {"calls": 0})["calls"])
+
+
+def test_f03_an_answer_that_is_none_tells_nothing() -> None:
+    watch = RoleWatch("here")
+    for reply in (None, [], [b"sentinel", []], [b"slave"], [b"slave", 5, 5], b"master", 7):
+        watch.take(reply)
+        assert watch.trouble is None
+
+
+def test_f03_the_story_of_a_failover_and_back() -> None:
+    watch = RoleWatch("here")
+
+    def fault(reply: object) -> str | None:
+        watch.take(reply)
+        return None if watch.trouble is None else watch.trouble.fault
+
+    master, replica = [b"master", 0, []], [b"slave", b"10.0.0.2", 6379, b"connected", 0]
+    assert [fault(each) for each in (master, master, replica, replica, replica, master, master)] == [
+        None, None, "moved", "replica", "replica", "moved", None,
+    ]  # fmt: skip
+
+
+def test_f03_who_looks_at_queues_goes_on_when_the_role_is_refused(redis_server: RedisServer) -> None:
+    with Redis.from_url(redis_server.url) as client:
+        command(client, "ACL", "SETUSER", "mon", "reset", "on", "nopass", "allkeys", "+@all", "-role")
+    url = redis_server.url.replace("redis://", "redis://mon:any@")
+    queues = RedisQueues(redis_address(url), ["mail"], on_command=lambda _number: None)
+    poll = queues.poll()
+    assert [each.ready for each in poll.queues] == [0]
+    assert poll.troubles["role"] is None
+    assert isinstance(poll.troubles["rights"], BrokerError)
+    queues.close()
