@@ -3,6 +3,6 @@
 
 PYTHON ?= python3
 
-.PHONY: help demo test check format bench bench-flower package lock
-help demo test check format bench bench-flower package lock:
+.PHONY: help demo test check format bench bench-flower fuzz package lock
+help demo test check format bench bench-flower fuzz package lock:
 	@$(PYTHON) tools/dev.py $@ $(ARGS)

@@ -96,6 +96,12 @@ def bench_flower(arguments: Sequence[str]) -> None:
     become([program("python"), "-m", "tests.bench.beside_flower", "--flower", python, *arguments])
 
 
+def fuzz(arguments: Sequence[str]) -> None:
+    """Send any number of hostile events through the collector's pipeline, and say what does not hold."""
+    environment.prepare(DEVELOPER_LOCK, "make fuzz")
+    become([program("python"), "-m", "tests.fuzz.run", *arguments])
+
+
 def package(arguments: Sequence[str]) -> None:
     """Build the program that needs no Python, into dist/, and let it test itself."""
     environment.prepare(DEVELOPER_LOCK, "make package", system.QT_LIBRARIES)
@@ -152,6 +158,7 @@ COMMANDS = (
     Command("format", reformat),
     Command("bench", bench),
     Command("bench-flower", bench_flower),
+    Command("fuzz", fuzz),
     Command("package", package),
     Command("lock", lock),
 )

@@ -17,13 +17,14 @@ from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress, amqp_connection
 from app.collectors.queues import MAX_QUEUES, Poll
 from app.models.records import Queue
 
-#: The queue that Celery has by default: looked for until it is there.
-DEFAULT: Final = "celery"
 #: Queues asked for at a time, and such as may not be there; where there are more, each has its turn.
 MAX_ASKED: Final = 500
 MAX_DOUBTFUL: Final = 50
-#: Seconds until a queue that is not there, or not to be seen, is asked for again.
-ABSENT_PAUSE: Final = 15.0
+#: Seconds until a queue that is not there, or not to be seen, is asked for again: doubling from the first to the last,
+#: as RabbitMQ logs each such question as an error.
+ABSENT_PAUSE: Final = (15.0, 600.0)
+#: The one channel: to open one for each look is what RabbitMQ warns of as churn.
+CHANNEL: Final = 1
 
 
 class AmqpQueues:
@@ -35,10 +36,10 @@ class AmqpQueues:
     def __init__(self, address: AmqpAddress, names: Iterable[str] = (), *, on_command: Callable[[int], None]) -> None:
         self._address = address
         self._shown = frozenset(names)
-        self._names: dict[str, None] = dict.fromkeys([*self._shown, DEFAULT])
+        self._names: dict[str, None] = dict.fromkeys(self._shown)
         self._present: dict[str, None] = {}
-        #: When queues that are absent are asked for again.
-        self._absent: dict[str, float] = {}
+        #: When queues that are absent are asked for again, and after which pause.
+        self._absent: dict[str, tuple[float, float]] = {}
         self._next = 0
         self._on_command = on_command
         self._connection: amqp.Connection | None = None
@@ -64,11 +65,10 @@ class AmqpQueues:
             self._connection = amqp_connection(self._address, "cloche-queues")
         began = time.monotonic()
         try:
-            channel = self._connection.channel()
+            channel = self._connection.channel(CHANNEL)
             queues = self._look(channel, self._turn())
             for name in self._doubtful(began):
                 queues += self._look(channel, [name])
-            channel.close()
         except FAILURES as error:
             self._connection.collect()
             self._connection = None
@@ -83,7 +83,8 @@ class AmqpQueues:
         return names[at : self._next]
 
     def _doubtful(self, now: float) -> list[str]:
-        names = (name for name in self._names if name not in self._present and self._absent.get(name, 0.0) <= now)
+        never = (0.0, 0.0)
+        names = (name for name in self._names if name not in self._present and self._absent.get(name, never)[0] <= now)
         return list(islice(names, MAX_DOUBTFUL))
 
     def _look(self, channel: amqp.Channel, names: list[str]) -> list[Queue]:
@@ -102,6 +103,7 @@ class AmqpQueues:
                     names = names[at:]
                     break
                 self._present[name] = None
+                self._absent.pop(name, None)
                 queues.append(Queue(name, time.time(), ready=ready, consumers=consumers))
             else:
                 break
@@ -109,7 +111,9 @@ class AmqpQueues:
 
     def _missing(self, name: str) -> list[Queue]:
         """Nothing is known of a queue that is not there any more, and nothing is said of one that never was."""
-        self._absent[name] = time.monotonic() + ABSENT_PAUSE
+        before = self._absent.get(name)
+        pause = ABSENT_PAUSE[0] if before is None else min(before[1] * 2, ABSENT_PAUSE[1])
+        self._absent[name] = (time.monotonic() + pause, pause)
         said = name in self._present or name in self._shown
         self._present.pop(name, None)
         return [Queue(name, time.time())] if said else []

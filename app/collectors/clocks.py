@@ -53,7 +53,7 @@ class Steady:
 
     def at(self, moment: float) -> float:
         """A time of day of just now, as the history knows it."""
-        self._last = moment
+        self._last = max(self._last, moment + self.ahead)
         return self._last
 
     def set_by(self, seconds: float) -> float:

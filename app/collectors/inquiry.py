@@ -53,7 +53,7 @@ Put = Callable[[Answer | Trouble], None]
 
 
 class Inquiry(threading.Thread):
-    """Asks workers; each kind of question is under way only once."""
+    """Asks workers; each kind of question is under way only once, what they are told as often as it is said."""
 
     def __init__(self, control: Control, put: Put) -> None:
         super().__init__(name="inquiry", daemon=True)
@@ -75,8 +75,13 @@ class Inquiry(threading.Thread):
         self._ask("reach", lambda: self._put(Reached(self._control.present(hostnames, SHORT))))
 
     def switch_events(self, hostnames: Sequence[str] | None, *, on: bool) -> None:
-        """Have workers (all, if None) send events of their tasks, or no longer."""
-        self._ask(f"events {hostnames}", lambda: self._switch(hostnames, on=on))
+        """Have workers (all, if None) send events of their tasks, or no longer; what is told last counts.
+
+        Raises `Forbidden` where the access mode does not allow it.
+        """
+        command: Command = "enable_events" if on else "disable_events"
+        self._control.allow(command)
+        self._asked.put(("events", lambda: self._switch(command, hostnames)))
 
     @property
     def inspecting(self) -> bool:
@@ -122,12 +127,15 @@ class Inquiry(threading.Thread):
         arguments = {"safe": True}
         active = self._control.ask("active", list(reserved), arguments=arguments, timeout=LONG) if reserved else {}
         held: dict[str, dict[str, Held]] = {}
-        for hostname, answer in active.items():
-            told = (from_scheduled(scheduled[hostname]), from_reserved(reserved[hostname]), from_active(answer))
+        # Whoever answers may name anybody.
+        for hostname in scheduled.keys() & reserved.keys() & active.keys():
+            told = (
+                from_scheduled(scheduled[hostname]), from_reserved(reserved[hostname]), from_active(active[hostname]),
+            )  # fmt: skip
             if None not in told:
                 held[hostname] = {uuid: each for tasks in told for uuid, each in (tasks or {}).items()}
         self._put(WhoHas(asked, held))
 
-    def _switch(self, hostnames: Sequence[str] | None, *, on: bool) -> None:
-        command: Command = "enable_events" if on else "disable_events"
-        self._put(Switched(on, self._control.ask(command, hostnames, timeout=LONG if hostnames is None else SHORT)))
+    def _switch(self, command: Command, hostnames: Sequence[str] | None) -> None:
+        answers = self._control.ask(command, hostnames, timeout=LONG if hostnames is None else SHORT)
+        self._put(Switched(command == "enable_events", answers))

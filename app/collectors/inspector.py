@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
+from app.collectors.checks import MAX_INTEGER, MAX_SECONDS, MAX_WORD
 from app.collectors.clean import clean_text, clean_word
-from app.collectors.normalise import MAX_INTEGER, MAX_SECONDS, MAX_WORD
 from app.models.doubts import Held
 
 #: Characters of a worker's statistics that are kept.
@@ -21,7 +21,7 @@ class _Pool(msgspec.Struct):
 
 
 class _Stats(msgspec.Struct):
-    pool: _Pool = msgspec.field(default_factory=_Pool)
+    pool: _Pool
     pid: int | None = None
     uptime: float | None = None
     prefetch_count: int | None = None
@@ -44,7 +44,8 @@ def from_stats(answer: object) -> Mapping[str, Any]:
     """Fields of `Worker` from an answer to ``stats``; empty where it is not one (an error, another shape)."""
     try:
         stats = msgspec.convert(answer, _Stats)
-    except msgspec.ValidationError:
+        told = msgspec.json.encode(answer).decode()
+    except (msgspec.ValidationError, RecursionError):
         return {}
     implementation = clean_word((stats.pool.implementation or "")[:MAX_WORD])
     slots = _count(stats.pool.max_concurrency)
@@ -54,7 +55,7 @@ def from_stats(answer: object) -> Mapping[str, Any]:
         "pid": _count(stats.pid),
         "uptime": stats.uptime if stats.uptime is not None and 0.0 <= stats.uptime < MAX_SECONDS else None,
         "prefetch": _count(stats.prefetch_count),
-        "stats": clean_text(msgspec.json.encode(answer).decode(), MAX_STATS),
+        "stats": clean_text(told, MAX_STATS),
     }
 
 

@@ -4,13 +4,28 @@ import binascii
 import json
 import math
 import re
-import sys
 from collections import Counter
 from typing import Any, Final, NoReturn
 
 import msgspec
 
-from app.collectors.clean import MAX_TEXT, clean_text, clean_word
+from app.collectors.checks import (
+    EVENT_FIELDS,
+    MAX_DISTINCT,
+    MAX_DISTINCT_BYTES,
+    MAX_INTEGER,
+    MAX_SECONDS,
+    MAX_WORD,
+    TASK_FIELDS,
+    TIMES,
+    Rejected,
+    Words,
+    check_task,
+    check_worker,
+    is_figure,
+    label,
+)
+from app.collectors.clean import MAX_TEXT, clean_text
 from app.collectors.inflate import Refused, inflate
 from app.models.records import Event
 
@@ -18,30 +33,11 @@ from app.models.records import Event
 MAX_MESSAGE: Final = 4 << 20
 #: A compressed body is inflated to so many bytes at most.
 MAX_INFLATED: Final = 1 << 20
-#: An id, name, host or queue above this many characters, as typed or as shown, is not one.
-MAX_WORD: Final = 1_024
-MAX_TRACEBACK: Final = 65_536
 #: Celery sends up to 24 events at a time; a longer list than this is read only if every event in it is good.
 MAX_EVENTS: Final = 10_000
-#: More distinct names (or hosts, or queues) than this are counted together as `OTHER`, and so are those beyond this
-#: many bytes of them.
-MAX_DISTINCT: Final = 20_000
-MAX_DISTINCT_BYTES: Final = 8 << 20
-OTHER: Final = "(other)"
 #: More distinct types of custom events than this are taken for one.
 MAX_CUSTOM: Final = 200
 _OTHER_TYPE: Final = "task-other"
-#: Integers that SQLite and Qt can hold.
-MAX_INTEGER: Final = (1 << 53) - 1
-#: No duration is longer; 30 years.
-MAX_SECONDS: Final = 1e9
-#: Seconds between two heartbeats: what is outside is no interval to judge a worker's silence by.
-FREQUENCIES: Final = (0.1, 86_400.0)
-#: A time as text, or a signal's name, above this many characters is none.
-MAX_SHORT: Final = 64
-#: Timestamps outside 2001–2100 are a broken clock, not a time.
-TIMES: Final = (1e9, 4.1e9)
-
 TASK_TYPES: Final = frozenset(
     f"task-{word}"
     for word in ("sent", "received", "started", "succeeded", "failed", "retried", "revoked", "rejected", "cancelled")
@@ -54,24 +50,8 @@ _ORDINARY: Final = frozenset({"task-received", "task-started", "task-succeeded"}
 
 _CUSTOM_TYPE: Final = re.compile(r"task-[a-z][a-z0-9_.-]{0,62}")
 _TYPED: Final = TASK_TYPES | WORKER_TYPES | IGNORED_TYPES
-_FIELDS: Final = frozenset(Event.__struct_fields__) - {"seen", "payload"}
-#: What only a worker says of itself, and what is only said of a task: in an event of the other kind it is dropped.
-_WORKER_FIELDS: Final = ("freq", "active", "processed", "loadavg", "sw_ident", "sw_ver", "sw_sys")
-_TASK_FIELDS: Final = tuple(_FIELDS.difference(_WORKER_FIELDS, ("type", "hostname", "timestamp", "clock", "pid")))
 #: Celery's part of a custom event; whatever else it carries is its own, even under a name that Celery uses elsewhere.
 _CUSTOM_FIELDS: Final = frozenset({"type", "hostname", "timestamp", "uuid", "utcoffset", "pid", "clock"})
-#: Why something is not stored; there is no other reason.
-REASONS: Final = frozenset(
-    {
-        "broken stream", "too large", "not base64", "unknown compression", "not inflatable", "not JSON", "too deep",
-        "too many", "not an event", "missing field", "wrong type", "not a number", "out of range", "too long",
-        "unknown type",
-    }
-)  # fmt: skip
-
-
-class Rejected(Exception):
-    """A message or event that is not stored; the text is the reason it is counted under."""
 
 
 class _Headers(msgspec.Struct, gc=False):
@@ -98,32 +78,6 @@ class _Envelope(msgspec.Struct, gc=False):
     properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
-class _Words:
-    """Distinct words seen, cleaned once each and bounded in number and in memory."""
-
-    __slots__ = ("_number", "_room", "_seen")
-
-    def __init__(self, number: int, room: int) -> None:
-        self._number, self._room = number, room
-        self._seen: dict[str, str] = {}
-
-    def known(self, word: str) -> str | None:
-        """What `get` has returned for a word; None where it was never asked."""
-        return self._seen.get(word)
-
-    def get(self, word: str) -> str:
-        known = self._seen.get(word)
-        if known is not None:
-            return known
-        cleaned = _word(word)
-        size = sys.getsizeof(word) + (0 if cleaned is word else sys.getsizeof(cleaned))
-        if len(self._seen) >= self._number or size > self._room:
-            return OTHER
-        self._room -= size
-        self._seen[word] = cleaned
-        return cleaned
-
-
 class Normaliser:
     """Turns messages of Celery's event exchange into events and counts what it refuses.
 
@@ -133,11 +87,11 @@ class Normaliser:
     def __init__(self, *, max_distinct: int = MAX_DISTINCT) -> None:
         self.received = 0
         self.rejected: Counter[str] = Counter()
-        self._workers = _Words(max_distinct, MAX_DISTINCT_BYTES)
+        self._workers = Words(max_distinct, MAX_DISTINCT_BYTES)
         # Every process that sends a task has a name of its own: there is no end of them.
-        self._producers = _Words(max_distinct, MAX_DISTINCT_BYTES)
-        self._names = _Words(max_distinct, MAX_DISTINCT_BYTES)
-        self._queues = _Words(max_distinct, MAX_DISTINCT_BYTES)
+        self._producers = Words(max_distinct, MAX_DISTINCT_BYTES)
+        self._names = Words(max_distinct, MAX_DISTINCT_BYTES)
+        self._queues = Words(max_distinct, MAX_DISTINCT_BYTES)
         self._custom: set[str] = set()
         self._ordinary = {kind: Event(kind, "", 0.0) for kind in _ORDINARY}
         self._encoded = msgspec.json.Decoder(_Encoded).decode
@@ -277,13 +231,13 @@ class Normaliser:
             event.clock = None
         kind = event.type
         if kind in WORKER_TYPES or kind in IGNORED_TYPES:
-            for field in _TASK_FIELDS:
+            for field in TASK_FIELDS:
                 setattr(event, field, None)
-            _check_worker(event)
+            check_worker(event)
         else:
             if kind not in TASK_TYPES:
                 event.type = self._custom_type(kind)
-            _check_task(event)
+            check_task(event)
             # An empty one is none.
             if event.name is not None:
                 event.name = self._names.get(event.name) or None
@@ -323,87 +277,6 @@ class Normaliser:
                 out.append(event)
 
 
-def _word(text: str) -> str:
-    """A word, cleaned. Raises `Rejected` where it is too long, as typed or as shown."""
-    cleaned = clean_word(text) if len(text) <= MAX_WORD else text
-    if len(cleaned) > MAX_WORD:
-        raise Rejected("too long")
-    return cleaned
-
-
-def _label(text: str) -> str:
-    """A word that nothing is found by, which is cut where it is too long."""
-    return clean_text(clean_word(text[:MAX_WORD]), MAX_WORD)
-
-
-def _check_task(event: Event) -> None:
-    uuid = event.uuid
-    if not uuid:
-        raise Rejected("missing field")
-    # Almost every word and text is short and plain: that is seen here, without a call.
-    if not (uuid.isascii() and uuid.isprintable() and len(uuid) <= MAX_WORD):
-        event.uuid = _word(uuid)
-    for field in ("root_id", "parent_id", "exchange", "routing_key"):
-        word = getattr(event, field)
-        if word and not (word.isascii() and word.isprintable() and len(word) <= MAX_WORD):
-            setattr(event, field, _word(word))
-    for field in ("args", "kwargs", "result", "exception"):
-        text = getattr(event, field)
-        if text and not (text.isascii() and text.isprintable() and len(text) <= MAX_TEXT):
-            setattr(event, field, clean_text(text))
-    if event.traceback is not None:
-        event.traceback = clean_text(event.traceback, MAX_TRACEBACK)
-    _check_figures(event)
-
-
-def _check_figures(event: Event) -> None:
-    if event.retries is not None and not 0 <= event.retries <= MAX_INTEGER:
-        raise Rejected("out of range")
-    if event.runtime is not None and not 0.0 <= event.runtime < MAX_SECONDS:
-        event.runtime = None
-    if event.eta is not None:
-        event.eta = _time_text(event.eta)
-    if event.expires is not None:
-        event.expires = _time(event.expires)
-    if event.signum is not None:
-        event.signum = _signal(event.signum)
-    for field in _WORKER_FIELDS:
-        setattr(event, field, None)
-
-
-def _time(when: str | float) -> str | float | None:
-    if isinstance(when, str):
-        return _time_text(when)
-    return when if TIMES[0] < when < TIMES[1] else None
-
-
-def _time_text(when: str) -> str | None:
-    return when if len(when) <= MAX_SHORT and when.isascii() and when.isprintable() else None
-
-
-def _signal(signum: int | str) -> int | str | None:
-    if isinstance(signum, str):
-        return clean_text(signum, MAX_SHORT)
-    return signum if abs(signum) <= MAX_INTEGER else None
-
-
-def _check_worker(event: Event) -> None:
-    for field in ("active", "processed"):
-        count = getattr(event, field)
-        if count is not None and not 0 <= count <= MAX_INTEGER:
-            raise Rejected("out of range")
-    if event.freq is not None and not FREQUENCIES[0] <= event.freq <= FREQUENCIES[1]:
-        event.freq = None
-    if event.loadavg is not None:
-        event.loadavg = event.loadavg[:3]
-        if not all(0.0 <= load < MAX_INTEGER for load in event.loadavg):
-            event.loadavg = None
-    for field in ("sw_ident", "sw_ver", "sw_sys"):
-        word = getattr(event, field)
-        if word is not None:
-            setattr(event, field, _label(word))
-
-
 def _envelope_slowly(payload: bytes) -> _Envelope:
     """The envelope through the standard library, which reads lone surrogates; raises `Rejected` with the reason."""
     value = _loads(payload)
@@ -439,7 +312,7 @@ def _convert(item: object) -> Event:
             raise Rejected("missing field")
     if not isinstance(item["type"], str):
         raise Rejected("wrong type")
-    fields = _FIELDS if item["type"] in _TYPED else _CUSTOM_FIELDS
+    fields = EVENT_FIELDS if item["type"] in _TYPED else _CUSTOM_FIELDS
     own = {key: value for key, value in item.items() if key in fields}
     for field in ("args", "kwargs"):
         # Celery 3 and some other clients send the arguments themselves where others send their text.
@@ -471,14 +344,7 @@ def _own_fields(item: dict[str, Any]) -> dict[str, Any]:
             continue
         if len(own) == 32:  # noqa: PLR2004 - bound stated in the docstring
             break
-        own[_label(key)] = (
-            value if _is_figure(value) else clean_text(value if isinstance(value, str) else _as_text(value), MAX_WORD)
+        own[label(key)] = (
+            value if is_figure(value) else clean_text(value if isinstance(value, str) else _as_text(value), MAX_WORD)
         )
     return own
-
-
-def _is_figure(value: object) -> bool:
-    """Whether a value is one that everybody can hold as it is: a number in bounds, true, false or nothing."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, bool | None) or (isinstance(value, int) and abs(value) <= MAX_INTEGER)

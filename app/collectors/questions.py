@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from app.collectors.control import Forbidden
 from app.collectors.inquiry import Answer, Inquiry, Inspection, Reached, Switched, WhoHas
 from app.collectors.line import AUTH_PAUSE
 from app.collectors.pollers import Trouble
@@ -18,7 +19,8 @@ from app.models.wire import Notice
 #: Seconds between two inspections of a worker, and until one that did not answer or could not be asked is asked again.
 INSPECT_PAUSE: Final = 30.0
 UNANSWERED_PAUSE: Final = 10.0
-#: Seconds between two questions which tasks workers have: while tasks are in doubt, and for those that run for so long.
+#: Seconds between two questions which tasks workers have: while tasks are in doubt, growing as long as no others are,
+#: and for those that run for so long.
 DOUBT_PAUSE: Final = 10.0
 STALE_PAUSE: Final = 60.0
 #: Seconds between two looks for the result of one task, and tasks that are looked for at a time.
@@ -40,6 +42,8 @@ class Questions:
         self._ask_at: dict[str, float] = {}
         self._ask_after = 0.0
         self._who_has_at = 0.0
+        self._who_has_pause = DOUBT_PAUSE
+        self._doubts_made = 0
         self._stale_at = time.monotonic() + STALE_PAUSE
         self._result_at: dict[str, float] = {}
         #: Processes of workers that were told to send events; None while that is not wanted.
@@ -64,11 +68,14 @@ class Questions:
 
     def switch_events(self, *, on: bool) -> None:
         """Have all workers send events of their tasks, and those that come later; or no longer."""
-        if self._inquiry is None:
+        try:
+            if self._inquiry is None:
+                raise Forbidden
+            self._inquiry.switch_events(None, on=on)
+        except Forbidden:
             self._tell(Notice("events", "Workers can't be told anything in this access mode. Use --mode operate."))
             return
         self._switched = {(worker.hostname, worker.pid) for worker in self._reducer.workers.values()} if on else None
-        self._inquiry.switch_events(None, on=on)
 
     def take(self, item: Answer | Ends, now: float) -> None:
         """Fold an answer."""
@@ -109,14 +116,18 @@ class Questions:
             inquiry.reach(mute)
 
     def _ask_who_has(self, inquiry: Inquiry, now: float) -> None:
-        moment = time.monotonic()
-        doubted = bool(self._reducer.doubts.in_doubt()) and moment >= self._who_has_at
-        stale = moment >= self._stale_at and self._reducer.doubts.stale(now - STALE_PAUSE)
+        moment, doubts = time.monotonic(), self._reducer.doubts
+        if doubts.made != self._doubts_made:
+            self._who_has_at = min(self._who_has_at, moment + DOUBT_PAUSE)
+            self._doubts_made, self._who_has_pause = doubts.made, DOUBT_PAUSE
+        doubted = moment >= self._who_has_at and bool(doubts.in_doubt())
+        stale = moment >= self._stale_at and doubts.stale(now - STALE_PAUSE)
         if not (doubted or stale):
             return
         hostnames = [worker.hostname for worker in self._reducer.workers.values() if worker.state == "online"]
         if hostnames:
-            self._who_has_at, self._stale_at = moment + DOUBT_PAUSE, moment + STALE_PAUSE
+            self._who_has_at, self._stale_at = moment + self._who_has_pause, moment + STALE_PAUSE
+            self._who_has_pause = min(2 * self._who_has_pause, STALE_PAUSE)
             inquiry.who_has(hostnames, now)
 
     def _switch_newcomers(self, inquiry: Inquiry) -> None:
@@ -132,13 +143,12 @@ class Questions:
         if self._results is None:
             return
         moment = time.monotonic()
-        due = [task.uuid for task in self._reducer.doubts.in_doubt() if moment >= self._result_at.get(task.uuid, 0.0)][
-            :MOST_RESULTS
-        ]
+        doubted = [task.uuid for task in self._reducer.doubts.in_doubt()]
+        due = [uuid for uuid in doubted if moment >= self._result_at.get(uuid, 0.0)][:MOST_RESULTS]
         if due:
-            if len(self._result_at) > 10 * MOST_RESULTS:
-                self._result_at.clear()
-            self._result_at.update(dict.fromkeys(due, moment + RESULT_PAUSE))
+            self._result_at |= dict.fromkeys(due, moment + RESULT_PAUSE)
+            if len(self._result_at) > 2 * len(doubted) + MOST_RESULTS:
+                self._result_at = {uuid: self._result_at[uuid] for uuid in doubted if uuid in self._result_at}
             self._results.ask(due, now)
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 import redis
 
+from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
-from app.collectors.normalise import MAX_WORD
 from app.collectors.queues import MAX_QUEUES, Head, Poll
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error

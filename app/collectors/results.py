@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 import redis
 
+from app.collectors.checks import MAX_TRACEBACK, MAX_WORD
 from app.collectors.clean import clean_text, clean_word
 from app.collectors.errors import BrokerError
-from app.collectors.normalise import MAX_TRACEBACK, MAX_WORD
 from app.collectors.pollers import Trouble
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
@@ -89,6 +89,10 @@ class Results(threading.Thread):
         for key in keys:
             pipeline.strlen(key)
         sizes = pipeline.execute(raise_on_error=False)
+        for size in sizes:
+            # A key of that name that holds something else is no result.
+            if isinstance(size, redis.RedisError) and not str(size).startswith("WRONGTYPE"):
+                raise size
         small = [
             (uuid, key)
             for uuid, key, size in zip(uuids, keys, sizes, strict=True)
@@ -115,17 +119,24 @@ def end_of(uuid: str, value: bytes | str | None, now: float) -> Event | None:
         except msgspec.DecodeError:
             # Celery writes NaN and Infinity, which are no JSON.
             meta = msgspec.convert(json.loads(value), _Meta)
+        return _end(uuid, meta, now)
     except (msgspec.ValidationError, UnicodeError, ValueError, RecursionError):
         return None
+
+
+def _end(uuid: str, meta: _Meta, now: float) -> Event | None:
     kind = _ENDS.get(meta.status)
     if kind is None:
         return None
     event = Event(kind, clean_word((meta.worker or "")[:MAX_WORD]), epoch(meta.date_done) or now, uuid, seen=now)
     if kind == "task-succeeded":
         event.result = clean_text(repr(meta.result))
-    else:
-        event.exception = clean_text(_exception(meta.result))
-        event.traceback = None if meta.traceback is None else clean_text(meta.traceback, MAX_TRACEBACK)
+        return event
+    event.exception = clean_text(_exception(meta.result))
+    event.traceback = None if meta.traceback is None else clean_text(meta.traceback, MAX_TRACEBACK)
+    if kind == "task-revoked":
+        # `Request._announce_revoked` (celery.worker.request) gives the reason as the exception's message.
+        event.expired, event.terminated = "'expired'" in event.exception, "'terminated'" in event.exception
     return event
 
 

@@ -137,6 +137,7 @@ class Collector:
                 # One that waits for a broker that hangs is left behind: it has nothing that is not written.
                 asker.join(max(0.0, patience - time.monotonic()))
             self._writer.close()
+            self._tell_of_history()
 
     def _now(self) -> float:
         return self._steady.at(time.time())
@@ -187,7 +188,7 @@ class Collector:
             return
         known = len(self._reducer.queues)
         seen = self._steady.at(chunk.seen)
-        events, left = self._shedder.keep(events, self._events.fill)
+        events, left = self._shedder.keep(events, self._events.fill, self._reducer.in_memory)
         if left:
             self._reducer.count_shed(left, seen)
         self._reducer.fold(events, seen)
@@ -294,7 +295,8 @@ class Collector:
             if (self._reducer.dirty < MOST or self._commits.refused) and not force:
                 return
             self._commits.wait()
-            self._take_commits()
+        # Also of one that ended a moment ago: the reducer has to know that it is written before it hands over more.
+        self._take_commits()
         now = time.monotonic()
         waited = now - self._flushed
         dirty = self._reducer.dirty

@@ -12,14 +12,16 @@ import msgspec
 
 from app.models.records import Event
 
+#: Events that are sent the moment they are made.
+PROMPT: Final = frozenset({"worker-online", "worker-heartbeat", "task-sent"})
 #: Samples that a clock is judged by, each the fastest message of so many seconds; with how many, over how many
 #: seconds, a clock may be found to be behind. One that is ahead is known by one message: none comes from the future.
 SAMPLES: Final = 15
 APART: Final = 1.0
 FEWEST: Final = 3
 SPAN: Final = 2.0
-#: No message takes so many seconds longer than another one: the clock was set.
-SET_BY: Final = 300.0
+#: No message takes so many seconds longer than another one (RabbitMQ keeps ours for 300): the clock was set.
+SET_BY: Final = 600.0
 #: Seconds of difference from which on times are taken into our clock, and by which that changes.
 TRUSTED: Final = 2.0
 STEP: Final = 1.0
@@ -37,6 +39,7 @@ class _Clock(msgspec.Struct):
         samples, difference = self.samples, seen - timestamp
         if self.offset is not None and difference + self.offset > SET_BY:
             samples.clear()
+            self.correction = 0.0
         if not samples or seen - samples[-1][0] >= APART:
             samples.append((seen, difference))
         elif difference < samples[-1][1]:
@@ -63,14 +66,12 @@ class Clocks:
         self.differ = False
 
     def watch(self, event: Event) -> None:
-        """Take an event that was sent the moment it was made: of a worker itself, or of a sending.
-
-        Where clocks `differ` it was given to `correct` before.
-        """
+        """Take an event that is `PROMPT`, and `correct` it."""
         clock = self._of(event.hostname)
-        clock.watch(event.timestamp - clock.correction, event.seen)
+        clock.watch(event.timestamp, event.seen)
         if clock.correction:
             self.differ = True
+            event.timestamp += clock.correction
 
     def offset(self, hostname: str) -> float | None:
         """Seconds that a host's clock is ahead of ours; None while it is not known."""
@@ -80,6 +81,10 @@ class Clocks:
     def correct(self, event: Event) -> None:
         """Put an event's time into our clock, where its host's is known to differ."""
         event.timestamp += self._of(event.hostname).correction
+
+    def correction(self, hostname: str) -> float:
+        """Seconds that are to be added to times that a host tells."""
+        return self._of(hostname).correction
 
     def _of(self, hostname: str) -> _Clock:
         clock = self._names.get(hostname)

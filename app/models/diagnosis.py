@@ -34,6 +34,11 @@ CLASSES: Final = {
     "task-started": "start",
     "task-succeeded": "successful end",
 }
+_LOOK: Final = "Look at the process and its host."
+_COMES_BACK: Final = (
+    "Tasks that are acknowledged late are delivered again by the broker, on Redis after the visibility timeout; others "
+    "have to be sent again."
+)
 _SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 
 
@@ -110,39 +115,27 @@ def _unattended(signs: Signs) -> Iterator[Finding]:
 
 
 def _lost_workers(signs: Signs) -> Iterator[Finding]:
-    """Workers that are gone without a goodbye, and what they had."""
+    """Workers that are gone without a goodbye."""
     gone = [worker for worker in signs.workers if worker.state == "lost"]
     holding = [worker for worker in gone if signs.lost.get(worker.hostname)]
-    recent = [
+    others = [
         worker
         for worker in gone
-        if worker not in holding and signs.now - (worker.since or worker.heartbeat or worker.seen) < DAY
+        if not signs.lost.get(worker.hostname) and signs.now - (worker.since or worker.heartbeat or worker.seen) < DAY
     ]
-    if len(holding) > _ONE_BY_ONE:
-        n = sum(signs.lost[worker.hostname] for worker in holding)
-        yield _many_lost(holding, f"with {number_of(n, 'task')}", "error")
-    else:
-        yield from (_one_lost(signs, worker) for worker in holding)
-    if len(recent) > _ONE_BY_ONE:
-        yield _many_lost(recent, "", "warning")
-    else:
-        yield from (_one_lost(signs, worker) for worker in recent)
-
-
-_COMES_BACK: Final = (
-    "Tasks that it acknowledges late are delivered again by the broker, on Redis after the visibility timeout; "
-    "others have to be sent again."
-)
-_LOOK: Final = "Look at its process and its host."
+    for workers in (holding, others):
+        if len(workers) > _ONE_BY_ONE:
+            yield _many_lost(signs, workers)
+        else:
+            yield from (_one_lost(signs, worker) for worker in workers)
 
 
 def _one_lost(signs: Signs, worker: Worker) -> Finding:
     tasks = signs.lost.get(worker.hostname, 0)
-    had = f" with {number_of(tasks, 'task')}" if tasks else ""
+    had = f" with {_lost_tasks(signs, tasks)}" if tasks else ""
     heard = signs.now - (worker.heartbeat or worker.seen)
     taken = (worker.held or 0) - tasks
     recovered = f"; of {number_of(taken, 'other task')} it had, more was heard" if taken > 0 else ""
-    action = Action("tasks", f"is:lost worker:{quote(worker.hostname)}") if tasks else Action("worker", worker.hostname)
     return Finding(
         f"lost:{worker.hostname}",
         "error" if tasks else "warning",
@@ -150,23 +143,45 @@ def _one_lost(signs: Signs, worker: Worker) -> Finding:
         f"Worker {worker.hostname} is lost{had}.",
         f"Last heard {duration(heard)} ago{recovered}",
         f"{_LOOK} {_COMES_BACK}" if tasks else _LOOK,
-        action,
+        Action("tasks", f"is:lost worker:{quote(worker.hostname)}") if tasks else Action("worker", worker.hostname),
     )
 
 
-def _many_lost(workers: Sequence[Worker], had: str, severity: Severity) -> Finding:
-    since = min((worker.since for worker in workers if worker.since is not None), default=None)
+def _many_lost(signs: Signs, workers: Sequence[Worker]) -> Finding:
+    tasks = sum(signs.lost.get(worker.hostname, 0) for worker in workers)
+    had = f" with {_lost_tasks(signs, tasks)}" if tasks else ""
     return Finding(
-        "lost:tasks" if had else "lost",
-        severity,
-        since,
-        f"{number_of(len(workers), 'worker')} are lost{f' {had}' if had else ''}.",
+        "lost:tasks" if tasks else "lost",
+        "error" if tasks else "warning",
+        min((worker.since for worker in workers if worker.since is not None), default=None),
+        f"{number_of(len(workers), 'worker')} are lost{had}.",
         listed([worker.hostname for worker in workers]),
-        f"Look at their processes and their hosts. {_COMES_BACK.replace(' it ', ' they ')}"
-        if had
-        else "Look at their processes and their hosts.",
-        Action("tasks", "is:lost") if had else Action("worker", workers[0].hostname),
+        f"{_LOOK} {_COMES_BACK}" if tasks else _LOOK,
+        Action("tasks", "is:lost") if tasks else Action("worker", workers[0].hostname),
     )
+
+
+def _left_tasks(signs: Signs) -> Iterator[Finding]:
+    """Tasks that were lost with workers that left, or were started anew."""
+    lost = {worker.hostname for worker in signs.workers if worker.state == "lost"}
+    tasks = sum(n for hostname, n in signs.lost.items() if hostname not in lost)
+    if tasks:
+        left = [hostname for hostname in signs.lost if hostname not in lost]
+        yield Finding(
+            "lost:left",
+            "warning",
+            signs.doubted.get(states.LOST, (0, None))[1],
+            f"{_lost_tasks(signs, tasks)} {'was' if tasks == 1 else 'were'} lost when workers left or were restarted.",
+            listed(left),
+            _COMES_BACK,
+            Action("tasks", "is:lost"),
+        )
+
+
+def _lost_tasks(signs: Signs, looked_at: int) -> str:
+    """How many, of those that were looked at; where there are more, there may be more of these too."""
+    all_of_them = signs.doubted.get(states.LOST, (0, 0.0))[0] <= sum(signs.lost.values())
+    return number_of(looked_at, "task") if all_of_them else f"at least {number_of(looked_at, 'task')}"
 
 
 def _no_events(signs: Signs) -> Iterator[Finding]:
@@ -258,12 +273,11 @@ def _unknown_tasks(signs: Signs) -> Iterator[Finding]:
     """Tasks of which nobody can tell how they ended."""
     n, since = signs.doubted.get(states.UNKNOWN, (0, 0.0))
     if n:
-        tasks = f"more than {count(MOST)} tasks" if n > MOST else number_of(n, "task")
         yield Finding(
             "unknown",
             "warning",
             since,
-            f"Of {tasks} it is not known what became.",
+            f"Of {_tasks(n)} it is not known what became.",
             "Cloche was not listening, or their worker told no end",
             "Where results are kept, they tell. Else look into the logs of their workers.",
             Action("tasks", "is:unknown"),
@@ -312,6 +326,10 @@ def _unannounced_names(signs: Signs) -> Iterator[Finding]:
         )
 
 
+def _tasks(n: int) -> str:
+    return f"more than {count(MOST)} tasks" if n > MOST else number_of(n, "task")
+
+
 def _history(signs: Signs) -> Iterator[Finding]:
     """The history itself is in trouble."""
     if signs.trouble:
@@ -324,6 +342,7 @@ _RULES: Final = (
     _history,
     _unattended,
     _lost_workers,
+    _left_tasks,
     _no_events,
     _missed,
     _shed,

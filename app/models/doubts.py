@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from app.models import lifecycle, states
+from app.models.clocks import TRUSTED
 from app.models.liveness import Change, Workers
 from app.models.memory import Tasks
 from app.models.records import Task
@@ -34,36 +35,47 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class _Sweep(msgspec.Struct):
-    """Tasks of the history that a change is about, and that were not in memory when it came."""
+    """Tasks of the history that changes are about, by worker, or that were open at ``unheard``; some were in memory."""
 
-    change: Change | None
-    since: float
     until: int
+    unheard: float | None = None
+    changes: dict[str, list[Change]] = {}
     after: int = 0
 
 
 class Doubts:
-    """Puts tasks in doubt and takes the doubt away; ``open`` is whether any task may be in doubt."""
+    """Puts tasks in doubt and takes the doubt away.
+
+    Attributes: ``made`` counts how often a task was put in doubt.
+    """
 
     def __init__(self, tasks: Tasks, workers: Workers) -> None:
+        self.made = 0
         self._tasks = tasks
         self._workers = workers
         self._sweeps: deque[_Sweep] = deque()
-        #: Whether there may be tasks in doubt.
-        self._doubting = False
+        #: Ids of tasks in doubt; some of them may have left memory, or be in doubt no longer.
+        self._doubted: dict[str, None] = {}
 
     def take(self, changes: Iterable[Change]) -> None:
         """Judge the tasks of workers that went or returned."""
         for change in changes:
-            for task in list(self._tasks.open_in_memory()):
+            for task in [task for task in self._tasks.active.values() if task.worker == change.hostname]:
                 self._judge(task, change)
-            self._sweep(change, change.since)
+            if self._tasks.in_store:
+                waiting = self._sweeps[-1] if self._sweeps else None
+                if waiting is None or waiting.after or waiting.unheard is not None:
+                    waiting = _Sweep(0)
+                    self._sweeps.append(waiting)
+                waiting.until = self._tasks.last_id
+                waiting.changes.setdefault(change.hostname, []).append(change)
 
     def not_listening(self, since: float) -> None:
         """Nobody listened since a moment: what became of every open task is unknown."""
         for task in list(self._tasks.open_in_memory()):
             self._unhear(task, since)
-        self._sweep(None, since)
+        if self._tasks.in_store:
+            self._sweeps.append(_Sweep(self._tasks.last_id, since))
 
     def go_on(self) -> None:
         """Go through some more tasks of the history."""
@@ -71,86 +83,97 @@ class Doubts:
             return
         sweep = self._sweeps[0]
         found = self._tasks.open_in_store(sweep.after, PAGE)
-        for task in found:
-            sweep.after = task.id
-            if task.id > sweep.until:
+        for each in found:
+            sweep.after = each.id
+            if each.id > sweep.until:
                 break
-            current = self._tasks.active[task.uuid]
-            if sweep.change is None:
-                self._unhear(current, sweep.since)
-            else:
-                self._judge(current, sweep.change)
+            # In memory it may be further than in the history.
+            task = self._tasks.active[each.uuid]
+            if task.doubted is not None:
+                self._doubted[task.uuid] = None
+            if sweep.unheard is not None and task.seen <= sweep.unheard and not _is_told_after(task, sweep.unheard):
+                self._unhear(task, sweep.unheard)
+            for change in sweep.changes.get(task.worker or "", ()):
+                if not _is_told_after(task, change.since):
+                    self._judge(task, change)
         if len(found) < PAGE or sweep.after >= sweep.until:
             self._sweeps.popleft()
 
     def in_doubt(self) -> list[Task]:
         """Tasks in memory whose end may be found out by asking."""
-        found = [task for task in self._tasks.open_in_memory() if task.doubted is not None] if self._doubting else []
-        self._doubting = bool(found)
+        active = self._tasks.active
+        found = [task for uuid in self._doubted if (task := active.get(uuid)) is not None and task.doubted is not None]
+        self._doubted = dict.fromkeys(task.uuid for task in found)
         return found
 
     def stale(self, before: float) -> bool:
-        """Whether a task in memory began before a moment, and nothing was heard of its end."""
-        return any(
-            task.state == states.STARTED and task.started is not None and task.started < before
-            for task in self._tasks.open_in_memory()
-        )
+        """Whether a task in memory is with a worker since before a moment, and nothing was heard of its end."""
+        return any(_is_with_worker(task) and _last_moment(task) < before for task in self._tasks.open_in_memory())
 
     def confirm(self, held: Mapping[str, Mapping[str, Held]], asked: float) -> None:
         """Take what workers answered, by host name and task id, to the question at ``asked`` which tasks they have."""
+        having: dict[str, tuple[str, bool]] = {}
+        for hostname, tasks in held.items():
+            for uuid, each in tasks.items():
+                if uuid not in having or each.started is not None:
+                    having[uuid] = (hostname, each.started is not None)
         for task in list(self._tasks.open_in_memory()):
-            theirs = held.get(task.worker or "")
-            found = next((each[task.uuid] for each in held.values() if task.uuid in each), None)
+            found = having.get(task.uuid)
             if found is not None:
-                if task.doubted is not None:
-                    lifecycle.confirm(task, running=found.started is not None)
+                begun = found[1] and task.state in (states.PENDING, states.RECEIVED) and _last_moment(task) < asked
+                if begun or task.doubted is not None:
+                    lifecycle.confirm(task, found[0], running=found[1])
                     self._tasks.change(task)
-            elif theirs is not None and _last_moment(task) < asked - GRACE:
+            elif task.worker in held and _last_moment(task) < asked - GRACE:
                 self._end_untold(task, asked)
 
     def _end_untold(self, task: Task, asked: float) -> None:
-        if task.state == states.UNKNOWN:
-            if task.note == UNHEARD:
-                self._doubt(task, states.UNKNOWN, task.doubted or asked, ENDED_UNHEARD)
-        elif task.state == states.STARTED or task.state not in states.WORDS:
+        if self._workers.is_twin(task.worker or ""):
+            # The other one may have it.
+            return
+        if task.note == UNHEARD and task.state == states.UNKNOWN:
+            self._doubt(task, states.UNKNOWN, task.doubted or asked, ENDED_UNHEARD)
+        elif _is_with_worker(task):
             self._doubt(task, states.UNKNOWN, _last_moment(task), UNTOLD)
 
-    def _sweep(self, change: Change | None, since: float) -> None:
-        if self._tasks.in_store:
-            self._sweeps.append(_Sweep(change, since, self._tasks.last_id))
-
     def _unhear(self, task: Task, since: float) -> None:
-        if task.doubted is None and task.seen <= since:
+        if task.doubted is None and lifecycle.is_open(task):
             self._doubt(task, states.UNKNOWN, since, UNHEARD)
 
     def _judge(self, task: Task, change: Change) -> None:
-        if task.worker != change.hostname:
-            return
         if change.kind == "back":
-            if task.state == states.LOST:
+            if task.state == states.LOST or task.note == LEFT:
                 lifecycle.settle(task)
                 self._tasks.change(task)
             return
-        if task.state in (states.RETRY, states.PENDING, states.LOST) or _last_moment(task) > change.since:
+        if not _is_with_worker(task):
             return
-        if change.kind == "left" and task.started is None:
+        if change.kind == "left" and task.state == states.RECEIVED:
             self._doubt(task, states.PENDING, change.since, GAVE_BACK)
         elif change.kind == "left":
             # A worker that says goodbye has waited for what it ran.
             self._doubt(task, states.UNKNOWN, change.since, LEFT)
         else:
-            self._doubt(task, states.LOST, change.since, f"Its worker {change.why} {_doing(task)}.")
+            doing = "after fetching it" if task.state == states.RECEIVED else "while it ran"
+            self._doubt(task, states.LOST, change.since, f"Its worker {change.why} {doing}.")
             worker = self._workers.by_name[change.hostname]
             worker.held = (worker.held or 0) + 1
 
     def _doubt(self, task: Task, state: str, since: float, why: str) -> None:
-        self._doubting = True
+        self.made += 1
+        self._doubted[task.uuid] = None
         lifecycle.doubt(task, state, since, why)
         self._tasks.change(task)
 
 
-def _doing(task: Task) -> str:
-    return "while it ran" if task.started is not None else "after fetching it"
+def _is_with_worker(task: Task) -> bool:
+    """Whether a worker has a task, as far as was told."""
+    return task.state in (states.RECEIVED, states.STARTED) or task.state not in states.WORDS
+
+
+def _is_told_after(task: Task, since: float) -> bool:
+    """Whether something was told of a task since a moment, by whatever clock that is trusted."""
+    return _last_moment(task) - TRUSTED > since
 
 
 def _last_moment(task: Task) -> float:

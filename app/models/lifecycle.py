@@ -95,7 +95,7 @@ def started(task: Task, event: Event) -> bool:
 
 def succeeded(task: Task, event: Event) -> bool:
     """The worker that ran the task tells that it returned."""
-    if task.started is None or not _goes_on(task, event) or event.timestamp < task.started:
+    if not _goes_on(task, event) or (task.started is not None and event.timestamp < task.started):
         return False
     task.state = states.SUCCESS
     task.finished = event.timestamp
@@ -106,7 +106,7 @@ def succeeded(task: Task, event: Event) -> bool:
 
 def failed(task: Task, event: Event) -> bool:
     """The worker that ran the task tells that it raised, was killed at its hard time limit, or its process died."""
-    if task.started is None or not _goes_on(task, event) or event.timestamp < task.started:
+    if not _goes_on(task, event) or (task.started is not None and event.timestamp < task.started):
         return False
     _close(task, _fact(event), states.FAILURE)
     return True
@@ -182,8 +182,12 @@ def settle(task: Task) -> None:
         return
     task.state, task.note = _undecided(task), present.note
     for fact in _customs(facts):
+        state = fact.kind.upper()
+        if state in states.WORDS:
+            # It only calls itself so.
+            continue
         if present.received is None or fact.at >= present.received or fact.host != present.worker:
-            task.state = fact.kind.upper()
+            task.state = state
 
 
 def doubt(task: Task, state: str, since: float, why: str) -> None:
@@ -191,13 +195,17 @@ def doubt(task: Task, state: str, since: float, why: str) -> None:
     task.state, task.doubted, task.note = state, since, why
 
 
-def confirm(task: Task, *, running: bool) -> None:
-    """A worker said that it has a task, and whether it runs it; when it began to may not have been told."""
+def confirm(task: Task, host: str, *, running: bool) -> None:
+    """A worker said that it has a task, and whether it runs it; when it got it or began may not have been told."""
     settle(task)
-    if running and task.state in (states.PENDING, states.RECEIVED):
-        task.state = states.STARTED
-    elif task.state == states.PENDING:
+    if task.worker != host:
+        # What was told is of another delivery.
+        task.facts = unfolded(task) if task.facts is None else task.facts
+        task.worker = host
+    if not running:
         task.state = states.RECEIVED
+    elif task.state in states.WORDS:
+        task.state = states.STARTED
 
 
 def is_open(task: Task) -> bool:
@@ -296,6 +304,8 @@ def _note(event: Event, kind: str) -> str | None:
     if kind != "revoked":
         return None
     if event.terminated:
+        if event.signum is None:
+            return "terminated while it ran"
         by = event.signum if isinstance(event.signum, str) else f"signal {event.signum}"
         return f"terminated by {by}"
     return "expired before it started" if event.expired else "revoked before it started"

@@ -102,7 +102,10 @@ class Tasks:
         return list(taken.values())
 
     def written(self, tasks: Sequence[Task]) -> None:
-        """These are in the history: finished ones leave memory, and the oldest others where there are too many."""
+        """These are in the history: finished ones leave memory, and the oldest others where there are too many.
+
+        They are what was taken last: until then no others may be taken, as what is being written must not leave.
+        """
         active, changed = self.active, self.changed
         self.in_store = self.in_store or bool(tasks)
         for task in tasks:

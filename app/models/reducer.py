@@ -1,13 +1,13 @@
 """Events in, task and worker records and rollups out: what is known now, and what the history does not hold yet."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from app.models import lifecycle, states
-from app.models.clocks import Clocks
+from app.models.clocks import PROMPT, Clocks
 from app.models.doubts import Doubts, Held
 from app.models.liveness import Workers
 from app.models.memory import Store, Tasks
@@ -83,6 +83,11 @@ class Reducer:
         """Number of tasks that changed since the last flush."""
         return len(self._tasks.changed) or self._tasks.holding
 
+    @property
+    def in_memory(self) -> Container[str]:
+        """Ids of the tasks in memory: nearly all of which something may still be told."""
+        return self._tasks.active
+
     def task(self, uuid: str) -> Task | None:
         """A task by id, from memory or from the history."""
         return self._tasks.get(uuid)
@@ -96,12 +101,14 @@ class Reducer:
         total.events += len(events)
         self._cells_dirty.add(None)
         for event in events:
+            if event.type in PROMPT:
+                clocks.watch(event)
+            elif clocks.differ:
+                clocks.correct(event)
             uuid = event.uuid
             if uuid is None:
                 self._worker_event(event, now)
                 continue
-            if clocks.differ:
-                clocks.correct(event)
             task = active.get(uuid)
             if task is None:
                 task = tasks.make(uuid, now)
@@ -115,7 +122,9 @@ class Reducer:
         self._tasks.fetch(events)
         for event in events:
             task = self._tasks.active.get(event.uuid or "")
-            if task is not None:
+            if task is not None and task.doubted is not None:
+                # Who tells no name of its own is taken to be who had it last.
+                event.timestamp += self._clocks.correction(event.hostname or task.worker or "")
                 self._fold(task, event)
                 self._tasks.change(task)
 
@@ -154,11 +163,12 @@ class Reducer:
         for event in events:
             if event.type == "task-received":
                 total.received += 1
-                total.tasks += 1
             elif event.type == "task-started":
                 total.started += 1
                 self._fleet.began(self._fleet.spoke(event))
             elif event.type == "task-succeeded":
+                # All of it was left out, so this is all that is heard of the task.
+                total.tasks += 1
                 total.succeeded += 1
                 self._fleet.spoke(event).succeeded += 1
 
@@ -168,7 +178,7 @@ class Reducer:
 
     def listen(self, since: float | None, now: float) -> None:
         """We listen from now on, after not having listened since a moment (None: there was nothing before)."""
-        self._fleet.listening_since = now
+        self._fleet.listen(now)
         if since is not None:
             self.doubts.not_listening(since)
 
@@ -218,7 +228,6 @@ class Reducer:
     # Tasks. Each handler counts only what is news.
 
     def _sent(self, task: Task, event: Event) -> None:
-        self._clocks.watch(event)
         self._describe(task, event)
         if event.queue is not None:
             self._queue(event.queue, event.seen)
@@ -229,6 +238,8 @@ class Reducer:
 
     def _received(self, task: Task, event: Event) -> None:
         worker = self._fleet.spoke(event)
+        if self._fleet.changes:
+            self.doubts.take(self._fleet.take_changes())
         if not lifecycle.received(task, event):
             self._describe(task, event)
             self._fold(task, event, worker)
@@ -323,7 +334,6 @@ class Reducer:
             cell.run[at] = cell.run.get(at, 0) + 1
 
     def _worker_event(self, event: Event, now: float) -> None:
-        self._clocks.watch(event)
         self._fleet.report(event, now)
         worker = self._fleet.by_name.get(event.hostname)
         if worker is not None:

@@ -144,8 +144,8 @@ class _Deliveries:
                 attempt.end = fact
 
     def _of(self, fact: Fact) -> list[Attempt]:
-        """Deliveries to the worker that tells a fact, up to its moment, in order."""
-        mine = [each for each in self.made if each.worker == fact.host and _moment(each) <= fact.at]
+        """Deliveries to the worker that tells a fact, up to its moment, in order; all, where nobody told it."""
+        mine = [each for each in self.made if not fact.host or (each.worker == fact.host and _moment(each) <= fact.at)]
         return sorted(mine, key=_moment)
 
     def _ended(self, fact: Fact, open_ones: list[Attempt]) -> Attempt:
@@ -167,7 +167,7 @@ class _Deliveries:
 
     def _implied(self, fact: Fact, mine: list[Attempt]) -> Attempt:
         """A delivery that nobody told of: its attempt is found by what came before it."""
-        attempt = Attempt(self._number(fact, mine), worker=fact.host)
+        attempt = Attempt(self._number(fact, mine), worker=fact.host or None)
         self.made.append(attempt)
         self._begun.setdefault(attempt.retries, fact.at)
         return attempt

@@ -86,6 +86,7 @@ class Vitals(QObject):
         """What the collector says of the history stands among the findings, even where it was dismissed."""
         if notice.key == "history":
             self._trouble = notice.text if notice.severity == "error" else ""
+            self._reads = 0
             self.touch()
 
     def _begin(self) -> None:

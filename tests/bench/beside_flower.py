@@ -1,16 +1,18 @@
 """Cloche and Flower take the same streams of events, one after the other on the same core: `make bench-flower`.
 
-For each stream the load is prepared beforehand and sent as fast as Redis takes it; events per second and per processor
-second are from these floods. Memory is from a run of its own at a pace that both keep up with, else it would be that of
-events which wait to be looked at: what the process grew by, divided by the tasks. Cloche (`cloche record --mode
-passive`) is done when every event is committed to its history on disk, whose end states and accounting are then
-compared with the truth: a difference is an error, not a figure. Flower, which keeps everything in memory, is done when
-it is idle and its own metrics count every event. That is asked once, at the end, so that asking costs it nothing.
+For each stream the load is prepared beforehand. *Flood*: events come as fast as they are taken, which gives events
+per second and per processor second. Flower gets all of them at once, with Redis' output buffer limit lifted (for
+both): under the default one it is cut off and loses most of them, which `cut_off` shows in a run of its own, Cloche
+beside it. Cloche sheds events when far too many wait, so here 50,000 are under way at most; it is never without work.
+*Paced*: 4,000 events a second, which both keep up with. Memory is measured there, else it would be that of events
+which wait to be looked at: what the process grew by, divided by the tasks.
 
-To be fair to Flower, Redis' output buffer limit is lifted for both: under the default one Flower is cut off in such a
-flood and loses most of it, which `cut_off` shows in a run of its own, Cloche beside it. Both run the same Python, with
-the same versions of celery, kombu, redis and hiredis; Flower has its defaults (100,000 tasks in memory, no persistence)
-and nobody looks at its pages.
+Cloche (`cloche record --mode passive`) is done when it is idle and every event is committed to its history on disk,
+whose end states and accounting are compared with the truth: a difference is an error, not a figure. Flower, which
+keeps everything in memory, is done when it is idle and its own metrics count every event. That is asked once, at the
+end, so that asking costs it nothing. Both run on the same core, on the same Python, with the same versions of celery,
+kombu, redis and hiredis; Flower has its defaults (100,000 tasks in memory, no persistence) and nobody looks at its
+pages.
 
 Prints one JSON object, and a table on standard error. Processor seconds, of the process and its children, are what
 counts: the machine may be shared.
@@ -33,6 +35,7 @@ from typing import Any, Final, Self
 import psutil
 
 from tests.bench import ingest, machine
+from tests.bench.ingest import STREAMS
 from tests.bench.machine import Load
 from tests.bench.recorder import PATIENCE, Recorder
 from tests.helpers.servers import free_port
@@ -40,8 +43,6 @@ from tests.helpers.servers import free_port
 HOST: Final = "127.0.0.1"
 #: Seconds that Flower may take for a stream.
 SLOW: Final = 1800.0
-#: The streams by name: events per message, and tasks in flight.
-STREAMS: Final = {"1_per_message": (1, 1), "20_per_message": (20, 1), "20000_in_flight": (1, 20_000)}
 #: Events per second for the run in which memory is measured; Flower manages about 7,000.
 PACE: Final = 4_000.0
 #: What is compared: the kind of run, the figure, and whether more of it is better.
@@ -199,6 +200,7 @@ def table(figures: dict[str, Any]) -> str:
 
 def main() -> int:
     """Measure and print."""
+    machine.end_in_order()
     parser = argparse.ArgumentParser(
         prog="make bench-flower", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,23 +3,32 @@
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.bench import machine
 from tests.bench.machine import Load
-from tests.bench.recorder import PATIENCE, Recorder, verify
+from tests.bench.recorder import PATIENCE, Recorder
+
+#: The streams by name: events per message, and tasks in flight.
+STREAMS: Final = {"1_per_message": (1, 1), "20_per_message": (20, 1), "20000_in_flight": (1, 20_000)}
+#: Events that are published and not in the history yet, at most.
+UNDER_WAY: Final = 50_000
+#: Seconds between two looks at how many there are.
+LOOK: Final = 0.02
 
 
 def measure(tasks: int, batch: int, in_flight: int = 1, rate: float = 0.0) -> dict[str, Any]:
     """Publish all events of ``tasks`` tasks, ``batch`` in a message, until they are in the history.
 
-    They come at once, or ``rate`` a second. Redis' limit on slow subscribers is lifted, as for Flower. What is in the
-    history is compared with what was sent. Raises `WrongHistory` where it differs.
+    They come ``rate`` a second, or as fast as they are taken: then `UNDER_WAY` are never exceeded, so that the
+    collector always has work but need not shed any. Redis' limit on slow subscribers is lifted, as for Flower. What is
+    in the history is compared with what was sent. Raises `WrongHistory` where it differs.
     """
+    window = 0 if rate else UNDER_WAY // batch
     with (
         tempfile.TemporaryDirectory() as folder,
         machine.redis(*machine.UNLIMITED) as broker,
-        Load(broker.url, tasks=tasks, batch=batch, in_flight=in_flight, rate=rate) as load,
+        Load(broker.url, tasks=tasks, batch=batch, in_flight=in_flight, rate=rate, window=window) as load,
     ):
         history = Path(folder) / "bench.cloche"
         with Recorder(broker.url, history) as recorder:
@@ -28,11 +37,13 @@ def measure(tasks: int, batch: int, in_flight: int = 1, rate: float = 0.0) -> di
             rss_before = machine.rss(process)
             began = time.monotonic()
             load.start()
+            while load.running:
+                load.arrived(recorder.accounting().received / batch)
+                time.sleep(LOOK)
             sent = load.sent()
-            recorder.until_received(sent["events"])
+            recorder.until_true(sent)
             ended, cpu_after = machine.until_idle(process, PATIENCE)
             grown = machine.rss(process) - rss_before
-        verify(history, sent)
         return figures(sent, ended - began, cpu_after - cpu_before, grown) | {
             "history_mb": round(history.stat().st_size / 1e6, 1),
         }

@@ -172,13 +172,21 @@ def prepare(stream: Iterable[dict[str, object]], batch: int) -> list[bytes]:
     return [command(events) for events in batched(stamped, batch)]
 
 
-def publish_all(publisher: Publisher, messages: Sequence[bytes], rate: float = 0.0) -> dict[str, float]:
-    """Publish so many messages a second, or as fast as the broker takes them; see `publish_steadily`."""
+def publish_all(
+    publisher: Publisher, messages: Sequence[bytes], rate: float = 0.0, window: float = 0.0
+) -> dict[str, float]:
+    """Publish so many messages a second, or as fast as the broker takes them; see `publish_steadily`.
+
+    With a ``window``, so many messages at most are under way: lines of input tell how many have arrived so far.
+    """
     began = time.perf_counter()
     late = 0.0
+    arrived = 0.0
     for at in range(0, len(messages), PIPELINE):
         if rate:
             late = max(late, _wait_until(began + at / rate))
+        while window and at - arrived > window:
+            arrived = float(sys.stdin.readline())
         publisher.send(messages[at : at + PIPELINE])
     return {"seconds": time.perf_counter() - began, "late": late}
 
@@ -229,6 +237,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.0, help="events per second; 0 is as fast as it goes")
     parser.add_argument("--seconds", type=float, default=0.0, help="length of a steady load, instead of --tasks")
     parser.add_argument("--prepared", action="store_true", help="make all messages beforehand, also with a --rate")
+    parser.add_argument(
+        "--window", type=int, default=0, help="messages under way at most; lines of input say how many came"
+    )
     parser.add_argument("--wait", action="store_true", help='say "ready", and begin at the first line of input')
     given = parser.parse_args()
     tasks = int(given.rate * given.seconds / EVENTS_PER_TASK) if given.seconds else given.tasks
@@ -242,7 +253,7 @@ def main() -> int:
         sys.stdin.readline()
     publisher.publish(come)
     if prepared:
-        pace = publish_all(publisher, messages, given.rate / given.batch)
+        pace = publish_all(publisher, messages, given.rate / given.batch, given.window)
     else:
         pace = publish_steadily(publisher, stream, given.rate, given.batch)
     publisher.publish(go)

@@ -7,12 +7,13 @@ import json
 import math
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -113,10 +114,12 @@ class Load:
 
     def start(self) -> None:
         """Send it."""
-        if self._process.stdin is None:
-            raise RuntimeError("The load has no input.")
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        self._tell("go")
+
+    def arrived(self, messages: float) -> None:
+        """Tell a load that has a ``window`` how many messages came so far."""
+        with suppress(BrokenPipeError):  # it is done
+            self._tell(str(messages))
 
     @property
     def running(self) -> bool:
@@ -128,6 +131,12 @@ class Load:
         said, _ = self._process.communicate()
         told: dict[str, Any] = json.loads(said)
         return told
+
+    def _tell(self, line: str) -> None:
+        if self._process.stdin is None:
+            raise RuntimeError("The load has no input.")
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
 
 
 def spread(values: list[float], scale: float = 1e3) -> dict[str, float | None]:
@@ -142,6 +151,11 @@ def spread(values: list[float], scale: float = 1e3) -> dict[str, float | None]:
 def median(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Each figure's median over the runs."""
     return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def end_in_order() -> None:
+    """Have SIGTERM end this program as Ctrl+C does, so that it leaves no server and no collector behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def facts() -> dict[str, Any]:

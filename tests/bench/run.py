@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import big_history, commits, endurance, ingest, machine, together, window
+from tests.bench.ingest import STREAMS
 from tests.bench.machine import median
 from tests.bench.recorder import WrongHistory
 
@@ -21,12 +22,18 @@ from tests.bench.recorder import WrongHistory
 def short(given: argparse.Namespace) -> dict[str, Any]:
     """Ingest, a burst and the window: what takes a few minutes."""
     return {
-        "ingest_1_per_message": median([ingest.measure(given.tasks, 1) for _ in range(given.runs)]),
-        "ingest_20_per_message": median([ingest.measure(given.tasks, 20) for _ in range(given.runs)]),
-        "ingest_20000_in_flight": median([ingest.measure(given.tasks, 1, 20_000) for _ in range(given.runs)]),
+        "ingest": taken(given),
         "burst": endurance.burst(),
         "window_at_60_events_per_second": window.measure(60.0, given.seconds),
         "window_at_3000_events_per_second": window.measure(3_000.0, given.seconds),
+    }
+
+
+def taken(given: argparse.Namespace) -> dict[str, Any]:
+    """Ingest alone: the streams of `make bench-flower` without Flower."""
+    return {
+        stream: median([ingest.measure(given.tasks, batch, in_flight) for _ in range(given.runs)])
+        for stream, (batch, in_flight) in STREAMS.items()
     }
 
 
@@ -71,13 +78,16 @@ def _built(given: argparse.Namespace) -> Iterator[Path]:
 
 def main() -> int:
     """Measure and print."""
+    machine.end_in_order()
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = parser.add_subparsers(metavar="PART", title="parts, each with its own --help")
 
     def part(action: Callable[[argparse.Namespace], dict[str, Any]], **options: tuple[float, str]) -> None:
-        added = parts.add_parser(action.__name__, help=action.__doc__, description=action.__doc__)
+        added = parts.add_parser(
+            "ingest" if action is taken else action.__name__, help=action.__doc__, description=action.__doc__
+        )
         added.set_defaults(action=action)
         for name, (default, words) in options.items():
             flag = "--" + name.replace("_", "-")
@@ -89,6 +99,7 @@ def main() -> int:
 
     batch = (1, "events per message")
     part(short, tasks=(100_000, "tasks per ingest run"), runs=(3, "ingest runs"), seconds=(20.0, "with a window"))
+    part(taken, tasks=(100_000, "tasks per run"), runs=(3, "runs"))
     part(burst, tasks=(33_334, "tasks, three events each"), batch=batch, runs=(3, "bursts"))
     part(
         soak,

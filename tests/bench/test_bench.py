@@ -11,8 +11,9 @@ import pytest
 
 from app.models.history.reader import Reader
 from tests.bench import load, machine
+from tests.bench import recorder as recorder_module
 from tests.bench.beside_flower import compare
-from tests.bench.recorder import Recorder, WrongHistory, found_states, verify
+from tests.bench.recorder import Recorder, WrongHistory, faults, found_states
 
 
 def sent(url: str, *words: str) -> dict[str, Any]:
@@ -52,14 +53,13 @@ def test_a_real_collector_finds_what_the_load_says_is_true(tmp_path: Path, words
     with machine.redis() as broker, Recorder(broker.url, tmp_path / "b.cloche") as recorder:
         told = sent(broker.url, *words)
         assert told["unheard"] == 0
-        assert recorder.until_received(told["events"])
-        verify(recorder.history, told)
+        recorder.until_true(told)
+        assert faults(recorder.history, told) == []
         for change in (
             {"events": told["events"] + 1},
             {"states": told["states"] | {"shop.tasks.job_0": {"SUCCESS": 1}}},
         ):
-            with pytest.raises(WrongHistory):
-                verify(recorder.history, told | change)
+            assert len(faults(recorder.history, told | change)) == 1
         assert machine.cut_offs(broker) == 0
 
 
@@ -74,7 +74,7 @@ def test_a_steady_load_keeps_its_rate_and_says_so(tmp_path: Path) -> None:
 def test_a_name_that_a_history_does_not_know_is_told_apart(tmp_path: Path) -> None:
     with machine.redis() as broker, Recorder(broker.url, tmp_path / "b.cloche") as recorder:
         told = sent(broker.url, "--tasks=30", "--names=3")
-        recorder.until_received(told["events"])
+        recorder.until_true(told)
         reader = Reader(recorder.history)
         assert found_states(reader) == told["states"]
         assert sorted(told["states"]) == ["shop.tasks.job_0", "shop.tasks.job_1", "shop.tasks.job_2"]
@@ -94,3 +94,13 @@ def test_more_is_better_of_rates_and_less_of_memory() -> None:
 def test_the_spread_of_values_is_by_nearest_rank() -> None:
     assert machine.spread([value / 1000 for value in range(1, 101)]) == {"p50": 50, "p95": 95, "p99": 99, "max": 100}
     assert machine.spread([]) == {"p50": None, "p95": None, "p99": None, "max": None}
+
+
+def test_a_history_that_does_not_become_true_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "STILL", 0.5)
+    with machine.redis() as broker, Recorder(broker.url, tmp_path / "b.cloche") as recorder:
+        told = sent(broker.url, "--tasks=30")
+        with pytest.raises(WrongHistory, match=r"end states differ: sent {'FAILURE': 1, 'SUCCESS': 28}, found "):
+            recorder.until_true(
+                told | {"states": {"shop.tasks.job_0": {"FAILURE": 1}, "shop.tasks.job_1": {"SUCCESS": 28}}}
+            )

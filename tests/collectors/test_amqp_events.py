@@ -2,13 +2,15 @@
 
 import gzip
 import json
+import socket
+import ssl
 import threading
 import time
 import urllib.parse
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import amqp
 import pytest
@@ -17,7 +19,7 @@ from app.collectors.amqp import amqp_address
 from app.collectors.amqp_events import AmqpChunk, AmqpEvents
 from app.collectors.errors import BrokerError
 from app.collectors.normalise import MAX_MESSAGE, Normaliser
-from app.collectors.subscriber import Link
+from app.collectors.subscriber import Closed, Link, receive
 from app.models.records import Event
 from tests.helpers import rabbits
 from tests.helpers.events import T0, raw
@@ -159,6 +161,35 @@ def test_another_event_exchange_is_another_application(rabbitmq_url: str) -> Non
             rabbits.publish(channel, ["one"])
             channel.basic_publish(amqp.Message("other"), "shop.ev", "task.multi")
         eventually(lambda: (one.take().bodies, other.take().bodies) == ([b"one"], [b"other"]), "both messages")
+
+
+def test_all_that_waits_in_a_socket_is_taken_at_once() -> None:
+    """TLS gives out no more than a record of 16 KB at a time."""
+    waiting = [b"a" * 16_384, b"b" * 16_384, b"c"]
+
+    class Socket:
+        def recv_into(self, room: memoryview) -> int:
+            if not waiting:
+                raise ssl.SSLWantReadError
+            piece = waiting.pop(0)[: len(room)]
+            room[: len(piece)] = piece
+            return len(piece)
+
+    buffer = memoryview(bytearray(1 << 20))
+    assert receive(cast("socket.socket", Socket()), buffer) == 2 * 16_384 + 1
+    assert receive(cast("socket.socket", Socket()), buffer) == 0
+
+
+def test_what_came_before_the_end_is_taken_before_it_is_said() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        with theirs:
+            theirs.sendall(b"last words")
+        buffer = memoryview(bytearray(100))
+        assert receive(ours, buffer) == len(b"last words")
+        with pytest.raises(Closed):
+            receive(ours, buffer)
 
 
 # --- what it leaves at the broker -----------------------------------------------------------------------------------

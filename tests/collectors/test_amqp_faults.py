@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import amqp
 import pytest
 
-from app.collectors import line
 from app.collectors.amqp import amqp_address, amqp_connection
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
@@ -199,22 +199,27 @@ def test_a_collector_that_was_stopped_for_a_while_loses_nothing(harmed: RabbitSe
 # --- it is refused ---------------------------------------------------------------------------------------------------
 
 
-def test_a_refused_sign_in_is_told_from_all_else_and_not_repeated(rabbitmq_url: str) -> None:
-    url = rabbitmq_url.replace("guest:guest", "guest:kanarienvogel")
-    address = amqp_address(url)
-    with pytest.raises(BrokerError, match="refused the sign-in") as refusal:
-        amqp_connection(address, "test")
-    assert refusal.value.fault == "auth"
-    assert "kanarienvogel" not in str(refusal.value)
-    # Another connection of the same broker learns of it instead of asking again.
+def test_a_refused_sign_in_is_told_from_all_else_and_not_repeated(
+    rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[None] = []
+    connect = amqp.Connection.connect
+
+    def counted(self: amqp.Connection) -> object:
+        attempts.append(None)
+        return connect(self)
+
+    monkeypatch.setattr(amqp.Connection, "connect", counted)
+    address = amqp_address(rabbitmq_url.replace("guest:guest", "guest:kanarienvogel"))
+    stream = AmqpEvents(address, lambda: None)
     queues = AmqpQueues(address, on_command=lambda _number: None)
-    began = time.monotonic()
-    with pytest.raises(BrokerError, match="refused the sign-in"):
-        queues.poll()
-    assert time.monotonic() - began < line.CONNECT_TIMEOUT
-    with listening(url) as heard:
-        eventually(heard.errors, "the refusal")
-        assert heard.errors()[0].fault == "auth"
+    control = AmqpControl(address, "observe", on_command=lambda _number: None)
+    for ask in (stream.listen, queues.poll, lambda: control.ask("ping"), stream.listen):
+        with pytest.raises(BrokerError, match="refused the sign-in") as refusal:
+            ask()
+        assert refusal.value.fault == "auth"
+        assert "kanarienvogel" not in str(refusal.value)
+    assert len(attempts) == 1, "what one connection learnt, the others know"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import amqp
 import pytest
@@ -42,11 +44,10 @@ def test_depths_and_consumers_are_those_of_the_broker(rabbitmq_url: str) -> None
     with rabbits.client(rabbitmq_url) as channel, looking(rabbitmq_url, "mail", "sms") as queues:
         fill(channel, "mail", 3)
         fill(channel, "sms", 0)
-        fill(channel, "celery", 1)
         channel.basic_qos(0, 1, False)
         tag = channel.basic_consume("sms")
         eventually(lambda: {name: (each.ready, each.consumers) for name, each in seen(queues).items()} == {
-            "mail": (3, 0), "sms": (0, 1), "celery": (1, 0),
+            "mail": (3, 0), "sms": (0, 1),
         }, "the figures")  # fmt: skip
         poll = queues.poll()
         assert poll.heads is None, "ages are unknown, not zero"
@@ -83,7 +84,7 @@ def test_a_queue_that_is_not_there_is_unknown_if_somebody_named_it(rabbitmq_url:
 def test_a_queue_that_comes_is_found_and_one_that_goes_is_unknown(
     rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amqp_queues, "ABSENT_PAUSE", 0.0)
+    monkeypatch.setattr(amqp_queues, "ABSENT_PAUSE", (0.0, 0.0))
     with rabbits.client(rabbitmq_url) as channel, looking(rabbitmq_url) as queues:
         queues.add(["a", "b", "c"])
         assert seen(queues) == {}
@@ -103,6 +104,25 @@ def test_an_exclusive_queue_of_others_does_no_harm(rabbitmq_url: str) -> None:
         fill(channel, "ours", 1)
         eventually(lambda: {name: each.ready for name, each in seen(queues).items()}.get("ours") == 1, "the other")
         assert seen(queues).get("theirs", Queue("theirs", 0.0)).ready is None
+
+
+def test_a_queue_that_is_not_there_is_asked_for_ever_more_rarely(
+    rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(amqp_queues, "time", SimpleNamespace(monotonic=lambda: now, time=lambda: now))
+    asked: list[int] = []
+    queues = AmqpQueues(amqp_address(rabbitmq_url), ["missing"], on_command=asked.append)
+    times = []
+    for _ in range(5_000):
+        queues.poll()
+        if asked:
+            times.append(now)
+            asked.clear()
+        now += 1.0
+    queues.close()
+    pauses = [later - sooner for sooner, later in pairwise(times)]
+    assert pauses == [15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 600.0, 600.0, 600.0, 600.0, 600.0, 600.0]
 
 
 def test_many_queues_take_turns(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

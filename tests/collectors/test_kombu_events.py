@@ -125,7 +125,9 @@ def test_two_listeners_hear_the_same_and_leave_no_queue(broker: tuple[str, dict[
             assert json.loads(control.read_text(encoding="utf-8")) == []
 
 
-def test_files_that_are_no_messages_cost_no_good_one(tmp_path: Path) -> None:
+def test_files_that_are_no_messages_cost_no_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inflated: list[object] = []
+    monkeypatch.setattr("kombu.message.decompress", lambda *packed: inflated.append(packed))
     options = {
         "data_folder_in": str(tmp_path / "queue"),
         "data_folder_out": str(tmp_path / "queue"),
@@ -163,6 +165,7 @@ def test_files_that_are_no_messages_cost_no_good_one(tmp_path: Path) -> None:
         assert [event.uuid for event in heard.events] == ["good", "good"]
         assert heard.normaliser.rejected == {"not JSON": 3, "too large": 1, "unknown compression": 1}
         assert len(heard.links) == 1
+        assert inflated == [], "kombu would do that without a limit"
 
 
 def test_serializers_that_run_code_are_taken_from_kombu() -> None:

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from app.collectors import normalise
-from app.collectors.normalise import MAX_CUSTOM, MAX_DISTINCT_BYTES, MAX_MESSAGE, OTHER, REASONS, Normaliser
+from app.collectors.checks import MAX_DISTINCT_BYTES, OTHER, REASONS
+from app.collectors.normalise import MAX_CUSTOM, MAX_MESSAGE, Normaliser
 from app.models.history.rows import Labels, RowMaker
 from app.models.records import Event, Task
 from app.models.reducer import Reducer
@@ -207,6 +208,23 @@ def test_types_of_custom_events_beyond_the_limit_are_taken_for_one() -> None:
         f"task-step-{MAX_CUSTOM - 1}", "task-other", "task-other", "task-step-0",
     ]  # fmt: skip
     assert [each.payload for each in found[-3:]] == [{"n": MAX_CUSTOM}, {"n": MAX_CUSTOM + 1}, {"n": 0}]
+
+
+_FOREIGN: Final = {
+    "freq": 5.0, "active": 1, "loadavg": [0.5], "sw_ver": "5", "clock": 10**40, "queue": "q" * 2_000,
+    "name": "n" * 2_000, "parent_id": "p" * 2_000, "routing_key": "r" * 2_000, "retries": -1, "runtime": -1.0, "uuid": "u" * 2_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", _FOREIGN)
+@pytest.mark.parametrize("kind", ["task-received", "task-started", "task-succeeded"])
+def test_an_ordinary_event_of_a_known_host_is_looked_at_as_closely_as_any_other(kind: str, field: str) -> None:
+    sent = message(kind, **{"name": "add", "uuid": "t2", field: _FOREIGN[field]})
+    known, fresh = Intake(), Intake()
+    known.take(envelope([raw(kind), raw("task-received", name="add")]))
+    assert [each.retries for each in known.take(sent)] == [each.retries for each in fresh.take(sent)]
+    assert known.normaliser.rejected == fresh.normaliser.rejected
+    assert msgspec.to_builtins(Intake().take(sent)) == msgspec.to_builtins(known.take(sent))
 
 
 def test_what_each_field_says_is_what_was_sent() -> None:

@@ -10,15 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from app.collectors.normalise import (
-    MAX_INTEGER,
-    MAX_SECONDS,
-    MAX_TRACEBACK,
-    MAX_WORD,
-    REASONS,
-    TIMES,
-    Normaliser,
-)
+from app.collectors.checks import MAX_INTEGER, MAX_SECONDS, MAX_TRACEBACK, MAX_WORD, REASONS, TIMES
+from app.collectors.normalise import Normaliser
 from app.models.history.reader import Reader
 from app.models.history.rows import TASK_COLUMNS
 from app.models.history.writer import Writer

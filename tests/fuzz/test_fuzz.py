@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.collectors import normalise
+from app.collectors import checks
 from app.collectors.normalise import Normaliser
 from app.models.records import Event
 from tests.fuzz.harness import Broken, Harness
@@ -66,12 +66,12 @@ def test_i02_the_fuzzer_finds_nothing_where_nothing_is_broken(tmp_path: Path) ->
 
 
 def test_i02_the_fuzzer_finds_text_that_is_not_cleaned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(normalise, "clean_text", lambda text, _limit=0: text)
+    monkeypatch.setattr(checks, "clean_text", lambda text, _limit=0: text)
     assert "hides" in first_broken(tmp_path)
 
 
 def test_i02_the_fuzzer_finds_words_that_are_not_cleaned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(normalise, "clean_word", lambda text: text)
+    monkeypatch.setattr(checks, "clean_word", lambda text: text)
     assert "hides" in first_broken(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_i02_the_fuzzer_finds_an_event_that_is_not_counted(monkeypatch: pytest.M
 
 
 def test_i02_the_fuzzer_finds_a_number_that_is_out_of_bounds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(normalise, "MAX_INTEGER", 1 << 70)
+    monkeypatch.setattr(checks, "MAX_INTEGER", 1 << 70)
     assert "Broken: " in first_broken(tmp_path)
 
 

@@ -211,6 +211,14 @@ _OWN: Final = (
     _owned("an empty name", **{"": 1}, shown={"": 1}),
 )
 
+_STRAY: Final = (
+    refused("half a pair where a number belongs", message("worker-heartbeat", freq="\udfff"), "wrong type"),
+    kept("a task with a heartbeat's fields", message("task-started", freq=5.0, active=1), freq=None, active=None),
+    kept(
+        "a heartbeat with a task's fields", message("worker-heartbeat", args="\u202e", name="x"), args=None, name=None
+    ),
+)
+
 #: Methods and attributes of dictionaries and of Celery's own State, which takes such a field for itself.
 _METHODS: Final = (
     "event", "update", "get", "items", "self", "state", "payload", "seen", "__class__", "__dict__", "__init__",
@@ -221,4 +229,4 @@ _NAMED: Final = tuple(
     for name in _METHODS
 )
 
-FIELDS: Final[tuple[Case, ...]] = (*_numbers(), *_loads(), *_types(), *_times(), *_OWN, *_NAMED)
+FIELDS: Final[tuple[Case, ...]] = (*_numbers(), *_loads(), *_types(), *_times(), *_OWN, *_STRAY, *_NAMED)

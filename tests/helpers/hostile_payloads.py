@@ -154,8 +154,7 @@ _UNKNOWN: Final = (
     refused("compressed without base64", envelope(_GOOD, body="x", headers={"compression": ZIP}, properties={}),
             "not inflatable"),
     refused("compressed pickle that says so", envelope(
-        zlib.compress(LIVE["pickle"][0]),
-        **{"content-type": TYPES_OF["pickle"], "headers": {"compression": ZIP}},
+        zlib.compress(LIVE["pickle"][0]), headers={"compression": ZIP}, **{"content-type": TYPES_OF["pickle"]},
     ), "not JSON"),
     refused("a bomb that nobody asked to unpack", envelope(
         _GOOD, body=base64.b64encode(zlib.compress(bytes(1 << 20))).decode(), headers={"Compression": ZIP},

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from app.collectors.checks import MAX_TRACEBACK, MAX_WORD
 from app.collectors.clean import MAX_TEXT
-from app.collectors.normalise import MAX_TRACEBACK, MAX_WORD
 from tests.helpers.hostile_case import Case, kept, message, refused
 
 #: Characters that lie: as typed, as a word (an id, a name) and as a text (arguments, a traceback) has to show them.

@@ -118,6 +118,21 @@ def test_many_lost_workers_are_one_finding() -> None:
     assert found.since == NOW - 100
 
 
+def test_tasks_lost_with_workers_that_are_not_lost_are_told_too() -> None:
+    lost = {"w1@h": 2, "forgotten@h": 1}
+    found = one(lost=lost, doubted={"LOST": (3, NOW - 60)})
+    assert (found.key, found.severity, found.since) == ("lost:left", "warning", NOW - 60)
+    assert found.text == "3 tasks were lost when workers left or were restarted."
+    assert found.evidence == "w1@h, forgotten@h"
+    assert found.action == Action("tasks", "is:lost")
+
+
+def test_where_not_all_lost_tasks_were_looked_at_numbers_are_bounds() -> None:
+    gone = worker("w3@h", state="lost", since=NOW - 60)
+    found = one(workers=[worker(), gone], lost={"w3@h": 1_000}, doubted={"LOST": (20_000, NOW - 60)})
+    assert found.text == "Worker w3@h is lost with at least 1,000 tasks."
+
+
 @pytest.mark.parametrize("state", ["online", "silent", "busy"])
 def test_workers_that_run_without_events_are_offered_to_be_told(state: str) -> None:
     found = one(workers=[worker(events=False, state=state), worker("w2@h", events=True)])
@@ -200,7 +215,7 @@ def test_of_a_gap_only_what_lies_within_the_day_is_summed_up() -> None:
 def test_tasks_of_unknown_end_are_counted_up_to_a_number() -> None:
     assert one(doubted={"UNKNOWN": (3, NOW - 60)}).text == "Of 3 tasks it is not known what became."
     many = one(doubted={"UNKNOWN": (MOST + 1, NOW - 60)})
-    assert many.text == "Of more than 10,000 tasks it is not known what became."
+    assert many.text == "Of more than 100,000 tasks it is not known what became."
     assert (many.since, many.action) == (NOW - 60, Action("tasks", "is:unknown"))
 
 
@@ -223,8 +238,10 @@ def test_the_worst_comes_first() -> None:
         unannounced={"a": 9},
         accounting=Accounting(9, 3, {}, {"not JSON": 6}),
         queues=[Queue("mail", NOW, ready=9, consumers=0)],
+        gaps=[Gap(NOW - 65, None, "Connection refused.")],
     )
-    assert [each.severity for each in found] == ["error", "warning", "info"]
+    assert [each.key for each in found] == ["queue:mail", "gap", "rejected", "unannounced"]
+    assert [each.severity for each in found] == ["error", "error", "warning", "info"]
     assert all(each.text.endswith(".") and each.remedy.endswith(".") for each in found)
 
 

@@ -192,3 +192,27 @@ def test_unknown_is_a_dash_and_never_a_number(form: Callable[[float | None], str
 @pytest.mark.parametrize("impossible", [1e18, -1e18, 1e300])
 def test_a_moment_no_calendar_has_is_unknown(impossible: float) -> None:
     assert formats.clock_time(impossible) == formats.date_time(impossible) == formats.iso_utc(impossible) == "—"
+
+
+@pytest.mark.parametrize(("n", "words"), [(0, "0 workers"), (1, "1 worker"), (2, "2 workers"), (1243, "1,243 workers")])
+def test_a_number_has_its_noun(n: int, words: str) -> None:
+    assert formats.number_of(n, "worker") == words
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [([], ""), (["a"], "a"), (["a", "b", "c"], "a, b, c"), (["a", "b", "c", "d", "e"], "a, b, c and 2 more")],
+)
+def test_a_list_says_how_many_are_left_out(words: list[str], text: str) -> None:
+    assert formats.listed(words) == text
+
+
+@pytest.mark.parametrize(
+    ("ahead", "text"),
+    [
+        (None, "—"), (math.nan, "—"), (0.0, "in step"), (0.0999, "in step"), (-0.0999, "in step"),
+        (0.1, "100 ms ahead"), (3.2, "3.20 s ahead"), (-75.0, "1 m 15 s behind"),
+    ],
+)  # fmt: skip
+def test_a_clock_is_ahead_or_behind_or_in_step(ahead: float | None, text: str) -> None:
+    assert formats.clock_offset(ahead) == text

@@ -20,6 +20,7 @@ from app.models.history import files
 from app.models.history import keeper as keeping
 from app.models.history.errors import HistoryError, Refused
 from app.models.history.keeper import Keeper
+from app.models.history.retention import Keep
 from app.models.history.rows import Rows
 from app.models.records import Queue, Task, Worker
 from app.models.reducer import Batch
@@ -257,6 +258,59 @@ def test_tasks_that_a_temporary_history_had_no_room_for_are_counted(
         assert reader.accounting().stored == collected.number
 
 
+def test_a_file_that_another_program_holds_is_evaded_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BUSY_TIMEOUT", 0.05)
+    with collecting(path) as collected:
+        collected.commit(5)
+        with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            collected.commit(5)
+            assert collected.shown != path
+            assert "Another program holds it; close that one." in collected.notices()[0]
+        eventually(lambda: moved_back(collected), "the move back")
+    whole(path, 10)
+
+
+def test_a_history_that_is_damaged_while_it_is_away_is_begun_anew_for_the_move_back(path: Path) -> None:
+    with collecting(path) as collected:
+        collected.commit(5)
+        limit_pages(collected.keeper, 0)
+        collected.commit(20, size=9_000)
+        assert collected.shown != path
+        path.unlink()
+        path.with_name("h.cloche-wal").unlink()
+        collected.commit(5)
+        assert list(collected.keeper.load(["id-3", "id-30"]))[-1].uuid == "id-30"
+        eventually(lambda: moved_back(collected), "the move back")
+        assert collected.keeper._writer._retention._keep == Keep()
+        collected.commit(5)
+    with reading(path) as reader:
+        assert [task.id for task in reader.records()] == list(range(6, 36))
+
+
+def test_where_nothing_can_be_begun_anew_it_is_tried_again_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a" / "h.cloche"
+    with collecting(path) as collected:
+        collected.commit(5)
+        shutil.rmtree(path.parent)
+        path.parent.touch()
+        monkeypatch.setattr(keeping, "ROOM", 1 << 60)
+        rows = collected.rows(3)
+        for _ in range(3):
+            with pytest.raises(Refused, match="no room"):
+                collected.keeper.commit(rows)
+            assert list(collected.keeper.load(["id-1"])) == list(collected.keeper.open_tasks(0, 9)) == []
+            collected.keeper.tidy()
+        path.parent.unlink()
+        collected.keeper.commit(rows)
+        assert collected.shown == path
+        assert [bool(text) for text in collected.notices()] == [True, False]
+    with reading(path) as reader:
+        assert reader.task_total() == 3
+
+
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
     """A file system of so many bytes. Only root can mount one."""
@@ -295,7 +349,7 @@ def test_a_start_on_a_full_disk_is_a_start_in_another_place(tmp_path: Path) -> N
         with collecting(disk / "h.cloche") as collected:
             collected.commit(5)
             assert collected.shown.parent != disk
-            assert "Nothing is kept" in collected.notices()[0]
+            assert "Nothing is kept" in collected.notices("history-temporary")[0]
         with pytest.raises(Refused, match="full"):
             Keeper(disk / "h.cloche", temporary=False)
 
@@ -317,6 +371,7 @@ from contextlib import closing
 from pathlib import Path
 from app.models.history.errors import Refused
 from app.models.history.keeper import Keeper
+from app.models.history.retention import Keep
 from tests.models.test_keeper import Collected
 path = Path(sys.argv[1])
 try:
@@ -328,7 +383,7 @@ with closing(Keeper(path)) as keeper:
     collected.commit(5)
     shown = collected.shown
     print(shown)
-    print(collected.notices()[0])
+    print(collected.notices("history-temporary")[0])
     print(keeper.known().next_task)
 print(shown.exists() or shown.parent.exists())
 """
@@ -392,7 +447,7 @@ def test_a_folder_that_vanishes_for_good_is_a_temporary_history(tmp_path: Path) 
         path.parent.write_text("in the way")
         collected.commit(3)
         assert collected.shown.name == "temporary.cloche"
-        assert "Nothing is kept from now on" in collected.notices()[-1]
+        assert "Nothing is kept from now on" in collected.notices("history-temporary")[0]
         collected.commit(1)
         with reading(collected.shown) as reader:
             assert reader.task_total() == 4

@@ -91,6 +91,14 @@ def test_the_same_figures_as_text(history: Path) -> None:
     assert lines[-1].endswith(": The broker went away.")
 
 
+def test_what_a_worker_has_not_told_is_not_a_zero(tmp_path: Path) -> None:
+    with recording(tmp_path / "h") as history:
+        history.play([event("received", 0)]).commit(1)
+    with reading(tmp_path / "h") as reader:
+        lines = as_text(stats(reader)).splitlines()
+    assert ["w1", "online", *"——————"] in [line.split() for line in lines]
+
+
 def test_columns_are_aligned(history: Path) -> None:
     with reading(history) as reader:
         lines = as_text(stats(reader)).splitlines()

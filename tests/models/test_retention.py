@@ -246,6 +246,24 @@ def test_the_end_of_a_span_takes_the_whole_bucket_where_no_finer_one_is_kept(
             assert reader.totals(Span(T0 + start, T0 + end)).succeeded == found, (start, end)
 
 
+def test_fine_figures_stay_until_coarser_ones_have_summed_them_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def total() -> int:
+        with reading(path) as reader:
+            return reader.totals(Span(T0, T0 + DAY)).tasks
+
+    with Writer(path, Keep(seconds=30 * DAY)) as writer:
+        for number in range(100):
+            add(writer, cells=[(int(T0) + number * 60, None, Cell(tasks=1))])
+        tidy(writer, 5 * DAY, monkeypatch)
+        assert total() == 100
+        add(writer, closed=int(T0 + 5 * DAY))
+        assert total() == 100
+    with Writer(path, Keep(seconds=30 * DAY)) as writer:
+        tidy(writer, 5 * DAY, monkeypatch)
+        assert total() == 100
+    assert sql(path, "SELECT DISTINCT level FROM rollup ORDER BY level") == [(60,), (600,)]
+
+
 def test_what_is_gone_is_unknown_and_not_zero(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Writer(path, Keep(seconds=2 * DAY)) as writer:
         chart(writer, 4)

@@ -17,6 +17,7 @@ from app.models.wire import (
     Configure,
     Deframer,
     Health,
+    Keeping,
     Message,
     Notice,
     WireError,
@@ -26,7 +27,9 @@ from app.models.wire import (
 MESSAGES: list[Message] = [
     Configure("shop", "redis://h:1/0", "/tmp/h", "p\u00e4ss", "operate", {"sep": "\x06\x16"}, ["a", "b"]),
     Configure("shop", "redis://h:1/0", "/tmp/h"),
+    Configure("shop", "redis://h:1/0", "/tmp/h", keep_seconds=None, keep_bytes=None, temporary=False),
     Committed(7, 1795230000.25),
+    Keeping("/tmp/\u6728.cloche", fresh=True),
     Health("disconnected", "The broker went away.", 1.5, 0.25, 3.0, 9, 1795230000.0),
     Health(),
     Notice("history", "Free space on the disk. 木 \u202e", "error"),

@@ -157,6 +157,11 @@ def test_where_all_workers_tell_there_is_nothing_to_switch(bar: EventsBar, worke
     assert bar.isHidden()
 
 
+def test_where_workers_may_not_be_told_nothing_is_said_to_be_switched(bar: EventsBar) -> None:
+    bar.show_workers([worker("a", events=True)], operates=False, switched=True)
+    assert bar.isHidden()
+
+
 def test_the_switch_says_how_where_it_is_locked(bar: EventsBar, qtbot: QtBot) -> None:
     mute = [worker("a", events=False), worker("b", events=False)]
     bar.show_workers(mute, operates=False, switched=False)
@@ -206,10 +211,12 @@ def test_it_is_done_only_after_a_question_whose_answer_is_no(
         dialog = opened()
         QTest.keyClick(dialog, key)
         assert done.pop() == "no"
-    dialog = opened()
-    dialog.do.setFocus()
-    QTest.keyClick(dialog.do, Qt.Key.Key_Space)
-    assert done == ["yes"]
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Space):
+        dialog = opened()
+        QTest.keyClick(dialog.cancel, Qt.Key.Key_Tab)
+        assert dialog.focusWidget() is dialog.do
+        QTest.keyClick(dialog.do, key)
+        assert done.pop() == "yes"
 
 
 def test_a_question_is_shown_whole(qtbot: QtBot, theme: ThemeManager) -> None:

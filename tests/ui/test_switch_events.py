@@ -1,13 +1,15 @@
 """The whole way of turning events on: from the button through a real collector to a real worker, and back."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PySide6.QtCore import QSettings
-from PySide6.QtWidgets import QDialog
 from pytestqt.qtbot import QtBot
 
+from app.cli import cli
 from app.models.diagnosis import Action, Finding
 from app.models.profiles import Mode
 from app.models.target import Target
@@ -37,6 +39,10 @@ async def until_told(connection: Connection, sentence: str) -> str:
     return await told
 
 
+def switched(connection: Connection) -> bool:
+    return connection.events_switched
+
+
 async def states(connection: Connection) -> dict[str, int]:
     return await connection.query(lambda reader: reader.states())
 
@@ -58,9 +64,9 @@ def test_a_worker_without_events_tells_of_its_tasks_once_they_are_turned_on(
         window._act(EVENTS)
         dialog = window.findChild(ConfirmDialog)
         assert dialog is not None
-        assert not connection.events_switched
+        assert not switched(connection)
         dialog.do.click()
-        assert connection.events_switched
+        assert switched(connection)
         assert "1 of 1 workers" in await until_told(connection, "send events of their tasks now")
         await asyncio.to_thread(app.send_task, "truth.add", (1, 2))
         while await states(connection) != {"SUCCESS": 1}:
@@ -68,7 +74,7 @@ def test_a_worker_without_events_tells_of_its_tasks_once_they_are_turned_on(
         window._ask_events(on=False)
         dialog = next(each for each in window.findChildren(ConfirmDialog) if each.isVisible())
         dialog.do.click()
-        assert not connection.events_switched
+        assert not switched(connection)
         await until_told(connection, "send no events of their tasks any more")
 
     with worker(redis_server.url, "w1", tmp_path / "w1.log", "--loglevel", "INFO") as made:
@@ -81,6 +87,25 @@ async def _workers(connection: Connection) -> int:
     if not connection.history.exists():
         return 0
     return await connection.query(lambda reader: len(reader.workers()))
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"), [((), "observe"), (("--mode", "passive"), "passive"), (("--mode", "operate"), "operate")]
+)
+def test_the_access_mode_is_chosen_on_the_command_line(
+    words: tuple[str, ...], mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Target] = []
+
+    def run(targets: Sequence[Target], **_: object) -> int:
+        opened.extend(targets)
+        return 0
+
+    monkeypatch.setattr("app.application.run", run)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    result = CliRunner().invoke(cli, ["redis://localhost:1/0", *words])
+    assert result.exit_code == 0, result.output
+    assert [target.mode for target in opened] == [mode]
 
 
 @pytest.mark.parametrize("mode", ["passive", "observe"])
@@ -106,6 +131,7 @@ def test_a_collector_that_is_started_again_is_told_again(
 ) -> None:
     said: list[object] = []
     monkeypatch.setattr("app.ui.link.CollectorLink.send", lambda _link, message: said.append(message))
+    monkeypatch.setattr("app.ui.link.CollectorLink.start", lambda _link: None)
 
     async def story() -> None:
         target = Target("shop", tmp_path / "h.cloche", "redis://127.0.0.1:1/0", mode="operate")
@@ -117,19 +143,3 @@ def test_a_collector_that_is_started_again_is_told_again(
 
     run(story())
     assert said == [SwitchEvents(on=True), SwitchEvents(on=True), SwitchEvents(on=False)]
-
-
-def test_the_question_is_not_asked_where_it_would_be_of_no_use(
-    qtbot: QtBot, theme: ThemeManager, supervisor: Supervisor, history: Path, tmp_path: Path, run: Run
-) -> None:
-    window = MainWindow(supervisor, theme, QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat))
-    qtbot.addWidget(window)
-
-    async def story() -> None:
-        supervisor.add(Target("shop", history))
-        window._act(EVENTS)
-        assert window.findChild(QDialog) is None
-        for vitals in window._brokers:
-            await emitted(vitals.changed)
-
-    run(story())

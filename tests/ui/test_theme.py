@@ -57,13 +57,18 @@ def test_the_style_sheet_leaves_no_token_unreplaced(theme: Theme) -> None:
 
 
 def test_no_two_task_states_share_a_colour_or_a_shape() -> None:
-    styles = [state_style(state) for state in (*states.STATES, "LOST")]
+    styles = [state_style(state) for state in (*states.STATES, states.LOST, states.UNKNOWN)]
     assert len({one.token for one in styles}) == len(styles)
     assert len({one.shape for one in styles}) == len(styles)
 
 
 def test_a_custom_state_is_shown_by_its_own_word() -> None:
     assert state_style("PROGRESS").word == "PROGRESS"
+
+
+@pytest.mark.parametrize(("state", "word"), [("LOST", "Lost?"), ("UNKNOWN", "Unknown"), ("busy", "Busy")])
+def test_a_doubt_is_called_one(state: str, word: str) -> None:
+    assert state_style(state).word == word
 
 
 def painted(state: str) -> QImage:
@@ -76,7 +81,7 @@ def painted(state: str) -> QImage:
 
 
 def test_shapes_differ_without_colour(qapp: QApplication) -> None:
-    pictures = [bytes(painted(state).constBits()) for state in (*states.STATES, "LOST", "PROGRESS")]
+    pictures = [bytes(painted(state).constBits()) for state in (*states.WORDS, states.CANCELLED, "PROGRESS", "busy")]
     assert len(set(pictures)) == len(pictures)
 
 

@@ -151,6 +151,7 @@ def test_a_worker_that_left_goes_away_after_ten_minutes_and_is_there_when_asked_
         page.inspect("old@h")  # from a finding or a task
         await emitted(page.loaded)
         assert page._details.title.text() == "old@h"
+        assert "old@h" in [worker.hostname for worker in page._workers.records()]
 
     run(story())
 

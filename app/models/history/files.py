@@ -5,13 +5,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 from app.models.history import schema
-from app.models.history.errors import Damaged, Refused
+from app.models.history.errors import Damaged, HistoryError, Refused
 
 #: Seconds to wait for somebody who holds the file, such as a backup.
 BUSY_TIMEOUT: Final = 10.0
@@ -142,8 +142,9 @@ def _shrink(connection: sqlite3.Connection, path: Path, limit: int) -> None:
         connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_size", "page_count", "freelist_count")
     )
     if path.stat().st_size > limit and (pages - free) * page < min(limit, SHRINKABLE):
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(HistoryError), told(path):  # where there is no room to do it in, it stays as it is
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _fault(path: Path, look: Callable[[sqlite3.Connection], None]) -> str | None:

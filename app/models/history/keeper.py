@@ -67,7 +67,7 @@ class Keeper:
                 raise
             self._writer = self._temporary()
             said = f"{error} Nothing is kept: what is shown now is gone when Cloche ends."
-            self._news += (Notice("history", said, "error"), Keeping(str(self._writer.path)))
+            self._news += (Notice("history-temporary", said, "error"), Keeping(str(self._writer.path)))
         if self._writer.set_aside is not None:
             self._news.append(Notice("history-set-aside", self._writer.set_aside))
         #: Numbers go on through all exchanges.
@@ -166,6 +166,8 @@ class Keeper:
         """Do a little of what can wait; returns seconds until there may be more to do."""
         if self._home is not None and time.monotonic() >= self._return_at:
             self._return()
+        if self._fault:
+            return RETURN_EVERY
         try:
             pause = self._writer.tidy()
         except Refused:
@@ -196,17 +198,21 @@ class Keeper:
 
     def _evade(self, error: Refused) -> None:
         """Find another place for what the disk refuses, or raise the error again."""
-        now = time.monotonic()
-        if self._refused is None:
-            self._refused = now
-            self._news.append(Notice("history", str(error), "error"))
+        since = self._tell(error)
         if self._home is not None:
             if not self._return():
                 raise error
-        elif now - self._refused < PATIENCE:
+        elif time.monotonic() - since < PATIENCE:
             raise error
         else:
             self._leave(error)
+
+    def _tell(self, error: Refused) -> float:
+        """Say once that the disk refuses; returns since when it does."""
+        if self._refused is None:
+            self._refused = time.monotonic()
+            self._news.append(Notice("history", str(error), "error"))
+        return self._refused
 
     def _leave(self, error: Refused) -> None:
         """Go on in a temporary history."""
@@ -260,11 +266,13 @@ class Keeper:
                 self._writer = self._anew(self._writer, fault)
             except (Refused, OSError) as error:
                 self._fault = fault
+                refusal = Refused(f"The history {self._writer.path} can't be begun anew: {error}")
+                self._tell(refusal)
                 if self._folder is not None:
-                    raise Refused(f"The history {self._writer.path} can't be written: {error}") from error
+                    raise refusal from error
                 self._writer = self._begin(self._temporary())
-                said = f"{error} Nothing is kept from now on: what is shown is gone when Cloche ends."
-                self._news.append(Notice("history", said, "error"))
+                said = "Nothing is kept from now on: what is shown is gone when Cloche ends."
+                self._news.append(Notice("history-temporary", f"{refusal} {said}", "error"))
             self._fault = ""
         self._news.append(Keeping(str(self._writer.path), fresh=True))
 
@@ -276,7 +284,7 @@ class Keeper:
             said = files.set_aside(path, fault, ".other-wal" if replaced else "-wal")
         else:
             said = f"The history {path.name} is gone from {path.parent}. A new one was begun."
-        made = self._begin(Writer(path, Keep(size=TEMPORARY) if self._folder is not None else self._keep))
+        made = self._begin(Writer(path, Keep(size=TEMPORARY) if path.parent == self._folder else self._keep))
         self._news.append(Notice("history-set-aside", said))
         return made
 

@@ -121,7 +121,8 @@ class Writer:
     def _open(self, keep: Keep) -> None:
         self._connection, self.set_aside = files.open_for_writing(self.path, self._learn, keep.size)
         try:
-            forget_words(self._connection)
+            with suppress(HistoryError), files.told(self.path):  # there is no harm in keeping them
+                forget_words(self._connection)
             self._learn(self._connection)
             self._connection.create_aggregate("merge_histograms", 1, _MergeHistograms)  # type: ignore[arg-type]
             self._retention = Retention(self._connection, self.path, keep)
@@ -175,6 +176,8 @@ class Writer:
     @property
     def replaced(self) -> bool:
         """Whether the file is not there any more, or another one is in its place: what is written then is lost."""
+        if self._closed:
+            return True
         try:
             found = self.path.stat()
         except OSError:
@@ -221,6 +224,8 @@ class Writer:
         return self._tasks(_OPEN_TASKS, after, limit)
 
     def _tasks(self, statement: str, *parameters: object) -> list[Task]:
+        if self._closed:
+            raise Refused(f"The history {self.path} is closed.")
         with files.told(self.path):
             try:
                 return [task_from_row(row) for row in self._loader.execute(statement, parameters)]

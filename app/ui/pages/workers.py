@@ -34,11 +34,11 @@ _EMPTY: Final = (
 )
 _ALL_LEFT: Final = ("All workers have left", "Each of them said goodbye. Nothing runs until a worker is started.")
 _WIDTHS: Final = (
-    Width(124, full=204),
-    Width(124, weight=3),
+    Width(124, full=208),
+    Width(118, weight=3),
     Width(72, weight=1, rank=9),
     Width(98, rank=1),
-    Width(108, weight=3, rank=4),
+    Width(100, weight=3, rank=4),
     Width(58, rank=6),
     Width(80, weight=1, rank=3),
     Width(62, weight=1, rank=5),

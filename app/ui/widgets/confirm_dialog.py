@@ -24,7 +24,7 @@ _OFF: Final = (
 
 
 class ConfirmDialog(QDialog):
-    """To be opened by `open`, never by `exec`; ``accepted`` where the user wants it. Enter cancels."""
+    """To be opened by `open`, never by `exec`; ``accepted`` where the user goes to the button that does it."""
 
     def __init__(self, parent: QWidget, title: str, text: str, does: str) -> None:
         super().__init__(parent)
@@ -39,11 +39,9 @@ class ConfirmDialog(QDialog):
         label.setWordWrap(True)
         # A dialog does not ask how high a text is at its width.
         label.setFixedWidth(_WIDTH - 2 * _MARGIN)
-        label.setMinimumHeight(label.heightForWidth(label.width()))
         column.addWidget(label)
         self.cancel, self.do = QPushButton("Cancel"), QPushButton(does)
         self.cancel.setDefault(True)
-        self.do.setAutoDefault(False)
         self.do.setProperty("kind", "primary")
         self.cancel.clicked.connect(self.reject)
         self.do.clicked.connect(self.accept)
