@@ -97,13 +97,13 @@ class Inquiry(threading.Thread):
         """Ask until stopped."""
         while (asked := self._asked.get()) is not None:
             kind, question = asked
+            trouble: BrokerError | None = None
             try:
                 question()
             except BrokerError as error:
-                self._put(Trouble("workers", error))
-            else:
-                self._put(Trouble("workers", None))
+                trouble = error
             self._waiting.discard(kind)
+            self._put(Trouble("workers", trouble))
         self._control.close()
 
     def _ask(self, kind: str, question: Callable[[], None]) -> None:

@@ -49,8 +49,7 @@ class RedisControl(Control):
     def present(self, hostnames: Sequence[str], timeout: float = 1.0) -> dict[str, bool]:
         """Redis tells only how many listen: those who do not answer are there, if anybody listens who does not."""
         answers = self.ask("ping", timeout=timeout)
-        mute = [hostname for hostname in hostnames if hostname not in answers]
-        return {hostname: hostname in answers or self._heard > len(answers) for hostname in hostnames} if mute else {}
+        return {hostname: hostname in answers or self._heard > len(answers) for hostname in hostnames}
 
     def _ask(
         self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float

@@ -59,16 +59,22 @@ class Doubts:
 
     def take(self, changes: Iterable[Change]) -> None:
         """Judge the tasks of workers that went or returned."""
+        by_worker: dict[str, list[Change]] = {}
         for change in changes:
-            for task in [task for task in self._tasks.active.values() if task.worker == change.hostname]:
+            by_worker.setdefault(change.hostname, []).append(change)
+        if not by_worker:
+            return
+        for task in [task for task in self._tasks.active.values() if task.worker in by_worker]:
+            for change in by_worker[task.worker or ""]:
                 self._judge(task, change)
-            if self._tasks.in_store:
-                waiting = self._sweeps[-1] if self._sweeps else None
-                if waiting is None or waiting.after or waiting.unheard is not None:
-                    waiting = _Sweep(0)
-                    self._sweeps.append(waiting)
-                waiting.until = self._tasks.last_id
-                waiting.changes.setdefault(change.hostname, []).append(change)
+        if self._tasks.in_store:
+            waiting = self._sweeps[-1] if self._sweeps else None
+            if waiting is None or waiting.after or waiting.unheard is not None:
+                waiting = _Sweep(0)
+                self._sweeps.append(waiting)
+            waiting.until = self._tasks.last_id
+            for hostname, news in by_worker.items():
+                waiting.changes.setdefault(hostname, []).extend(news)
 
     def not_listening(self, since: float) -> None:
         """Nobody listened since a moment: what became of every open task is unknown."""

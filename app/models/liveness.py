@@ -290,7 +290,7 @@ class Workers:
         lags.clear()
 
     def _miss(self, worker: Worker, number: int) -> None:
-        """Count starts that we were not told of (< 0: more than the worker counts, as some were told late, or twice)."""
+        """Count starts that we were not told of (< 0: that we were told of late, or twice)."""
         worker.missed = max(0, worker.missed + number)
         worker.baseline = (worker.baseline or 0) + number
 

@@ -135,7 +135,8 @@ class Reducer:
             known = self.queues.get(queue.name)
             if known is not None:
                 queue.seen = known.seen
-            queue.consumers = self._consumers(queue.name)
+            if queue.consumers is None:
+                queue.consumers = self._consumers(queue.name)
             queue.sampled = now
             self.queues[queue.name] = self._queues_dirty[queue.name] = queue
             for kind, value in (("ready", queue.ready), ("unacked", queue.unacked), ("oldest", queue.oldest)):

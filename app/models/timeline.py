@@ -9,11 +9,15 @@ came.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from app.models import states
 from app.models.records import Attempt, Fact
 
 #: Facts of one task that are kept; beyond, those of its earliest attempts are let go.
-MAX_FACTS: Final = 200
+MAX_FACTS: Final = 100
+#: Tracebacks of one task that are kept: that of its end is among them, as a hard time limit is reported twice.
+MAX_TRACES: Final = 3
 
 #: How an attempt that was told to have ended in two ways has ended.
 _RANK: Final = {states.SUCCESS: 4, states.FAILURE: 3, states.REVOKED: 2, states.REJECTED: 1}
@@ -42,10 +46,15 @@ def ordered(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def trimmed(facts: list[Fact]) -> list[Fact]:
-    """At most `MAX_FACTS` of them: those of the earliest attempts are let go."""
-    if len(facts) <= MAX_FACTS:
-        return facts
-    return facts[-MAX_FACTS:]
+    """At most `MAX_FACTS` of them, those of the earliest attempts are let go, and the last `MAX_TRACES` tracebacks."""
+    traces = 0
+    kept = facts[-MAX_FACTS:]
+    for at in range(len(kept) - 1, -1, -1):
+        if kept[at].traceback is not None:
+            traces += 1
+            if traces > MAX_TRACES:
+                kept[at] = msgspec.structs.replace(kept[at], traceback=None)
+    return kept
 
 
 def is_custom(kind: str) -> bool:
@@ -67,14 +76,11 @@ def deliveries(facts: Sequence[Fact]) -> list[Attempt]:
     for fact in facts:
         if fact.kind == "sent":
             sent.setdefault(fact.retries or 0, fact)
-    made = [
-        Attempt(fact.retries or 0, received=fact.at, worker=fact.host, eta=fact.eta)
-        for fact in facts
-        if fact.kind == "received"
-    ]
-    known = _Deliveries(made, sent)
+    known = _Deliveries(facts, sent)
     for fact in facts:
-        if fact.kind == "started":
+        if fact.kind == "received":
+            known.receive(fact)
+        elif fact.kind == "started":
             known.start(fact)
         elif fact.kind in _STATES:
             known.end(fact)
@@ -107,25 +113,31 @@ def _rank(attempt: Attempt) -> tuple[int, int, float]:
 class _Deliveries:
     """Deliveries while facts are matched to them, in order of time."""
 
-    def __init__(self, made: list[Attempt], sent: dict[int, Fact]) -> None:
-        self.made = made
+    def __init__(self, facts: Sequence[Fact], sent: dict[int, Fact]) -> None:
+        self.made: list[Attempt] = []
+        self._by_worker: dict[str, list[Attempt]] = {}
+        self._delivered: set[int] = set()
         self._sent = sent
         #: When each attempt is known to have begun: the moment a retry was sent, or else received.
         self._begun = {n: fact.at for n, fact in sent.items()}
-        for attempt in made:
-            if attempt.received is not None:
-                self._begun.setdefault(attempt.retries, attempt.received)
+        for fact in facts:
+            if fact.kind == "received":
+                self._begun.setdefault(fact.retries or 0, fact.at)
+
+    def receive(self, fact: Fact) -> None:
+        """A worker received the message."""
+        self._add(Attempt(fact.retries or 0, received=fact.at, worker=fact.host, eta=fact.eta), fact.host)
 
     def start(self, fact: Fact) -> None:
         """A worker starts first what it received first."""
-        mine = self._of(fact)
+        mine = self._by_worker.get(fact.host, [])
         waiting = [each for each in mine if each.started is None and each.state is None]
         attempt = waiting[0] if waiting else self._implied(fact, mine)
         attempt.started = fact.at
 
     def end(self, fact: Fact) -> None:
         state = _STATES[fact.kind]
-        mine = self._of(fact)
+        mine = self._by_worker.get(fact.host, [])
         open_ones = [each for each in mine if each.state is None]
         if not open_ones and mine and self._is_told_again(fact, state, mine[-1]):
             attempt = mine[-1]
@@ -142,11 +154,6 @@ class _Deliveries:
             attempt.exception = attempt.exception or fact.exception
             if attempt.end.traceback is None and fact.traceback is not None:
                 attempt.end = fact
-
-    def _of(self, fact: Fact) -> list[Attempt]:
-        """Deliveries to the worker that tells a fact, up to its moment, in order; all, where nobody told it."""
-        mine = [each for each in self.made if not fact.host or (each.worker == fact.host and _moment(each) <= fact.at)]
-        return sorted(mine, key=_moment)
 
     def _ended(self, fact: Fact, open_ones: list[Attempt]) -> Attempt:
         """Which of a worker's open deliveries a fact is the end of."""
@@ -168,12 +175,17 @@ class _Deliveries:
     def _implied(self, fact: Fact, mine: list[Attempt]) -> Attempt:
         """A delivery that nobody told of: its attempt is found by what came before it."""
         attempt = Attempt(self._number(fact, mine), worker=fact.host or None)
-        self.made.append(attempt)
+        self._add(attempt, fact.host)
         self._begun.setdefault(attempt.retries, fact.at)
         return attempt
 
+    def _add(self, attempt: Attempt, worker: str) -> None:
+        self.made.append(attempt)
+        self._by_worker.setdefault(worker, []).append(attempt)
+        self._delivered.add(attempt.retries)
+
     def _number(self, fact: Fact, mine: list[Attempt]) -> int:
-        delivered = {each.retries for each in self.made}
+        delivered = self._delivered
         if fact.kind == "retried":
             followed = [n - 1 for n in self._begun if n > 0 and n - 1 not in delivered]
             if followed:
@@ -184,8 +196,7 @@ class _Deliveries:
         told = [n for n in waiting if self._sent[n].at <= fact.at]
         if waiting:
             return max(told) if told else min(waiting)
-        before = [each for each in self.made if _moment(each) <= fact.at] or self.made
-        if not before:
+        if not self.made:
             return 0
-        last = max(before, key=lambda each: (each.retries, _moment(each)))
+        last = max(self.made, key=lambda each: (each.retries, _moment(each)))
         return last.retries + (last.state == states.RETRY)

@@ -68,7 +68,7 @@ def health_text(health: Health, now: float) -> str:
         case "file" | "starting":
             return word
     since = f" for {formats.age(now - health.since)}" if health.since else ""
-    return f"{word}{since}"
+    return f"{health.fault or word}{since}"
 
 
 def not_reached(health: Health) -> tuple[str, str]:

@@ -21,6 +21,7 @@ counts: the machine may be shared.
 import argparse
 import functools
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,9 +32,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import psutil
 
+from app.demo.broker import command
 from tests.bench import ingest, machine
 from tests.bench.ingest import STREAMS
 from tests.bench.machine import Load
@@ -64,6 +67,7 @@ class Flower:
             *(f"--address={HOST}", f"--port={self._port}", "--logging=warning"),
         ]
         self._folder = folder
+        self._broker = urlsplit(url)
 
     def __enter__(self) -> Self:
         self._log = (self._folder / "flower.log").open("wb")
@@ -73,7 +77,7 @@ class Flower:
         self.process = psutil.Process(self._child.pid)
         machine.pin(self.process, machine.LISTENER)
         deadline = time.monotonic() + PATIENCE
-        while not self._answers():
+        while not (self._answers() and self._listens()):
             if self._child.poll() is not None or time.monotonic() > deadline:
                 self._end()
                 raise RuntimeError("Flower did not start:\n" + (self._folder / "flower.log").read_text("utf-8"))
@@ -100,6 +104,11 @@ class Flower:
             return False
         finally:
             connection.close()
+
+    def _listens(self) -> bool:
+        """Whether it subscribed to the events, which it does some time after it answers."""
+        with socket.create_connection((HOST, self._broker.port or 6379), timeout=5) as connection:
+            return command(connection, "PUBSUB", "NUMPAT") != b"0"
 
     def _end(self) -> None:
         self._child.kill()

@@ -57,7 +57,8 @@ def rss(process: psutil.Process) -> int:
 def until_idle(process: psutil.Process, patience: float) -> tuple[float, float]:
     """Wait until a process has nothing to do; returns when its work ended (monotonic) and its `cpu` then.
 
-    Asking the system costs the process nothing, unlike asking itself.
+    Asking the system costs the process nothing, unlike asking itself. One that would run but is not let to, on a busy
+    machine, is not idle.
     """
     deadline = time.monotonic() + patience
     quiet_since, used = time.monotonic(), cpu(process)
@@ -66,9 +67,21 @@ def until_idle(process: psutil.Process, patience: float) -> tuple[float, float]:
             raise TimeoutError(f"Process {process.pid} was busy for more than {patience:.0f} s.")
         time.sleep(0.02)
         now = cpu(process)
-        if now - used > IDLE_SHARE * IDLE_SECONDS:
+        if now - used > IDLE_SHARE * IDLE_SECONDS or _wants_to_run(process):
             quiet_since, used = time.monotonic(), now
     return quiet_since, used
+
+
+def _wants_to_run(process: psutil.Process) -> bool:
+    """Whether a thread of it runs, waits for a core, or waits for the disk."""
+    threads = Path(f"/proc/{process.pid}/task")
+    if not threads.is_dir():  # only Linux tells it of each thread
+        return bool(process.status() == psutil.STATUS_RUNNING)
+    for stat in threads.glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] in "RD":
+                return True
+    return False
 
 
 @contextmanager

@@ -212,7 +212,8 @@ def test_types_of_custom_events_beyond_the_limit_are_taken_for_one() -> None:
 
 _FOREIGN: Final = {
     "freq": 5.0, "active": 1, "loadavg": [0.5], "sw_ver": "5", "clock": 10**40, "queue": "q" * 2_000,
-    "name": "n" * 2_000, "parent_id": "p" * 2_000, "routing_key": "r" * 2_000, "retries": -1, "runtime": -1.0, "uuid": "u" * 2_000,
+    "name": "n" * 2_000, "parent_id": "p" * 2_000, "routing_key": "r" * 2_000, "retries": -1, "runtime": -1.0,
+    "uuid": "u" * 2_000,
 }  # fmt: skip
 
 

@@ -7,9 +7,9 @@ from redis import Redis
 
 from tests.helpers.proxy import FaultProxy
 from tests.helpers.servers import HOST, RedisServer
-from tests.ui.conftest import run, supervisor
+from tests.ui.conftest import run, supervisor, theme
 
-__all__ = ["run", "supervisor"]
+__all__ = ["run", "supervisor", "theme"]
 
 
 @pytest.fixture

@@ -30,8 +30,9 @@ def test_f03_the_role_is_asked_for_often_enough() -> None:
 
 
 def test_f03_a_demoted_master_is_left_for_the_new_one(
-    redis_server: RedisServer, proxy: FaultProxy, url: str, tmp_path: Path
+    redis_server: RedisServer, proxy: FaultProxy, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis_role, "ROLE_PAUSE", 1.0)
     with (
         RedisServer() as other,
         Redis.from_url(redis_server.url) as old,

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PySide6.QtCore import QSettings
 from redis import Redis
 
 from app.models.target import Target
 from app.models.wire import Configure, Health, Notice
 from app.ui import link
 from app.ui import supervisor as supervising
+from app.ui.main_window import MainWindow
 from app.ui.supervisor import RESTARTS, Connection, Supervisor
+from app.ui.theme import ThemeManager
 from tests.helpers.collecting import child, hear
 from tests.helpers.events import envelope, raw
 from tests.helpers.histories import reading
@@ -111,6 +114,23 @@ def test_f23_a_collector_that_keeps_dying_is_given_up_and_started_again_when_ask
     run(story())
 
 
+def test_f23_to_choose_its_broker_again_starts_a_collector_that_was_given_up(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path, theme: ThemeManager
+) -> None:
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        window = MainWindow(supervisor, theme, QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat))
+        await until_live(connection)
+        connection._restarts = [time.monotonic()] * RESTARTS
+        os.kill(connection.collector_pid, signal.SIGKILL)
+        await until_stopped(connection)
+        assert connection.given_up
+        window.choose(0)
+        await until_live(connection)
+
+    run(story())
+
+
 # --- F24: a collector hangs ------------------------------------------------------------------------------------------
 
 
@@ -163,6 +183,7 @@ import sys
 from pathlib import Path
 from PySide6.QtCore import QCoreApplication
 from app.models.target import Target
+from app.ui.main_window import MainWindow
 from app.ui.supervisor import Supervisor
 application = QCoreApplication([])
 supervisor = Supervisor()

@@ -28,7 +28,7 @@ def beats(start: int, end: int, host: str = "w1@far", **how: float) -> list[Even
 
 
 def lives(number: int, start: float, *, producer: float = 0.0, worker: float = 0.0, late: float = 0.01) -> list[Event]:
-    """Tasks, one a second, that wait for 2 s and run for 1 s; ``producer`` and ``worker`` are ahead by so many seconds."""
+    """Tasks, one a second, that wait for 2 s and run for 1 s, as told by clocks that are ahead by so many seconds."""
     made = []
     for n in range(number):
         uuid, at = f"{start:g}-{n}", start + n
@@ -123,7 +123,9 @@ def test_a_clock_that_drifts_is_corrected_in_steps() -> None:
     drifting = [told(each, ahead=5 + (each.seen - T0) / 60) for each in beats(0, 600)]
     corrected = watched(drifting)
     assert len(set(corrected)) <= 12
-    assert all(abs(by + 5 + second / 60) <= clocks.STEP + 0.6 for by, second in zip(corrected, range(0, 600, 2), strict=True))
+    assert all(
+        abs(by + 5 + second / 60) <= clocks.STEP + 0.6 for by, second in zip(corrected, range(0, 600, 2), strict=True)
+    )
 
 
 def test_processes_of_a_host_share_its_clock_and_other_hosts_have_their_own() -> None:
@@ -172,9 +174,7 @@ def test_waits_are_right_to_a_second_whatever_the_clocks(producer: float, worker
         beats(0, 10, ahead=worker, late=late),
         (told(event("sent", n, "gen1@here", uuid=f"x{n}"), ahead=producer, late=late) for n in range(10)),
     )
-    tasks = ordered(
-        lives(20, 20, producer=producer, worker=worker, late=late), beats(20, 40, ahead=worker, late=0.01)
-    )
+    tasks = ordered(lives(20, 20, producer=producer, worker=worker, late=late), beats(20, 40, ahead=worker, late=0.01))
     stage = Stage().play([*known, *tasks])
     for n in range(20):
         task = stage.task(f"20-{n}")
@@ -227,4 +227,5 @@ def test_the_end_that_a_backend_tells_is_put_into_our_time_too() -> None:
         end.hostname = host
         stage.reducer.fold_results([end], T0 + 30)
         task = stage.task("20-0")
-        assert (task.state, task.finished) == ("SUCCESS", pytest.approx(T0 + 23, abs=0.1))
+        assert task.state == "SUCCESS"
+        assert task.finished == pytest.approx(T0 + 23, abs=0.1)

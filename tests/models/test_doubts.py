@@ -1,7 +1,7 @@
 """What became of tasks whose end nobody told: each way into doubt, and each way out of it."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 
 from app.models import doubts, states
 from app.models.doubts import Held
-from app.models.records import Event
+from app.models.records import Event, Task
 from tests.helpers.drawing import drawn
 from tests.helpers.events import T0, event, stream, worker_event
 from tests.helpers.histories import Recording, recording
@@ -32,7 +32,10 @@ WAYS = {
     "its worker leaves": (f"UNKNOWN: note {doubts.LEFT}", f"PENDING: note {doubts.GAVE_BACK}"),
     "nobody listens": (f"UNKNOWN: note {doubts.UNHEARD}", f"UNKNOWN: note {doubts.UNHEARD}"),
     "its worker does not have it": (f"UNKNOWN: note {doubts.UNTOLD}", f"UNKNOWN: note {doubts.UNTOLD}"),
-    "it ended while nobody listened": (f"UNKNOWN: note {doubts.ENDED_UNHEARD}", f"UNKNOWN: note {doubts.ENDED_UNHEARD}"),
+    "it ended while nobody listened": (
+        f"UNKNOWN: note {doubts.ENDED_UNHEARD}",
+        f"UNKNOWN: note {doubts.ENDED_UNHEARD}",
+    ),
 }
 
 
@@ -139,7 +142,9 @@ def test_what_is_in_doubt_already_keeps_its_first_reason(first: str, then: str) 
     before = (stage.drawn("t1"), stage.drawn("t2"))
     go(stage, then)
     resolved = WAYS["it ended while nobody listened"] if (first, then) == _RESOLVED else None
-    assert (first_line(stage, "t1"), first_line(stage, "t2")) == (resolved or tuple(x.partition("\n")[0] for x in before))
+    assert (first_line(stage, "t1"), first_line(stage, "t2")) == (
+        resolved or tuple(x.partition("\n")[0] for x in before)
+    )
 
 
 #: That nobody has what may have ended in a gap settles how it is to be called.
@@ -368,7 +373,9 @@ def states_of(history: Recording) -> set[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "its worker does" not in way and "it ended" not in way])
-def test_tasks_of_the_history_are_doubted_page_by_page(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_of_the_history_are_doubted_page_by_page(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(doubts, "PAGE", 30)
     with crowded(tmp_path / "h.cloche", 100) as history:
         go(history, way)
@@ -435,14 +442,20 @@ def test_a_second_gap_while_the_history_is_gone_through_changes_nothing(
         assert {task.doubted for task in history.writer.open_tasks(0, 1000)} == {T0 + 50}
 
 
-def test_a_thousand_workers_that_are_lost_take_one_walk_through_the_history(tmp_path: Path) -> None:
+def test_a_thousand_workers_that_are_lost_take_one_walk_through_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with crowded(tmp_path / "h.cloche", 20) as history:
         for n in range(1_000):
             history.play([worker_event("heartbeat", 1, f"w{n}@many")])
         walks: list[int] = []
         open_tasks = history.writer.open_tasks
-        history.writer.open_tasks = lambda after, limit: walks.append(after) or open_tasks(after, limit)  # type: ignore
-        history.reducer._tasks._store = history.writer
+
+        def walked(after: int, limit: int) -> Sequence[Task]:
+            walks.append(after)
+            return open_tasks(after, limit)
+
+        monkeypatch.setattr(history.writer, "open_tasks", walked)
         history.reducer.tick(T0 + 4)
         history.reducer.tick(T0 + 60)
         while_sweeping(history, 50)
@@ -454,7 +467,9 @@ def test_a_thousand_workers_that_are_lost_take_one_walk_through_the_history(tmp_
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("text", [RUNNING, "0 sent\n1 received @w2\n1 started @w2\n2 rejected @w2 requeue=true\n3 received\n4 started"])
+@pytest.mark.parametrize(
+    "text", [RUNNING, "0 sent\n1 received @w2\n1 started @w2\n2 rejected @w2 requeue=true\n3 received\n4 started"]
+)
 def test_a_doubt_is_in_the_history_as_it_is_in_memory(tmp_path: Path, way: str, text: str) -> None:
     path = tmp_path / "h.cloche"
     with recording(path) as history:
@@ -529,6 +544,7 @@ def test_a_task_that_a_worker_said_it_runs_is_asked_about_again() -> None:
 def test_who_is_in_doubt_is_known_without_looking_at_every_task() -> None:
     stage = told(RUNNING, WAITING, "1 received @w2")
     assert stage.reducer.doubts.in_doubt() == []
+    stage.play([worker_event("heartbeat", 59, "w2")])
     go(stage, "its worker is lost")
     assert [task.uuid for task in stage.reducer.doubts.in_doubt()] == ["t1", "t2"]
     made = stage.reducer.doubts.made

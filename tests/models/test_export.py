@@ -199,7 +199,10 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         for statement in schema.statements():
             connection.execute(statement)
         connection.execute("INSERT INTO name VALUES (1, 'even'), (2, 'odd')")
-        insert = "INSERT INTO task (uuid, seen, name_id, state, retries, redelivered) VALUES (?, ?, ?, 'SUCCESS', 0, 0)"
+        insert = (
+            "INSERT INTO task (uuid, seen, name_id, state, retries, redelivered, key) "
+            "VALUES (?, ?, ?, 'SUCCESS', 0, 0, 0)"
+        )
         connection.executemany(insert, rows)
     made = Reader(path)
     yield made

@@ -48,7 +48,7 @@ def figures(stage: Stage, host: str = "w1") -> str:
 
 
 def test_a_worker_falls_silent_is_lost_and_returns() -> None:
-    stage = listening(beat(0), *stream(RUNNING))
+    stage = listening(beat(0, active=1), *stream(RUNNING))
     assert ticking(stage, 1, 10) == ["online", "silent", "lost"]
     assert stage.drawn() == "LOST: note Its worker was lost while it ran.\n  #0 received 1, started 1, on w1"
     worker = stage.reducer.workers["w1"]
@@ -170,8 +170,9 @@ def test_that_it_is_another_process_is_noticed_by_the_first_task_that_it_fetches
 
 
 def test_a_process_of_the_pool_is_not_another_worker() -> None:
-    stage = listening(beat(0), *stream(RUNNING), event("progress", 2, pid=777, payload={"current": 1}), beat(3))
-    assert stage.task().state == "PROGRESS"
+    stage = listening(beat(0), *stream(RUNNING), event("progress", 2, pid=777, payload={"current": 1}))
+    stage.reducer.tick(T0 + 2)
+    assert (stage.task().state, stage.reducer.workers["w1"].pid) == ("PROGRESS", 100)
 
 
 def test_a_lost_worker_that_returns_as_another_process_does_not_bring_its_tasks_back() -> None:
@@ -216,10 +217,11 @@ def test_an_answer_tells_the_process_of_who_did_not() -> None:
 def test_two_workers_under_one_name_do_not_take_each_others_tasks() -> None:
     stage = listening(beat(0, pid=100), *stream(RUNNING))
     for second in range(1, 60):
-        stage.play([beat(second, pid=(100, 200)[second % 2])])
+        stage.play([beat(second, (100 + second, second)[second % 2], pid=(100, 200)[second % 2])])
         stage.reducer.tick(T0 + second)
         if second > 1:
             assert stage.task().state == "STARTED", f"after {second} s"
+    stage.play(beat(second, 2 * second, pid=200) for second in range(60, 64))
     assert stage.reducer.workers["w1"].missed == 0
 
 
@@ -274,6 +276,13 @@ def test_a_heartbeat_may_be_ahead_of_what_the_worker_has_still_to_send() -> None
         stage.play([beat(second + 1, second + 2), *began(2, second + 1.1)])
     stage.play(beat(second, 60) for second in range(62, 80))
     assert figures(stage) == "processed 60, began 60, missed 0, events True"
+
+
+def test_a_start_that_is_told_after_the_next_heartbeat_each_time_was_never_missed() -> None:
+    stage = listening(beat(0, 0))
+    for at in range(0, 40, 4):
+        stage.play([beat(at + 1, at // 4 + 1), *began(1, at + 2), beat(at + 3, at // 4 + 1)])
+        assert stage.reducer.workers["w1"].missed == 0
 
 
 def test_what_was_told_after_all_was_not_missed() -> None:

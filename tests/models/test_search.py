@@ -30,7 +30,14 @@ class Archive:
 
     def add(self, uuid: str, **columns: Any) -> None:
         """A task; ``name``, ``queue`` and ``worker`` are given as words."""
-        row = {"uuid": uuid, "seen": NOW, "state": "PENDING", "retries": 0, "redelivered": 0}
+        row = {
+            "uuid": uuid,
+            "key": schema.task_key(uuid),
+            "seen": NOW,
+            "state": "PENDING",
+            "retries": 0,
+            "redelivered": 0,
+        }
         with self.engine.begin() as connection:
             for column, value in columns.items():
                 if column in WORDS and value is not None:

@@ -130,7 +130,7 @@ def test_a_complete_uuid_is_equal_and_uses_the_index(empty: Archive) -> None:
     assert empty.ids(f"uuid:{uuid.upper()}") == [uuid]
     assert empty.ids(f"uuid:{uuid},child") == [uuid, "child"]
     assert empty.ids(f"root:{uuid}") == empty.ids(f"parent:{uuid[:9]}") == ["child"]
-    assert "INDEX sqlite_autoindex_task_1 (uuid=?)" in empty.plan(f"uuid:{uuid}")
+    assert "INDEX task_key (key=?)" in empty.plan(f"uuid:{uuid}")
 
 
 @pytest.mark.parametrize(

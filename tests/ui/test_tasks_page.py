@@ -1,4 +1,5 @@
 import html
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,9 @@ def stand(history: History) -> Iterator[Stand]:
 
 
 @pytest.fixture
-def page(qtbot: QtBot, theme: ThemeManager, stand: Stand) -> TasksPage:
+def page(qtbot: QtBot, theme: ThemeManager, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> TasksPage:
+    # However busy this machine is, no question rests.
+    monkeypatch.setattr("app.ui.pages.pace._LONG", math.inf)
     made = TasksPage(theme, TimeRange())
     qtbot.addWidget(made)
     made.resize(1300, 600)

@@ -110,7 +110,10 @@ class Charts:
 
     def _facts(self) -> "_Facts":
         """What the file says of itself now."""
-        return _Facts(dict(self.rows(select(schema.meta.c.key, schema.meta.c.value))))
+        try:
+            return _Facts(dict(self.rows(select(schema.meta.c.key, schema.meta.c.value))))
+        except ValueError as error:
+            raise HistoryError("The history can't be read: it is damaged.") from error
 
     def gaps(self, span: Span | None = None) -> list[Gap]:
         """When nobody listened, oldest first."""

@@ -72,7 +72,7 @@ class Keeper:
             self._news.append(Notice("history-set-aside", self._writer.set_aside))
         #: Numbers go on through all exchanges.
         self._first = self._writer
-        words = next(iter(self._writer.contents()))
+        words = self._writer.words()
         self._words: dict[str, dict[int, Row]] = {
             kind: {row[0]: row for row in getattr(words, kind)} for kind in _WORDS
         }

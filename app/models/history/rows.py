@@ -98,6 +98,9 @@ class RowMaker:
             closed=batch.closed,
         )
         made.names = self._names.take_fresh()
+        # Their rows are made of the records above.
+        self._workers.take_fresh()
+        self._queues.take_fresh()
         made.series = [(number, kind, key) for number, (kind, key) in self._series.take_fresh()]
         return made
 

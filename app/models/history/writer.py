@@ -31,7 +31,13 @@ _TASK_UPSERT: Final = (  # every name in these statements is our own, from the s
     )
 )
 _FINAL_STATES: Final = ", ".join(repr(state) for state in sorted(states.FINAL))
-_OPEN_TASKS: Final = f"{SELECT_TASKS}WHERE task.id > ? AND task.state NOT IN ({_FINAL_STATES}) ORDER BY task.id LIMIT ?"
+#: Few of many tasks are open: they are found by going from state to state in the index, past those that have ended.
+_OPEN_TASKS: Final = (
+    f"{SELECT_TASKS}WHERE task.id IN (WITH RECURSIVE held(state) AS (SELECT MIN(state) FROM task UNION ALL "  # noqa: S608
+    "SELECT (SELECT MIN(state) FROM task WHERE state > held.state) FROM held WHERE held.state IS NOT NULL) "
+    f"SELECT task.id FROM held JOIN task ON task.state = held.state WHERE held.state NOT IN ({_FINAL_STATES}) "
+    "AND task.id > ? ORDER BY task.id LIMIT ?) ORDER BY task.id"
+)
 _ROLLUP_COLUMNS: Final = tuple(column.name for column in schema.rollup.columns)
 _COUNTS: Final = _ROLLUP_COLUMNS[3:-2]
 
@@ -72,6 +78,8 @@ _FIRST_BUCKETS: Final = [f"SELECT MIN(bucket) FROM {table} WHERE level = ?" for 
 _LAST_BUCKETS: Final = [f"SELECT MAX(bucket) FROM {table} WHERE level = ?" for table in ("rollup", "gauge")]  # noqa: S608
 
 
+#: Facts about the file that are numbers; of some there is one for each level.
+MEASURED: Final = {"created", "alive", "rolled", "kept", "removed"}
 #: What events are counted as, by `accounting.kind`.
 ACCOUNTED: Final = {"received", "stored", "shed", "rejected"}
 #: What reading a value raises that is not what we wrote.
@@ -141,17 +149,15 @@ class Writer:
                 for key, value in self.meta().items()
                 if key.startswith("rolled.")
             }
-            self._maker = RowMaker(
-                Labels(self._all("SELECT id, name FROM name")),
-                Labels(self._all("SELECT id, hostname FROM worker")),
-                Labels(self._all("SELECT id, name FROM queue")),
-                Labels([(number, (kind, key)) for number, kind, key in self._all("SELECT id, kind, key FROM series")]),
-            )
+            words = self.words()
+            series = Labels((number, (kind, key)) for number, kind, key in words.series)
+            self._maker = RowMaker(_labels(words.names), _labels(words.workers), _labels(words.queues), series)
             known = self.known()
             numbers: list[Any] = [number for cell in known.cells.values() for number in cell.row()[:-2]]
             numbers += [number for gauge in known.gauges.values() for number in (gauge.total, gauge.n)]
             numbers += [*self.accounting().values(), *(gap.start for gap in self.gaps().values())]
-            math.fsum((*numbers, float(self.meta().get("alive", 0))))
+            numbers += [float(value) for key, value in self.meta().items() if key.partition(".")[0] in MEASURED]
+            math.fsum(numbers)
             if not {kind for kind, _ in self.accounting()} <= ACCOUNTED:
                 raise ValueError("something else is counted")
         except SENSELESS as error:
@@ -284,14 +290,18 @@ class Writer:
         with files.told(self.path):
             return self._retention.step(time.time(), self._rolled)
 
+    def words(self) -> Rows:
+        """What all other rows refer to by number. Raises `sqlite3.Error`."""
+        names, workers, queues, series = (self._all(f"SELECT * FROM {table}") for table in _WORDS)  # noqa: S608
+        return Rows(names=names, workers=workers, queues=queues, series=series)
+
     def contents(self, page: int = 1_000) -> Iterator[Rows]:
         """All that is in it but what is derived, to be committed into another history in this order.
 
         It must be one that this one went on from, or that goes on from this one: their numbers mean the same.
         """
         with files.told(self.path):
-            names, workers, queues, series = (self._all(f"SELECT * FROM {table}") for table in _WORDS)  # noqa: S608
-            yield Rows(names=names, workers=workers, queues=queues, series=series)
+            yield self.words()
             last = 0
             columns = ", ".join(TASK_COLUMNS)
             while tasks := self._all(f"SELECT {columns} FROM task WHERE id > ? ORDER BY id LIMIT ?", last, page):  # noqa: S608
@@ -337,3 +347,7 @@ class Writer:
 
     def _all(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
+
+
+def _labels(rows: Iterable[Row]) -> Labels:
+    return Labels((number, word) for number, word, *_ in rows)
