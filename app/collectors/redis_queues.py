@@ -235,8 +235,10 @@ class RedisQueues:
     def _take_bindings(self, key: bytes | str, exchange: str) -> None:
         """Queues that are bound to an exchange; another kind of value under its key is not ours to judge."""
         (reply,) = self._run(self._client.pipeline(transaction=False).sscan(key, 0, count=SCAN_COUNT))
-        if not self._rights.take("SSCAN", reply) or isinstance(reply, redis.RedisError):
+        if not self._rights.take("SSCAN", reply):
             self.add(["celery"])
+            return
+        if isinstance(reply, redis.RedisError):
             return
         _, members = reply
         for member in members:

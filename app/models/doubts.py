@@ -35,7 +35,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class _Sweep(msgspec.Struct):
-    """Tasks of the history that changes are about, by worker, or that were open at ``unheard``; some were in memory."""
+    """Tasks of the history that were open when nobody listened (since ``unheard``), and then that changes are about."""
 
     until: int
     unheard: float | None = None
@@ -69,7 +69,7 @@ class Doubts:
                 self._judge(task, change)
         if self._tasks.in_store:
             waiting = self._sweeps[-1] if self._sweeps else None
-            if waiting is None or waiting.after or waiting.unheard is not None:
+            if waiting is None or waiting.after:
                 waiting = _Sweep(0)
                 self._sweeps.append(waiting)
             waiting.until = self._tasks.last_id

@@ -137,7 +137,8 @@ class _Deliveries:
 
     def end(self, fact: Fact) -> None:
         state = _STATES[fact.kind]
-        mine = self._by_worker.get(fact.host, [])
+        # A result backend may tell of an end and not of who ran it: then that is who had it last.
+        mine = self._by_worker.get(fact.host, []) if fact.host else sorted(self.made, key=_moment)
         open_ones = [each for each in mine if each.state is None]
         if not open_ones and mine and self._is_told_again(fact, state, mine[-1]):
             attempt = mine[-1]

@@ -138,6 +138,7 @@ def test_a_task_that_went_and_then_fails_is_known_from_then_on() -> None:
     life = stream("0 received\n1 started\n2 retried\n3 received retries=1\n4 started\n5 succeeded", GOES)
     stay, left = shedder.keep(life, TASKS, set())
     assert (kinds(left), kinds(stay)) == ("received started started", "retried received succeeded")
+    assert shedder._going == {}
 
 
 def test_a_task_of_which_a_start_went_is_told_to_its_end() -> None:

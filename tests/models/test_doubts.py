@@ -218,6 +218,15 @@ def test_a_worker_that_says_it_has_the_task_takes_the_doubt_away(way: str, host:
     assert [each.state for each in stage.commit().tasks] == [state]
 
 
+@pytest.mark.parametrize("order", [("w1", "w2"), ("w2", "w1")])
+def test_of_two_workers_that_have_a_task_the_one_that_runs_it_counts(order: tuple[str, str]) -> None:
+    stage = told(RUNNING)
+    go(stage, "nobody listens")
+    held = {"w1": {"t1": Held()}, "w2": {"t1": Held(T0 + 55)}}
+    answered(stage, {host: held[host] for host in order}, 100)
+    assert (stage.task().state, stage.task().worker) == ("STARTED", "w2")
+
+
 def test_what_another_worker_took_over_is_lost_with_that_one() -> None:
     stage = told(RUNNING)
     go(stage, "its worker is lost")
@@ -229,7 +238,11 @@ def test_what_another_worker_took_over_is_lost_with_that_one() -> None:
     stage.reducer.tick(T0 + 120)
     assert first_line(stage) == "LOST: note Its worker was lost while it ran."
     stage.play(stream("121 succeeded @w2 runtime=31"))
-    assert (stage.task().state, stage.task().worker) == ("SUCCESS", "w2")
+    assert stage.drawn() == (
+        "SUCCESS: runtime 31, redelivered 1\n"
+        "  #0 received 1, started 1, on w1\n"
+        "  #0 finished 121, on w2"
+    )  # fmt: skip
 
 
 def test_a_progress_report_stays_where_its_worker_says_that_the_task_runs() -> None:
@@ -309,6 +322,14 @@ def test_the_result_backend_tells_the_end(way: str, host: str, worker: str, kind
     task = stage.task()
     assert (task.state, task.doubted, task.finished, task.worker) == (ENDED[kind], None, T0 + 40, worker)
     assert task.redelivered == (worker == "w2")
+
+
+def test_who_ran_a_task_may_remain_unknown() -> None:
+    stage = told("0 sent")
+    go(stage, "nobody listens")
+    stage.reducer.fold_results([ended("succeeded", 55, "")], T0 + 100)
+    assert stage.drawn() == "SUCCESS: result 4\n  #0 sent 0, finished 55"
+    assert stage.task().worker is None
 
 
 @pytest.mark.parametrize("host", ["w1", ""])
@@ -456,10 +477,24 @@ def test_a_thousand_workers_that_are_lost_take_one_walk_through_the_history(
             return open_tasks(after, limit)
 
         monkeypatch.setattr(history.writer, "open_tasks", walked)
-        history.reducer.tick(T0 + 4)
-        history.reducer.tick(T0 + 60)
+        for n in range(1_000):
+            history.play([worker_event("online", 2, f"w{n}@many", pid=200)])
+        go(history, "its worker is lost")
         while_sweeping(history, 50)
         assert len(walks) <= 3
+        assert states_of(history) == {("LOST", "Its worker was lost while it ran.")}
+
+
+def test_who_is_lost_while_the_history_is_gone_through_loses_what_was_passed_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "PAGE", 30)
+    with crowded(tmp_path / "h.cloche", 100) as history:
+        history.play([worker_event("heartbeat", 1, "w2"), worker_event("online", 2, "w2", pid=200)])
+        history.reducer.doubts.go_on()
+        history.commit().commit()
+        go(history, "its worker is lost")
+        while_sweeping(history, 20)
         assert states_of(history) == {("LOST", "Its worker was lost while it ran.")}
 
 

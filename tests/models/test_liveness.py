@@ -270,6 +270,13 @@ def test_starts_that_nobody_told_of_are_missed_after_three_heartbeats() -> None:
     assert stage.reducer.workers["w1"].missed == 6
 
 
+def test_only_what_lacks_in_each_of_three_heartbeats_is_missed_for_sure() -> None:
+    stage = listening(beat(0, 0), *began(1, 1), beat(2, 4), beat(4, 6), beat(6, 9))
+    assert stage.reducer.workers["w1"].missed == 3
+    stage.play([*began(5, 7), *(beat(second, 9) for second in (8, 10, 12))])
+    assert stage.reducer.workers["w1"].missed == 3
+
+
 def test_a_heartbeat_may_be_ahead_of_what_the_worker_has_still_to_send() -> None:
     stage = listening(beat(0, 0))
     for second in range(0, 60, 2):

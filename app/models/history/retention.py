@@ -32,8 +32,10 @@ SPANS: Final = {5: 2 * 86_400.0, 60: 14 * 86_400.0}
 OPEN_FOR: Final = 7 * 86_400.0
 #: Under pressure rollups of these levels stay for so long at least, until no ended task is left to go before them.
 SPARED: Final = {5: 3_600.0, 60: 6 * 3_600.0, 600: 7 * 86_400.0}
-#: A step is to take so many seconds: a commit that comes meanwhile waits for it.
-BUDGET: Final = 0.02
+#: A step is to take so many seconds, as a commit that comes meanwhile waits for it; what is merely old is then left
+#: alone for so many times as long.
+BUDGET: Final = 0.01
+PATIENCE: Final = 5
 #: Rows a step removes or looks at, adapted to the budget.
 FEWEST, FIRST, MOST = 50, 200, 4_000
 #: Seconds between two rounds by age, and between two looks at the size.
@@ -134,8 +136,8 @@ class Retention:
             self._rows = max(FEWEST, self._rows // 2)
         elif took < BUDGET / 2:
             self._rows = min(MOST, self._rows * 2)
-        # Half of the time is left to others, even if there is much to remove.
-        return took
+        # Most of the time is left to others: what is merely old can wait, and the size has some room left.
+        return took if excess > 0 else took * PATIENCE
 
     def _transaction(self, work: Callable[[], None]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
