@@ -324,6 +324,19 @@ def test_a_file_stays_within_its_size_and_keeps_the_newest(path: Path, monkeypat
         assert reader.task_total() == len(kept)
 
 
+def test_one_step_after_each_commit_keeps_the_size_however_much_comes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 100 * MB
+    monkeypatch.setattr(time, "time", lambda: T0 + 99_999)
+    with Writer(path, Keep(size=limit)) as writer:
+        for first in range(1, 60_001, 1_500):
+            fill(writer, first, 1_500)
+            writer.tidy()
+            assert size_of(path) <= limit
+    assert len(ids(path)) < 20_000
+
+
 def test_open_tasks_are_the_last_to_leave(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Writer(path, Keep(size=40 * MB)) as writer:
         fill(writer, 1, 200, "STARTED", size=20_000)

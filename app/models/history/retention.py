@@ -36,6 +36,9 @@ SPARED: Final = {5: 3_600.0, 60: 6 * 3_600.0, 600: 7 * 86_400.0}
 #: alone for so many times as long.
 BUDGET: Final = 0.01
 PATIENCE: Final = 5
+#: Share of what is used that may be too much; it is half of what is left free. Above it, a step removes at once what
+#: it takes, and commits wait.
+URGENT: Final = 1 / 32
 #: Rows a step removes or looks at, adapted to the budget.
 FEWEST, FIRST, MOST = 50, 200, 4_000
 #: Seconds between two rounds by age, and between two looks at the size.
@@ -132,11 +135,13 @@ class Retention:
         else:
             return min(LOOK, self._aged - began)
         took = time.monotonic() - began
+        if excess > URGENT:
+            return 0.0
         if took > BUDGET:
             self._rows = max(FEWEST, self._rows // 2)
         elif took < BUDGET / 2:
             self._rows = min(MOST, self._rows * 2)
-        # Most of the time is left to others: what is merely old can wait, and the size has some room left.
+        # Time is left to commits, most of it by what is merely old.
         return took if excess > 0 else took * PATIENCE
 
     def _transaction(self, work: Callable[[], None]) -> None:
@@ -163,7 +168,7 @@ class Retention:
         else:
             cutoff = now - self._keep.seconds
             opened = min(cutoff, now - OPEN_FOR)
-            removed += self._remove_tasks(walk, _BY_AGE, cutoff, now=now, cutoff=cutoff, open=opened)
+            removed += self._remove_tasks(walk, _BY_AGE, self._rows, cutoff, now=now, cutoff=cutoff, open=opened)
             if walk.ended:
                 self._remove_words(cutoff)
         if walk.ended and not removed:
@@ -200,8 +205,8 @@ class Retention:
         walk = self._by_size
         for level, span in self._spared(now).items():
             walk.removed += self._remove_buckets(level, now - span, rolled)
-        tasks = self._value(_TASKS)
-        self._remove_tasks(walk, "1" if self._everything else _ENDED, most=int(tasks * excess) + 1)
+        rows = min(int(self._value(_TASKS) * excess) + 1, MOST if excess > URGENT else self._rows)
+        self._remove_tasks(walk, "1" if self._everything else _ENDED, rows)
         if walk.ended:
             # Once round without any effect: what was spared goes too, in the next round.
             self._spent = self._everything and walk.removed == 0
@@ -224,11 +229,9 @@ class Retention:
 
     # Steps
 
-    def _remove_tasks(
-        self, walk: "_Walk", condition: str, until: float = math.inf, most: int = MOST, **values: float
-    ) -> int:
+    def _remove_tasks(self, walk: "_Walk", condition: str, rows: int, until: float = math.inf, **values: float) -> int:
         """Remove those of the next tasks that a condition finds, unless all of them are newer than ``until``."""
-        last, first_seen = self._connection.execute(_WINDOW, (walk.after, min(most, self._rows))).fetchone()
+        last, first_seen = self._connection.execute(_WINDOW, (walk.after, rows)).fetchone()
         if last is None or first_seen >= until:
             walk.ended = True
             return 0
