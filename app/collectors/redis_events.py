@@ -141,8 +141,11 @@ class RedisEvents(Subscriber):
         while not self.stopping.is_set():
             if self.damaged.is_set():
                 raise ConnectionError("what it sent could not be read")
-            readable = _has_more(connection, 0.5)
+            readable = _has_more(connection, 0.0 if self.pressed else 0.5)
             now = time.monotonic()
+            if not readable and self.pressed:
+                self.pressed = False
+                continue
             if not readable:
                 self._whole = time.time()
                 if now - heard > self._dead_after:

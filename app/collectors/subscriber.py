@@ -195,6 +195,7 @@ class Subscriber(threading.Thread):
         reason = self._reason or error
         self.put(Link(self._lost(reason), reason))
         self.heard = None
+        self.pressed = False
         pause = self._backoff.after(error, lasted)
         if reason is error:
             self._hurry.wait(pause)

@@ -212,6 +212,8 @@ class Workers:
             if event.pid is not None and event.pid == worker.pid:
                 self._earlier[hostname], worker.pid = event.pid, earlier
             return
+        if event.processed is not None and event.pid == worker.pid:
+            self._count_missed(worker, event.processed)
         worker.heartbeat = event.seen
         self._turn(worker, "offline", event.seen)
         self.changes.append(Change("left", hostname, event.seen))

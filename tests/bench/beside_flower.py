@@ -3,7 +3,7 @@
 For each stream the load is prepared beforehand. *Flood*: events come as fast as they are taken, which gives events
 per second and per processor second. Flower gets all of them at once, with Redis' output buffer limit lifted (for
 both): under the default one it is cut off and loses most of them, which `cut_off` shows in a run of its own, Cloche
-beside it. Cloche sheds events when far too many wait, so here 50,000 are under way at most; it is never without work.
+beside it. Cloche sheds events when far too many wait, so here 100,000 are under way at most; it is never without work.
 *Paced*: 4,000 events a second, which both keep up with. Memory is measured there, else it would be that of events
 which wait to be looked at: what the process grew by, divided by the tasks.
 

@@ -12,7 +12,7 @@ from tests.bench.recorder import PATIENCE, Recorder
 #: The streams by name: events per message, and tasks in flight.
 STREAMS: Final = {"1_per_message": (1, 1), "20_per_message": (20, 1), "20000_in_flight": (1, 20_000)}
 #: Events that are published and not in the history yet, at most.
-UNDER_WAY: Final = 50_000
+UNDER_WAY: Final = 100_000
 #: Seconds between two looks at how many there are.
 LOOK: Final = 0.02
 

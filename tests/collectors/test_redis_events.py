@@ -50,6 +50,14 @@ def test_a_burst_waits_in_memory_while_nobody_decodes(redis_server: RedisServer,
         assert len(heard.links) == 1
 
 
+def test_the_broker_no_longer_presses_once_all_of_a_burst_is_taken(redis_server: RedisServer, client: Redis) -> None:
+    # Decoding waits while it does, and nothing more may come to say that it is over.
+    with subscribed(redis_server.url, ping_after=60.0, dead_after=90.0) as heard:
+        client.publish("/0.celeryev/task.multi", "x" * (8 << 20))
+        eventually(lambda: heard.take().payloads, "the message")
+        eventually(lambda: not heard.stream.pressed, "the end of the burst")
+
+
 def test_a_killed_connection_is_said_and_made_again(redis_server: RedisServer, client: Redis) -> None:
     with subscribed(redis_server.url) as heard:
         command(client, "CLIENT", "KILL", "TYPE", "PUBSUB")

@@ -31,9 +31,10 @@ from tests.helpers.waiting import eventually
 from tests.helpers.witness import Heard, Witness
 
 PATIENCE: Final = 120.0
-#: The event that ends a task, by its state in the end. An ignored task is never heard of again after its start.
+#: The event that ends a task, by its state in the end. An ignored task is never heard of again after its
+#: start: when its worker has left, what became of it is unknown.
 LAST: Final = {
-    "SUCCESS": "task-succeeded", "FAILURE": "task-failed", "REVOKED": "task-revoked", "STARTED": "task-started",
+    "SUCCESS": "task-succeeded", "FAILURE": "task-failed", "REVOKED": "task-revoked", "UNKNOWN": "task-started",
 }  # fmt: skip
 
 
@@ -116,7 +117,7 @@ class Sender:
             *[lambda: self.send("progress", 3)] * 100,
             *[lambda: self.send("reject", "why", state="FAILURE")] * 60,
             *[lambda: self.send("requeue", redelivered=1)] * 60,
-            *[lambda: self.send("ignore", state="STARTED")] * 60,
+            *[lambda: self.send("ignore", state="UNKNOWN")] * 60,
             *[lambda: self.send("nowhere", state="FAILURE", exception="NotRegistered('truth.nowhere')")] * 80,
             *[lambda: self.send("hopeless", state="FAILURE", retries=2, exception="TimeoutError('nothing')")] * 60,
             *[self._fail] * 500,
