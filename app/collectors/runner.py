@@ -17,14 +17,12 @@ from app.collectors.normalise import Normaliser
 from app.collectors.pollers import QueuePoller, Trouble
 from app.collectors.questions import Questions
 from app.collectors.queues import Head, Poll
-from app.collectors.results import Ends, Results
+from app.collectors.results import Ends, Results, results_address
 from app.collectors.shedding import Shedder
 from app.collectors.standing import Gaps, Meter
 from app.collectors.subscriber import Chunk, DamagedStream, Link, Subscriber
-from app.collectors.transport import redis_address
 from app.models.history.keeper import Keeper
 from app.models.history.retention import Keep
-from app.models.history.rows import Rows
 from app.models.records import Event
 from app.models.redact import redact_url
 from app.models.reducer import Reducer
@@ -75,7 +73,7 @@ class Collector:
         control = None if config.mode == "passive" else broker.control(config.mode, on_command=self._count_commands)
         inquiry = None if control is None else Inquiry(control, self._put)
         results = (
-            None if backend is None else Results(redis_address(backend), self._put, on_command=self._count_commands)
+            None if backend is None else Results(results_address(backend), self._put, on_command=self._count_commands)
         )
         self._questions = Questions(self._reducer, inquiry, results, emit)
         self._drop = broker.drop
@@ -91,7 +89,6 @@ class Collector:
         self._commands = 0
         self._flushed = 0.0
         self._oldest: float | None = None
-        self._held: Rows | None = None
         self._seq = 0
 
     @property

@@ -15,8 +15,8 @@ from redis import Redis
 
 from app.collectors.checks import MAX_WORD
 from app.collectors.pollers import Trouble
-from app.collectors.results import MAX_RESULT, Ends, Results, end_of
-from app.collectors.transport import redis_address
+from app.collectors.results import MAX_RESULT, Ends, Results, end_of, results_address
+from app.collectors.transport import BrokerError, redis_address
 from app.models.records import Event
 from tests.helpers.servers import RedisServer
 
@@ -263,3 +263,11 @@ def test_a_backend_that_was_gone_is_asked_again(redis_server: RedisServer) -> No
 def test_an_exception_of_celery_is_known_by_its_name() -> None:
     # The reason of a revocation is read from what Celery's exception is shown as.
     assert repr(TaskRevokedError("expired")) == "TaskRevokedError('expired')"
+
+
+@pytest.mark.parametrize("url", ["amqp://h", "rediss://h/0", "file:///tmp", "nothing"])
+def test_a_backend_that_can_not_be_asked_is_named_as_that(url: str) -> None:
+    with pytest.raises(BrokerError, match="result backend can be a redis:// address only") as refused:
+        results_address(url)
+    assert refused.value.fault == "address"
+    assert results_address("redis://:secret@h:1/1").database == 1
