@@ -2,8 +2,8 @@
 
 Nearly all tasks are received, started and ended once, in this order, by one worker: such a task is its own record, and
 each event fills in what it tells (`sent`, `received`, `started`, `succeeded`, `failed`, which return False where it is
-not so simple). Every other task keeps the facts that were told of it, and is worked out from all of them anew with each new
-one (`fold`), so that retries, redeliveries, loss, duplicates and any order are one case (`timeline`).
+not so simple). Every other task keeps the facts that were told of it, and is worked out from all of them anew with each
+new one (`fold`), so that retries, redeliveries, loss, duplicates and any order are one case (`timeline`).
 """
 
 from datetime import UTC, datetime
