@@ -41,13 +41,16 @@ class QueuePoller(threading.Thread):
         self._bell = Bell()
         self._told: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         self._troubles: dict[str, BrokerError] = {}
+        self._broken_off = False
 
     def add(self, names: list[str]) -> None:
         """Queues heard of elsewhere."""
         self._told.put(names)
 
-    def hurry(self) -> None:
-        """Look at once, whatever it waits for."""
+    def begin_anew(self, drop: Callable[[], None]) -> None:
+        """Break off the connection by ``drop`` and look at once; a look that this breaks off is no trouble."""
+        self._broken_off = True
+        drop()
         self._bell.ring()
 
     def stop(self) -> None:
@@ -65,6 +68,9 @@ class QueuePoller(threading.Thread):
             try:
                 poll = self._queues.poll()
             except BrokerError as error:
+                if self._broken_off:
+                    self._broken_off = False
+                    continue
                 self._say({"queues": error})
                 pause = AUTH_PAUSE if error.fault in ("auth", "permission") else min(pause * 2, TROUBLE_PAUSE)
             else:

@@ -247,8 +247,7 @@ class Collector:
     def _connect_anew(self, reason: BrokerError) -> None:
         """Drop all connections at once."""
         self._events.give_up(reason)
-        self._drop()
-        self._queues.hurry()
+        self._queues.begin_anew(self._drop)
 
     def _clock_set(self, jump: ClockSet) -> None:
         """What a clock that is set forward skips is a gap; one that is set back is not followed."""

@@ -327,6 +327,36 @@ def test_a_refused_sign_in_is_not_tried_again_like_a_lost_connection(monkeypatch
             thread.join()
 
 
+def test_a_look_that_we_break_off_ourselves_is_no_trouble_and_the_next_one_is() -> None:
+    class Breaking:
+        """Waits in its look until that is broken off; fails ever after."""
+
+        def __init__(self) -> None:
+            self.looking, self.broken = threading.Event(), threading.Event()
+            self.polls = 0
+
+        def poll(self) -> Poll:
+            self.polls += 1
+            self.looking.set()
+            assert self.broken.wait(10)
+            raise BrokerError("network", f"look {self.polls}")
+
+        def close(self) -> None: ...
+
+    put: list[object] = []
+    source = Breaking()
+    poller = pollers.QueuePoller(cast("RedisQueues", source), put.append)
+    poller.start()
+    try:
+        assert source.looking.wait(10)
+        poller.begin_anew(source.broken.set)
+        eventually(lambda: put, "the trouble")
+        assert str(next(item.error for item in put if isinstance(item, pollers.Trouble))) == "look 2"
+    finally:
+        poller.stop()
+        poller.join()
+
+
 # --- silence ---------------------------------------------------------------------------------------------------------
 
 
