@@ -48,15 +48,13 @@ class Rejected(Exception):
 class Words:
     """Distinct words seen, cleaned once each and bounded in number and in memory."""
 
-    __slots__ = ("_number", "_room", "_seen")
+    __slots__ = ("_number", "_room", "_seen", "known")
 
     def __init__(self, number: int, room: int) -> None:
         self._number, self._room = number, room
         self._seen: dict[str, str] = {}
-
-    def known(self, word: str) -> str | None:
-        """What `get` has returned for a word; None where it was never asked."""
-        return self._seen.get(word)
+        #: What `get` has returned for a word; None where it was never asked.
+        self.known = self._seen.get
 
     def get(self, word: str) -> str:
         known = self._seen.get(word)

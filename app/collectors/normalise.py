@@ -5,9 +5,11 @@ import json
 import math
 import re
 from collections import Counter
-from typing import Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 import msgspec
+from msgspec import Meta
 
 from app.collectors.checks import (
     EVENT_FIELDS,
@@ -45,13 +47,50 @@ TASK_TYPES: Final = frozenset(
 WORKER_TYPES: Final = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
 #: Understood and of no interest: gossip's leader election.
 IGNORED_TYPES: Final = frozenset({"worker-elect", "worker-elect-ack"})
-#: Nearly all of the events there are.
-_ORDINARY: Final = frozenset({"task-received", "task-started", "task-succeeded"})
-
 _CUSTOM_TYPE: Final = re.compile(r"task-[a-z][a-z0-9_.-]{0,62}")
 _TYPED: Final = TASK_TYPES | WORKER_TYPES | IGNORED_TYPES
 #: Celery's part of a custom event; whatever else it carries is its own, even under a name that Celery uses elsewhere.
 _CUSTOM_FIELDS: Final = frozenset({"type", "hostname", "timestamp", "uuid", "utcoffset", "pid", "clock"})
+
+
+_Word = Annotated[str, Meta(min_length=1, max_length=MAX_WORD)]
+_Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+
+
+class _Ordinary(Event, gc=False, kw_only=True):
+    """One of nearly all the events there are: it says what Celery's say, within all limits, and nothing else.
+
+    The decoder checks that; an event that it refuses is looked at more closely.
+    """
+
+    type: Literal["task-received", "task-started", "task-succeeded"]
+    timestamp: Annotated[float, Meta(gt=TIMES[0], lt=TIMES[1])]
+    uuid: _Word
+    root_id: _Word | None = None
+    parent_id: _Word | None = None
+    retries: Literal[0] | None = None
+    runtime: Annotated[float, Meta(ge=0.0, lt=MAX_SECONDS)] | None = None
+    clock: _Count | None = None
+    pid: _Count | None = None
+    eta: None = None
+    expires: None = None
+    queue: None = None
+    exchange: None = None
+    routing_key: None = None
+    exception: None = None
+    traceback: None = None
+    terminated: None = None
+    signum: None = None
+    expired: None = None
+    requeue: None = None
+    freq: None = None
+    active: None = None
+    processed: None = None
+    loadavg: None = None
+    sw_ident: None = None
+    sw_ver: None = None
+    sw_sys: None = None
+    payload: None = None
 
 
 class _Headers(msgspec.Struct, gc=False):
@@ -93,8 +132,9 @@ class Normaliser:
         self._names = Words(max_distinct, MAX_DISTINCT_BYTES)
         self._queues = Words(max_distinct, MAX_DISTINCT_BYTES)
         self._custom: set[str] = set()
-        self._ordinary = {kind: Event(kind, "", 0.0) for kind in _ORDINARY}
         self._encoded = msgspec.json.Decoder(_Encoded).decode
+        self._one_ordinary = msgspec.json.Decoder(_Ordinary).decode
+        self._ordinary = msgspec.json.Decoder(list[_Ordinary]).decode
         self._one = msgspec.json.Decoder(Event).decode
         self._many = msgspec.json.Decoder(list[Event]).decode
 
@@ -149,6 +189,15 @@ class Normaliser:
 
     def body(self, body: bytes, seen: float, out: list[Event]) -> None:
         """Append the events of one message body (JSON: an event, or a list of them) to ``out``."""
+        # No escape and nothing but ASCII in all of it: then no word or text in it holds anything that can't be seen.
+        if body.isascii() and b"\\" not in body and b"\x7f" not in body and len(body) <= MAX_TEXT:
+            try:
+                ordinary = self._ordinary(body) if body[:1] == b"[" else (self._one_ordinary(body),)
+            except (msgspec.DecodeError, RecursionError):
+                pass
+            else:
+                self._take_ordinary(ordinary, seen, out)
+                return
         try:
             events = self._many(body) if body[:1] == b"[" else [self._one(body)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -159,63 +208,32 @@ class Normaliser:
             self._slowly(body, seen, out)
             return
         self.received += len(events)
-        # No escape and nothing but ASCII in all of it: then no word or text in it holds anything that can't be seen.
-        plain = body.isascii() and b"\\" not in body and b"\x7f" not in body and len(body) <= MAX_TEXT
         for event in events:
-            try:
-                if plain and event.type in _ORDINARY and self._accept_plain(event, seen):
-                    out.append(event)
-                    continue
-                self._accept(event, seen)
-            except Rejected as rejection:
-                self.rejected[str(rejection)] += 1
-            else:
-                out.append(event)
+            self._take(event, seen, out)
+
+    def _take_ordinary(self, events: Sequence[_Ordinary], seen: float, out: list[Event]) -> None:
+        self.received += len(events)
+        host, name = self._workers.known, self._names.known
+        for event in events:
+            hostname = host(event.hostname)
+            named = event.name if event.name is None else name(event.name)
+            if hostname is None or (named is None and event.name is not None):
+                self._take(event, seen, out)
+                continue
+            event.hostname, event.name, event.seen = hostname, named, seen
+            out.append(event)
+
+    def _take(self, event: Event, seen: float, out: list[Event]) -> None:
+        try:
+            self._accept(event, seen)
+        except Rejected as rejection:
+            self.rejected[str(rejection)] += 1
+        else:
+            out.append(event)
 
     def _reject(self, reason: str) -> None:
         self.received += 1
         self.rejected[reason] += 1
-
-    def _accept_plain(self, event: Event, seen: float) -> bool:
-        """Accept an ordinary event whose texts are known to be plain.
-
-        False where it wants a closer look: it is not as Celery's are, or says what only other events say.
-        """
-        uuid = event.uuid
-        if not (
-            uuid
-            and len(uuid) <= MAX_WORD
-            and TIMES[0] < event.timestamp < TIMES[1]
-            and event.pid is not None
-            and 0 <= event.pid <= MAX_INTEGER
-            and event.clock is not None
-            and 0 <= event.clock <= MAX_INTEGER
-        ):
-            return False
-        host = self._workers.known(event.hostname)
-        if host is None:
-            return False
-        # All that it may say; an event that is equal to it says nothing else.
-        known = self._ordinary[event.type]
-        known.hostname, known.timestamp, known.uuid = event.hostname, event.timestamp, uuid
-        known.pid, known.clock = event.pid, event.clock
-        if event.type == "task-received":
-            name = self._names.known(event.name or "")
-            if name is None or event.retries or len(event.root_id or "") > MAX_WORD:
-                return False
-            known.name, known.args, known.kwargs = event.name, event.args, event.kwargs
-            known.root_id, known.retries = event.root_id, event.retries
-            if event != known:
-                return False
-            event.name = name
-        else:
-            if event.type == "task-succeeded":
-                known.result, known.runtime = event.result, event.runtime
-            if event != known or (event.runtime is not None and not 0.0 <= event.runtime < MAX_SECONDS):
-                return False
-        event.hostname = host
-        event.seen = seen
-        return True
 
     def _accept(self, event: Event, seen: float) -> None:
         """Check and clean one decoded event in place."""
