@@ -93,21 +93,29 @@ class _Ordinary(Event, gc=False, kw_only=True):
     payload: None = None
 
 
-class _Headers(msgspec.Struct, gc=False):
-    compression: str | None = None
+class _Uncompressed(msgspec.Struct, gc=False):
+    compression: None = None
 
 
-class _Properties(msgspec.Struct, gc=False):
-    body_encoding: str | None = None
+class _Base64(msgspec.Struct, gc=False):
+    body_encoding: Literal["base64"]
 
 
 class _Encoded(msgspec.Struct, gc=False):
     """The envelope that kombu publishes: its body in base64, which the decoder of JSON decodes by the way."""
 
     body: bytes
-    content_type: str | None = msgspec.field(name="content-type", default=None)
-    headers: _Headers | None = None
-    properties: _Properties = msgspec.field(default_factory=_Properties)
+    properties: _Base64
+    content_type: Literal["application/json"] = msgspec.field(name="content-type")
+    headers: _Uncompressed | None = None
+
+
+class _Headers(msgspec.Struct, gc=False):
+    compression: str | None = None
+
+
+class _Properties(msgspec.Struct, gc=False):
+    body_encoding: str | None = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -148,13 +156,8 @@ class Normaliser:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
             else:
-                if (
-                    encoded.properties.body_encoding == "base64"
-                    and encoded.content_type == "application/json"
-                    and (encoded.headers is None or encoded.headers.compression is None)
-                ):
-                    self.body(encoded.body, seen, out)
-                    return
+                self.body(encoded.body, seen, out)
+                return
             envelope = _envelope_slowly(payload)
             if envelope.properties.body_encoding == "base64":
                 try:

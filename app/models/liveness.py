@@ -87,11 +87,12 @@ class Workers:
     def spoke(self, event: Event) -> Worker:
         """The worker that sent a task event; hearing of its work is a sign of life like a heartbeat."""
         hostname = event.hostname
-        worker = self.by_name.get(hostname) or self.get(hostname, event.seen)
+        worker = self._changed.get(hostname)
+        if worker is None:
+            worker = self._changed[hostname] = self.get(hostname, event.seen)
         if event.pid != worker.pid or worker.state != "online":
             self._speaks(worker, event, another=event.type in _OWN and self._watch_process(worker, event))
         worker.heartbeat = event.seen
-        self._changed[hostname] = worker
         return worker
 
     def began(self, worker: Worker) -> None:

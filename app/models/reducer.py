@@ -60,7 +60,7 @@ class Reducer:
         self._bucket = known.bucket
         self._cells = dict(known.cells)
         self._total = self._cells.setdefault(None, Cell())
-        self._cells_dirty: set[str | None] = set()
+        self._cells_dirty: dict[str | None, Cell] = {}
         self._cells_closed: list[tuple[int, str | None, Cell]] = []
         self._gauges = dict(known.gauges)
         self._gauges_dirty: set[tuple[str, str]] = set()
@@ -95,17 +95,17 @@ class Reducer:
     def fold(self, events: Sequence[Event], now: float) -> None:
         """Take events that were received at ``now``."""
         self._turn(now)
-        tasks, handlers, total, clocks = self._tasks, self._handlers, self._total, self._clocks
+        tasks, handlers, other, total, clocks = self._tasks, self._handlers, self._other, self._total, self._clocks
         tasks.fetch(events)
         active, changed = tasks.active, tasks.changed
         total.events += len(events)
-        self._cells_dirty.add(None)
+        self._cells_dirty[None] = total
         for event in events:
-            if event.type in PROMPT:
+            kind, uuid = event.type, event.uuid
+            if kind in PROMPT:
                 clocks.watch(event)
             elif clocks.differ:
                 clocks.correct(event)
-            uuid = event.uuid
             if uuid is None:
                 self._worker_event(event, now)
                 continue
@@ -113,7 +113,7 @@ class Reducer:
             if task is None:
                 task = tasks.make(uuid, now)
                 total.tasks += 1
-            handlers.get(event.type, self._other)(task, event)
+            handlers.get(kind, other)(task, event)
             changed[uuid] = task
 
     def fold_results(self, events: Sequence[Event], now: float) -> None:
@@ -160,7 +160,7 @@ class Reducer:
         self._turn(now)
         total = self._total
         total.events += len(events)
-        self._cells_dirty.add(None)
+        self._cells_dirty[None] = total
         for event in events:
             if event.type == "task-received":
                 total.received += 1
@@ -207,12 +207,12 @@ class Reducer:
             tasks=self._tasks.take_changed(now, everything=everything),
             workers=self._fleet.take_changed(),
             queues=list(self._queues_dirty.values()),
-            cells=[*self._cells_closed, *((self._bucket, name, self._cells[name]) for name in self._cells_dirty)],
+            cells=[*self._cells_closed, *((self._bucket, name, cell) for name, cell in self._cells_dirty.items())],
             gauges=[*self._gauges_closed, *((self._bucket, key, self._gauges[key]) for key in self._gauges_dirty)],
             closed=self._bucket,
         )
         self._queues_dirty = {}
-        self._cells_dirty, self._cells_closed = set(), []
+        self._cells_dirty, self._cells_closed = {}, []
         self._gauges_dirty, self._gauges_closed = set(), []
         return batch
 
@@ -357,10 +357,9 @@ class Reducer:
         )
 
     def _cell(self, name: str) -> Cell:
-        cell = self._cells.get(name)
+        cell = self._cells_dirty.get(name)
         if cell is None:
-            cell = self._cells[name] = Cell()
-        self._cells_dirty.add(name)
+            cell = self._cells_dirty[name] = self._cells.setdefault(name, Cell())
         return cell
 
     def _gauge(self, kind: str, key: str) -> Gauge:
@@ -375,9 +374,9 @@ class Reducer:
         bucket = int(now) // BUCKET * BUCKET
         if bucket <= self._bucket:
             return
-        self._cells_closed.extend((self._bucket, name, self._cells[name]) for name in self._cells_dirty)
+        self._cells_closed.extend((self._bucket, name, cell) for name, cell in self._cells_dirty.items())
         self._gauges_closed.extend((self._bucket, key, self._gauges[key]) for key in self._gauges_dirty)
-        self._cells, self._cells_dirty = {None: Cell()}, set()
+        self._cells, self._cells_dirty = {None: Cell()}, {}
         self._gauges, self._gauges_dirty = {}, set()
         self._total = self._cells[None]
         self._bucket = bucket
