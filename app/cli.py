@@ -396,11 +396,15 @@ class _Progress:
 
     def take(self, message: Message) -> None:
         if isinstance(message, Notice):
-            if message.text and self._notices.get(message.key) != message.text:
-                self.say(message.text)
-            self._notices[message.key] = message.text
+            self._notify(message.key, message.text)
         elif isinstance(message, Health):
             self._health(message)
+
+    def _notify(self, key: str, text: str) -> None:
+        """Say what is new; two connections that fail for one reason say it once."""
+        if text and text not in self._notices.values():
+            self.say(text)
+        self._notices[key] = text
 
     def _health(self, health: Health) -> None:
         self.listened = self.listened or health.state == "live"
@@ -409,9 +413,7 @@ class _Progress:
             said = msgspec.structs.asdict(health)
             click.echo(json.dumps({key: said[key] for key in ("state", "text", "events_per_second", "behind", "lost")}))
             return
-        if health.text and self._notices.get("health") != health.text:
-            self.say(health.text)
-        self._notices["health"] = health.text
+        self._notify("health", health.text)
         if self._terminal:
             rate = (
                 f"{health.events_per_second:,.0f} events/s · {health.behind * 1000:.0f} ms behind · {health.lost} lost"

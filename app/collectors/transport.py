@@ -83,8 +83,8 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise BrokerError("address", f"The broker address can't be read: {error}.") from error
+    except ValueError:  # it quotes what may be a password
+        raise BrokerError("address", "The broker address can't be read: check host and port.") from None
     if parts.scheme != "redis":
         known = {"rediss": "Redis over TLS", "sentinel": "Redis Sentinel"}
         what = known.get(parts.scheme, f"{parts.scheme!r}")

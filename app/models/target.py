@@ -49,8 +49,8 @@ def target_of(text: str, options: dict[str, str] | None = None) -> Target:
     url, password = split_password(text)
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise TargetError(f"The broker address can't be read: {error}.") from error
+    except ValueError:  # it quotes what may be a password
+        raise TargetError("The broker address can't be read: check host and port.") from None
     place, known_as = parts.path.rstrip("/"), url
     if parts.scheme in VIRTUAL_HOSTS:
         # It is "/" in as many ways as there are to write nothing, and then goes without saying.
