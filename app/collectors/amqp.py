@@ -2,7 +2,6 @@
 
 import socket
 import struct
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -25,13 +24,15 @@ from app import __version__
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT, Line
+from app.collectors.tls import OPTIONS as TLS_OPTIONS
+from app.collectors.tls import Tls, tls_of
 from app.collectors.transport import ANSWER_TIMEOUT, network_error
 from app.secrets import Secret
 
 SCHEMES: Final = ("amqp", "amqps", "pyamqp")
 PORTS: Final = {False: 5672, True: 5671}
 #: Celery transport options and setting names that a connection understands.
-OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", "ssl_ca_certs")
+OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", *TLS_OPTIONS)
 #: Seconds of silence after which RabbitMQ gives us up, at the earliest. Ours for it are much shorter: it can be asked.
 HEARTBEAT: Final = 60
 MAX_HEARTBEAT: Final = 3_600
@@ -52,8 +53,7 @@ class AmqpAddress(msgspec.Struct, frozen=True):
     virtual_host: str
     username: str
     password: Secret
-    tls: bool = False
-    ca_certs: str | None = None
+    tls: Tls | None = None
     heartbeat: int = HEARTBEAT
     event_exchange: str = "celeryev"
     control_exchange: str = "celery"
@@ -89,16 +89,15 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
     unknown = next((key for key in options if key not in OPTIONS), None)
     if unknown is not None:
         raise BrokerError("address", f"The option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
-    tls = parts.scheme == "amqps"
+    tls = tls_of(options, wanted=parts.scheme == "amqps")
     secret = password if password is not None else unquote(parts.password or "")
     address = AmqpAddress(
         host=unquote(parts.hostname or "localhost"),
-        port=port or PORTS[tls],
+        port=port or PORTS[tls is not None],
         virtual_host=unquote(parts.path[1:]) or "/",
         username=unquote(parts.username or "") or "guest",
         password=Secret(secret or "guest"),
         tls=tls,
-        ca_certs=options.get("ssl_ca_certs"),
         heartbeat=_heartbeat(options.get("heartbeat", str(HEARTBEAT))),
         event_exchange=options.get("event_exchange", "celeryev"),
         control_exchange=options.get("control_exchange", "celery"),
@@ -106,8 +105,6 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
     for name in (address.virtual_host, address.event_exchange, f"reply.{address.control_exchange}.pidbox"):
         if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME:
             raise BrokerError("address", f"A name in AMQP has at most {MAX_NAME} bytes; one in this address has more.")
-    if address.ca_certs is not None and not Path(address.ca_certs).is_file():
-        raise BrokerError("address", f"There is no file {address.ca_certs!r} with certificates (ssl_ca_certs).")
     return address
 
 
@@ -120,10 +117,10 @@ def _heartbeat(text: str) -> int:
 class _OverLine:
     """A transport of py-amqp that takes its sockets from the line of an address."""
 
-    line: Line
+    address: AmqpAddress
 
     def _connect(self, host: str, port: int, timeout: float) -> None:
-        self.sock = self.line.connect(host, port, timeout)
+        self.sock = self.address.line.connect(host, port, timeout)
 
 
 class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]
@@ -131,19 +128,25 @@ class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]
 
 
 class _TlsTransport(_OverLine, SSLTransport):  # type: ignore[misc]
-    pass
+    tls: Tls
+
+    def _setup_transport(self) -> None:
+        # Only now: py-amqp sets options of TCP that can't be set any more once something was said.
+        self.sock = self.address.line.secure(self.sock, self.address.host, self.connect_timeout, self.tls)
+        self._quick_recv = self.sock.recv
 
 
 class _Connection(amqp.Connection):  # type: ignore[misc]
     """A connection of py-amqp that does the same."""
 
-    def __init__(self, line: Line, **options: Any) -> None:
-        super().__init__(**options)
-        self._line = line
+    def __init__(self, address: AmqpAddress, **options: Any) -> None:
+        super().__init__(host=address.authority, **options)
+        self._address = address
 
-    def Transport(self, host: str, connect_timeout: float, ssl: Any = False, *_: Any, **options: Any) -> Any:  # noqa: N802, FBT002
-        made = (_TlsTransport if ssl else _TcpTransport)(host, connect_timeout=connect_timeout, ssl=ssl, **options)
-        made.line = self._line
+    def Transport(self, host: str, connect_timeout: float, *_: Any, **options: Any) -> Any:  # noqa: N802
+        tls = self._address.tls
+        made = (_TcpTransport if tls is None else _TlsTransport)(host, connect_timeout=connect_timeout, **options)
+        made.address, made.tls = self._address, tls
         return made
 
 
@@ -153,13 +156,11 @@ def amqp_connection(address: AmqpAddress, name: str) -> amqp.Connection:
     Raises `BrokerError`.
     """
     connection = _Connection(
-        address.line,
-        host=address.authority,
+        address,
         userid=address.username,
         password=address.password.reveal(),
         login_method="PLAIN",
         virtual_host=address.virtual_host,
-        ssl=_tls(address),
         connect_timeout=CONNECT_TIMEOUT,
         heartbeat=address.heartbeat,
         client_properties={"product": "Cloche", "product_version": __version__, "connection_name": name},
@@ -173,18 +174,6 @@ def amqp_connection(address: AmqpAddress, name: str) -> amqp.Connection:
             raise amqp_error(error, address, signing_in=True) from error
     connection.sock.settimeout(ANSWER_TIMEOUT)
     return connection
-
-
-def _tls(address: AmqpAddress) -> dict[str, Any] | bool:
-    """For py-amqp: make an `ssl.create_default_context` of this, and check certificate and host name."""
-    if not address.tls:
-        return False
-    return {
-        "context": {"cafile": address.ca_certs, "check_hostname": True},
-        "server_hostname": address.host,
-        # Else it would be done without a deadline.
-        "do_handshake_on_connect": False,
-    }
 
 
 def _socket_settings() -> dict[int, int]:

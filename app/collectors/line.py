@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from app.collectors.errors import BrokerError
+from app.collectors.tls import Tls
 
 #: A refused sign-in is tried again this rarely, so that no account gets locked (SAFETY F08).
 AUTH_PAUSE: Final = 30.0
@@ -35,14 +36,17 @@ class Line:
         self._signing = threading.Lock()
         self._refused: tuple[float, BrokerError] | None = None
 
-    def connect(self, host: str, port: int, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
-        """A connected socket, to the first of the name's addresses that takes it. Raises ``OSError``."""
+    def connect(
+        self, host: str, port: int, timeout: float = CONNECT_TIMEOUT, *, tls: Tls | None = None
+    ) -> socket.socket:
+        """A connected socket, to the first of the name's addresses that takes it, and secured where that is asked for.
+
+        Raises ``OSError``.
+        """
         deadline = time.monotonic() + timeout
         failed: OSError = socket.gaierror(socket.EAI_NONAME, "it has no address")
         for family, kind, protocol, _, place in self._places(host, port, timeout):
-            made = socket.socket(family, kind, protocol)
-            with self._lock:
-                self._sockets.add(made)
+            made = self._socket(family, kind, protocol)
             try:
                 made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -52,8 +56,33 @@ class Line:
                 made.close()
                 failed = error
             else:
-                return made
+                return made if tls is None else self.secure(made, host, deadline - time.monotonic(), tls)
         raise failed
+
+    def connect_local(self, path: str, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
+        """A socket that is connected to one in the file system. Raises ``OSError``."""
+        made = self._socket(socket.AF_UNIX, socket.SOCK_STREAM, 0)
+        try:
+            made.settimeout(timeout)
+            made.connect(path)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    def _socket(self, family: int, kind: int, protocol: int) -> socket.socket:
+        made = socket.socket(family, kind, protocol)
+        with self._lock:
+            self._sockets.add(made)
+        return made
+
+    def secure(self, plain: socket.socket, host: str, timeout: float, tls: Tls) -> socket.socket:
+        """A secure connection over a plain one. Raises ``OSError``, and then both are closed."""
+        plain.settimeout(max(0.1, timeout))
+        made = tls.secure(plain, host)
+        with self._lock:
+            self._sockets.add(made)
+        return made
 
     def drop(self) -> None:
         """Break all connections at once, whoever waits on them: what was already received can still be read."""

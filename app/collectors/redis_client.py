@@ -22,7 +22,7 @@ class _Connection(redis.Connection):
         self._name = name
 
     def _connect(self) -> socket.socket:
-        made = self._address.line.connect(self._address.host, self._address.port)
+        made = self._address.connect()
         made.settimeout(ANSWER_TIMEOUT)
         return made
 

@@ -6,6 +6,7 @@ bytes; what they mean is worked out by whoever takes them. Nothing is ever writt
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,9 +23,11 @@ from app.collectors.subscriber import (
     MUCH,
     PING_AFTER,
     READ_SIZE,
+    Closed,
     DamagedStream,
     Link,
     Subscriber,
+    receive,
 )
 from app.collectors.transport import RedisAddress
 from app.models.records import Event
@@ -95,14 +98,14 @@ class RedisEvents(Subscriber):
         except (OSError, hiredis.HiredisError) as error:
             known = broker_error(error, self._address)
             # Who closes in order has sent all that we then read; else it may be lost since we last heard of him.
-            known.since = self._whole if isinstance(error, _Closed) else self.heard
+            known.since = self._whole if isinstance(error, Closed) else self.heard
             raise known from error
         finally:
             self._connection = None
 
     def _listen(self) -> None:
         address = self._address
-        with address.line.connect(address.host, address.port) as connection:
+        with address.connect() as connection:
             self._connection = connection
             reader = hiredis.Reader()
             self._subscribe(connection, reader)
@@ -112,15 +115,16 @@ class RedisEvents(Subscriber):
 
     def _subscribe(self, connection: socket.socket, reader: hiredis.Reader) -> None:
         address = self._address
-        channel = glob_escape(address.event_channel)
         if address.password is not None:
             words = [address.username] if address.username else []
             with address.line.sign_in():
                 self._call(connection, reader, "AUTH", *words, address.password.reveal())
+        channel, *others = map(glob_escape, address.event_channels)
         self._call(connection, reader, "PSUBSCRIBE", f"{channel}/*")
-        # Producers with `fanout_patterns` off publish without a routing key. A strict ACL may refuse this one, which
-        # does no harm; its reply comes among events, so nobody waits for it here.
-        connection.sendall(_command("PSUBSCRIBE", channel))
+        # Producers with `fanout_patterns` off publish without a routing key. A strict ACL may refuse these, which does
+        # no harm; their replies come among events, so nobody waits for them here.
+        for other in (channel, *(f"{other}/*" for other in others)):
+            connection.sendall(_command("PSUBSCRIBE", other))
 
     def _call(self, connection: socket.socket, reader: hiredis.Reader, *words: str) -> None:
         """Send a command and await its reply; only for commands before the first subscription."""
@@ -128,7 +132,7 @@ class RedisEvents(Subscriber):
         while (reply := reader.gets()) is False:
             data = connection.recv(READ_SIZE)
             if not data:
-                raise _Closed
+                raise Closed
             reader.feed(data)
         if isinstance(reply, hiredis.ReplyError):
             raise broker_error(reply, self._address)
@@ -154,9 +158,9 @@ class RedisEvents(Subscriber):
                     connection.send(_command("PING"))
                     pinged = True
                 continue
-            size = connection.recv_into(buffer)
+            size = receive(connection, buffer)
             if not size:
-                raise _Closed
+                continue  # a part of a TLS record, or its handshake
             heard, pinged = now, False
             self.heard = time.time()
             self.put(RedisChunk(self.heard, bytes(buffer[:size]), reader))
@@ -167,13 +171,10 @@ class RedisEvents(Subscriber):
                 self.stopping.wait(GATHER)
 
 
-class _Closed(ConnectionError):
-    def __init__(self) -> None:
-        super().__init__("it closed the connection")
-
-
 def _has_more(connection: socket.socket, wait: float) -> bool:
     """Whether something can be read: bytes, or the connection's end."""
+    if isinstance(connection, ssl.SSLSocket) and connection.pending():
+        return True
     return bool(select.select([connection], [], [], wait)[0])
 
 

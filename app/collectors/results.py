@@ -19,7 +19,7 @@ from app.collectors.errors import BrokerError
 from app.collectors.pollers import Trouble
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
-from app.collectors.transport import RedisAddress, redis_address
+from app.collectors.transport import SCHEMES, RedisAddress, redis_address
 from app.models.lifecycle import epoch
 from app.models.records import Event
 
@@ -48,9 +48,9 @@ class _Meta(msgspec.Struct):
 
 def results_address(url: str) -> RedisAddress:
     """Where results are kept. Raises `BrokerError` (fault ``address``) for a backend that can't be asked."""
-    if not url.startswith("redis://"):
+    if url.partition("://")[0] not in SCHEMES:
         # Without a word of the address: what is no address may be a password.
-        raise BrokerError("address", "The result backend can be a redis:// address only in this version.")
+        raise BrokerError("address", "The result backend can be a Redis only in this version: redis:// or rediss://.")
     return redis_address(url)
 
 

@@ -2,19 +2,26 @@
 
 import socket
 import ssl
+import time
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError, Fault
 from app.collectors.line import CONNECT_TIMEOUT, Line
+from app.collectors.sentinel import find_master
+from app.collectors.tls import OPTIONS as TLS_OPTIONS
+from app.collectors.tls import Tls, tls_of
 from app.secrets import Secret
 
 __all__ = [
     "ANSWER_TIMEOUT", "CONNECT_TIMEOUT", "BrokerError", "Fault", "RedisAddress", "network_error", "redis_address",
 ]  # fmt: skip
 
+PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
 #: Seconds to wait for an answer.
 ANSWER_TIMEOUT: Final = 5.0
 
@@ -22,27 +29,35 @@ ANSWER_TIMEOUT: Final = 5.0
 PRIORITY_STEPS: Final = (0, 3, 6, 9)
 PRIORITY_SEPARATOR: Final = "\x06\x16"
 
+#: Schemes of Celery's broker addresses that lead to a Redis.
+SCHEMES: Final = ("redis", "rediss", "sentinel", "redis+socket")
 #: Celery transport options (``broker_transport_options``) and setting names that a connection understands.
 OPTIONS: Final = (
-    "global_keyprefix",
-    "priority_steps",
-    "sep",
-    "event_exchange",
-    "control_exchange",
-    "unacked_key",
-    "unacked_index_key",
-)
+    "global_keyprefix", "priority_steps", "sep", "fanout_prefix", "fanout_patterns", "event_exchange",
+    "control_exchange", "unacked_key", "unacked_index_key", "virtual_host", "master_name", *TLS_OPTIONS,
+)  # fmt: skip
+#: What ``fanout_prefix`` is where it is just on or off.
+_SWITCHES: Final = {"true": "/{db}.", "1": "/{db}.", "false": "", "0": "", "": ""}
 
 
 class RedisAddress(msgspec.Struct, frozen=True):
-    """Where a Celery application keeps its queues in Redis, and under which names."""
+    """Where a Celery application keeps its queues in Redis, and under which names.
+
+    The server is at ``host`` and ``port``; or at the socket ``path``; or where one of the ``sentinels`` says that the
+    master of ``master_name`` is now.
+    """
 
     host: str
     port: int
     database: int
+    path: str | None = None
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master_name: str = ""
+    tls: Tls | None = None
     username: str | None = None
     password: Secret | None = None
     prefix: str = ""
+    fanout: str = "/{db}."
     steps: tuple[int, ...] = PRIORITY_STEPS
     separator: str = PRIORITY_SEPARATOR
     event_exchange: str = "celeryev"
@@ -53,17 +68,46 @@ class RedisAddress(msgspec.Struct, frozen=True):
     @property
     def shown(self) -> str:
         """The address without password, for people."""
+        if self.path is not None:
+            return f"{self.path} (database {self.database})"
+        if self.sentinels:
+            return (
+                f"{clean_word(self.master_name)} of {', '.join(f'{h}:{p}' for h, p in self.sentinels)}/{self.database}"
+            )
         return f"{self.host}:{self.port}/{self.database}"
+
+    def connect(self, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
+        """A connected socket, secured where that is asked for.
+
+        Raises ``OSError``, or `BrokerError` where no sentinel tells where the master is.
+        """
+        if self.path is not None:
+            return self.line.connect_local(self.path, timeout)
+        if not self.sentinels:
+            return self.line.connect(self.host, self.port, timeout, tls=self.tls)
+        deadline = time.monotonic() + timeout
+        host, port = find_master(self.line, self.sentinels, self.master_name, timeout, self.tls)
+        return self.line.connect(host, port, max(0.1, deadline - time.monotonic()), tls=self.tls)
 
     @property
     def event_channel(self) -> str:
         """Channel that events are published on; a routing key follows it behind a slash."""
-        return f"{self.prefix}/{self.database}.{self.event_exchange}"
+        return f"{self._fanout}{self.event_exchange}"
+
+    @property
+    def event_channels(self) -> list[str]:
+        """The same, and where kombu before 5.4 publishes with Sentinel: it forgot to put the database in."""
+        forgotten = f"{self.prefix}{self.fanout}{self.event_exchange}"
+        return [self.event_channel, *([forgotten] if self.sentinels and forgotten != self.event_channel else [])]
+
+    @property
+    def _fanout(self) -> str:
+        return self.prefix + self.fanout.replace("{db}", str(self.database))
 
     @property
     def control_channel(self) -> str:
         """Channel that workers hear remote control on."""
-        return f"{self.prefix}/{self.database}.{self.control_exchange}.pidbox"
+        return f"{self._fanout}{self.control_exchange}.pidbox"
 
     def key(self, name: str) -> str:
         """A broker key as it is named in Redis."""
@@ -75,48 +119,69 @@ class RedisAddress(msgspec.Struct, frozen=True):
 
 
 def redis_address(url: str, password: str | None = None, options: dict[str, str] | None = None) -> RedisAddress:
-    """Address of a ``redis://[user[:password]@]host[:port][/database]`` URL and Celery's transport options.
+    """Address of a Redis as Celery writes it, and Celery's transport options.
 
-    Raises `BrokerError` (fault ``address``) with what is wrong with it.
+    That is ``redis[s]://[user[:password]@]host[:port][/database]``, or ``redis+socket:///path[?virtual_host=database]``,
+    or for Sentinel ``sentinel://[user[:password]@]host[:port][/database][;sentinel://host…]`` with the option
+    ``master_name``. Raises `BrokerError` (fault ``address``) with what is wrong with it; never with a part that may be
+    a password.
     """
-    options = dict(options or {})
+    first, *others = url.split(";")
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(first)
         port = parts.port
+        sentinels = [_place(each) for each in (first, *others)] if parts.scheme == "sentinel" else []
     except ValueError:  # it quotes what may be a password
         raise BrokerError("address", "The broker address can't be read: check host and port.") from None
-    if parts.scheme != "redis":
-        known = {"rediss": "Redis over TLS", "sentinel": "Redis Sentinel"}
-        what = known.get(parts.scheme, f"{parts.scheme!r}")
-        raise BrokerError(
-            "address", f"This version connects to redis:// and amqp:// brokers; {what} comes in a later one."
-        )
-    query = dict(parse_qsl(parts.query))
-    unknown = next((key for key in [*options, *query] if key not in OPTIONS), None)
+    if parts.scheme not in SCHEMES or (others and not sentinels):
+        raise BrokerError("address", f"This is no address of a Redis. They begin with {'://, '.join(SCHEMES)}://.")
+    given = dict(parse_qsl(urlsplit(others[-1] if others else first).query, keep_blank_values=True)) | (options or {})
+    unknown = next((key for key in given if key not in OPTIONS), None)
     if unknown is not None:
         raise BrokerError("address", f"The transport option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
-    options = query | options
-    database = (parts.path or "/").lstrip("/") or "0"
+    local = parts.scheme == "redis+socket"
+    if sentinels and not given.get("master_name"):
+        raise BrokerError("address", "Sentinel has to be asked for a master by its name: give master_name=NAME.")
+    paths = [urlsplit(each).path.strip("/") for each in (first, *others)]
+    database = given.get("virtual_host", "").strip("/") or ("" if local else next(filter(None, paths), "")) or "0"
     if not database.isdecimal():
         raise BrokerError("address", f"The database in a Redis address is a number, not {database!r}.")
+    if local and not parts.path.strip("/"):
+        raise BrokerError("address", "The path of the socket is missing. Write it like redis+socket:///path/to/socket.")
     try:
-        steps = tuple(int(step) for step in options.get("priority_steps", "0,3,6,9").strip("[]() ").split(","))
+        steps = tuple(int(step) for step in given.get("priority_steps", "0,3,6,9").strip("[]() ").split(","))
     except ValueError as error:
         raise BrokerError("address", "priority_steps is a list of numbers like 0,3,6,9.") from error
     secret = password if password is not None else (unquote(parts.password) if parts.password else None)
+    fanout = given.get("fanout_prefix", "true")
     return RedisAddress(
-        host=unquote(parts.hostname or "localhost"),
-        port=port or 6379,
+        host=_host(parts.hostname),
+        port=port or (SENTINEL_PORT if sentinels else PORT),
         database=int(database),
+        path=unquote(parts.path) if local else None,
+        sentinels=tuple(sentinels),
+        master_name=given.get("master_name", ""),
+        tls=None if local else tls_of(given, wanted=parts.scheme == "rediss"),
         username=unquote(parts.username) if parts.username else None,
         password=Secret(secret) if secret else None,
-        prefix=options.get("global_keyprefix", ""),
+        prefix=given.get("global_keyprefix", ""),
+        fanout=_SWITCHES.get(fanout.lower(), fanout),
         steps=steps,
-        separator=options.get("sep", PRIORITY_SEPARATOR),
-        event_exchange=options.get("event_exchange", "celeryev"),
-        control_exchange=options.get("control_exchange", "celery"),
-        unacked=options.get("unacked_key", "unacked"),
+        separator=given.get("sep", PRIORITY_SEPARATOR),
+        event_exchange=given.get("event_exchange", "celeryev"),
+        control_exchange=given.get("control_exchange", "celery"),
+        unacked=given.get("unacked_key", "unacked"),
     )
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of a sentinel; raises ``ValueError``."""
+    parts = urlsplit(url if "://" in url else f"sentinel://{url}")
+    return _host(parts.hostname), parts.port or SENTINEL_PORT
+
+
+def _host(written: str | None) -> str:
+    return unquote(written or "") or "localhost"
 
 
 def network_error(error: OSError, host: str, where: str) -> BrokerError:

@@ -182,6 +182,32 @@ class RedisServer(Server):
         return self._exchange(b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
 
 
+class SentinelServer(Server):
+    """A Redis Sentinel that watches one master, named ``shop``, and makes its replica the master half a second late."""
+
+    def __init__(self, master: RedisServer) -> None:
+        super().__init__()
+        self._master = master
+
+    @property
+    def url(self) -> str:
+        """It, as in a broker address of Celery."""
+        return f"sentinel://{HOST}:{self.port}"
+
+    def _command(self) -> list[str]:
+        settings = self.folder / "sentinel.conf"
+        settings.write_text(
+            f"port {self.port}\nbind {HOST}\ndir {self.folder}\n"
+            f"sentinel monitor shop {HOST} {self._master.port} 1\n"
+            "sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 5000\n",
+            encoding="ascii",
+        )
+        return [_redis_program(), str(settings), "--sentinel"]
+
+    def _answers(self) -> bool:
+        return self._exchange(b"PING\r\n").startswith(b"+PONG")
+
+
 def _redis_program() -> str:
     """The system's, else the one that comes with our demo's embedded broker."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")

@@ -38,14 +38,18 @@ def certificate(folder: Path, name: str, *, days: int = 2) -> Path:
 class TlsFront:
     """Takes TLS connections and passes what comes over them on to a port of this machine, and back.
 
-    ``heard`` is what clients said over connections that were secured.
+    ``heard`` is what clients said over connections that were secured. Clients have to show the certificate ``clients``
+    where there is one.
     """
 
-    def __init__(self, pem: Path, port: int) -> None:
+    def __init__(self, pem: Path, port: int, clients: Path | None = None) -> None:
         self.heard = bytearray()
         self._target = port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(pem)
+        if clients is not None:
+            self._context.verify_mode = ssl.CERT_REQUIRED
+            self._context.load_verify_locations(clients)
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self._stopping = threading.Event()
