@@ -45,6 +45,7 @@ class Committer(threading.Thread):
         self._idle.set()
         self._stopping = threading.Event()
         self._tidy_at = 0.0
+        self._gave_up = False
         self.refused = False
 
     @property
@@ -62,7 +63,10 @@ class Committer(threading.Thread):
         self._idle.wait()
 
     def give_up(self) -> None:
-        """Try each job once only from now on."""
+        """Try each job once only from now on; where one fails, none of those after it is committed either.
+
+        They would tell that all is stored which came before them.
+        """
         self._stopping.set()
 
     def finish(self) -> None:
@@ -93,13 +97,14 @@ class Committer(threading.Thread):
             self._wake()
 
     def _commit(self, job: Job) -> None:
-        while True:
+        while not self._gave_up:
             try:
                 self._keeper.commit(job.rows)
             except Refused:
                 self.refused = True
                 self._wake()
                 if self._stopping.wait(RETRY_COMMIT):
+                    self._gave_up = True
                     return
             else:
                 self.refused = False

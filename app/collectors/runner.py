@@ -36,6 +36,9 @@ MANY: Final = 500
 TOO_MANY: Final = 5_000
 #: Changed tasks that may wait while a commit is under way; beyond, folding waits too.
 MOST: Final = 50_000
+#: The same of the bytes that changes came in, as tasks may be large: so many are committed at once, so many may wait.
+HEAVY: Final = 16 << 20
+HEAVIEST: Final = 64 << 20
 #: Until the ring is so full decoding waits while the broker presses; it looks again after so many seconds.
 PRESSED_FILL: Final = 0.5
 PRESSED_PAUSE: Final = 0.001
@@ -88,6 +91,8 @@ class Collector:
         self._health = Meter()
         self._commands = 0
         self._flushed = 0.0
+        #: Bytes that were folded since.
+        self._folded = 0
         self._oldest: float | None = None
         self._seq = 0
 
@@ -179,7 +184,7 @@ class Collector:
             self._events.reconnect()
         if not events:
             return
-        if self._commits.refused and self._reducer.dirty >= MOST:
+        if self._commits.refused and self._is_full:
             # No place takes what is collected, and memory is no place for all of it.
             self._shed["no room for the history"] += len(events)
             return
@@ -190,13 +195,24 @@ class Collector:
             self._reducer.count_shed(left, seen)
         self._reducer.fold(events, seen)
         self._stored += len(events)
+        self._folded += chunk.size
         if self._oldest is None:
             self._oldest = self._steady.at(chunk.seen)
         if len(self._reducer.queues) > known:
             self._queues.add(list(self._reducer.queues))
-        if self._reducer.dirty >= TOO_MANY:
+        if self._is_much:
             self._take_commits()
             self._commit_if_due()
+
+    @property
+    def _is_much(self) -> bool:
+        """Whether so much changed that it is committed at once."""
+        return self._reducer.dirty >= TOO_MANY or self._folded >= HEAVY
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether as much changed as may wait for its commit."""
+        return self._reducer.dirty >= MOST or self._folded >= HEAVIEST
 
     def _link(self, link: Link) -> None:
         if link.error is None:
@@ -288,7 +304,7 @@ class Collector:
 
     def _commit_if_due(self, *, force: bool = False) -> None:
         if self._commits.busy:
-            if (self._reducer.dirty < MOST or self._commits.refused) and not force:
+            if (not self._is_full or self._commits.refused) and not force:
                 return
             self._commits.wait()
         # Also of one that ended a moment ago: the reducer has to know that it is written before it hands over more.
@@ -296,12 +312,10 @@ class Collector:
         now = time.monotonic()
         waited = now - self._flushed
         dirty = self._reducer.dirty
-        due = (
-            waited >= 1.0 or (dirty and waited >= (COMMIT_LATE if dirty >= MANY else COMMIT_SOON)) or dirty >= TOO_MANY
-        )
+        due = waited >= 1.0 or (dirty and waited >= (COMMIT_LATE if dirty >= MANY else COMMIT_SOON)) or self._is_much
         if not (due or force):
             return
-        self._flushed = now
+        self._flushed, self._folded = now, 0
         at = self._now()
         batch = self._reducer.flush(now, everything=force)
         rows = self._writer.rows(batch)
