@@ -5,7 +5,7 @@ end) since a moment, with the reason; whatever is heard of it later takes the do
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +18,9 @@ from app.models.records import Task
 
 #: Tasks of the history that are gone through at a time.
 PAGE: Final = 2_000
+#: Tasks in memory that are looked at each second, as soon as a worker goes or returns; beyond that they are judged
+#: together, with the next tick.
+LOOKS: Final = 500_000
 #: A worker that was asked may have been told of a task so many seconds before, and not know it yet.
 GRACE: Final = 5.0
 
@@ -54,6 +57,9 @@ class Doubts:
         self._tasks = tasks
         self._workers = workers
         self._sweeps: deque[_Sweep] = deque()
+        #: Tasks looked at since the last tick, and changes that wait for the next one.
+        self._looks = 0
+        self._late: dict[str, list[Change]] = {}
         #: Ids of tasks in doubt; some of them may have left memory, or be in doubt no longer.
         self._doubted: dict[str, None] = {}
 
@@ -64,9 +70,13 @@ class Doubts:
             by_worker.setdefault(change.hostname, []).append(change)
         if not by_worker:
             return
-        for task in [task for task in self._tasks.active.values() if task.worker in by_worker]:
-            for change in by_worker[task.worker or ""]:
-                self._judge(task, change)
+        if self._looks < LOOKS:
+            for task in self._tasks_of(by_worker):
+                for change in by_worker[task.worker or ""]:
+                    self._judge(task, change)
+        else:
+            for hostname, news in by_worker.items():
+                self._late.setdefault(hostname, []).extend(news)
         if self._tasks.in_store:
             waiting = self._sweeps[-1] if self._sweeps else None
             if waiting is None or waiting.after:
@@ -76,6 +86,11 @@ class Doubts:
             for hostname, news in by_worker.items():
                 waiting.changes.setdefault(hostname, []).extend(news)
 
+    def _tasks_of(self, hostnames: Container[str | None]) -> list[Task]:
+        """Tasks in memory that these workers had last."""
+        self._looks += len(self._tasks.active)
+        return [task for task in self._tasks.active.values() if task.worker in hostnames]
+
     def not_listening(self, since: float) -> None:
         """Nobody listened since a moment: what became of every open task is unknown."""
         for task in list(self._tasks.open_in_memory()):
@@ -84,7 +99,12 @@ class Doubts:
             self._sweeps.append(_Sweep(self._tasks.last_id, since))
 
     def go_on(self) -> None:
-        """Go through some more tasks of the history."""
+        """Once a second: judge what waits for that, and go through some more tasks of the history."""
+        if self._late:
+            for task in self._tasks_of(self._late):
+                self._judge_late(task, self._late)
+            self._late = {}
+        self._looks = 0
         if not self._sweeps:
             return
         sweep = self._sweeps[0]
@@ -99,9 +119,7 @@ class Doubts:
                 self._doubted[task.uuid] = None
             if sweep.unheard is not None and task.seen <= sweep.unheard and not _is_told_after(task, sweep.unheard):
                 self._unhear(task, sweep.unheard)
-            for change in sweep.changes.get(task.worker or "", ()):
-                if not _is_told_after(task, change.since):
-                    self._judge(task, change)
+            self._judge_late(task, sweep.changes)
         if len(found) < PAGE or sweep.after >= sweep.until:
             self._sweeps.popleft()
 
@@ -145,6 +163,12 @@ class Doubts:
     def _unhear(self, task: Task, since: float) -> None:
         if task.doubted is None and lifecycle.is_open(task):
             self._doubt(task, states.UNKNOWN, since, UNHEARD)
+
+    def _judge_late(self, task: Task, changes: Mapping[str, Sequence[Change]]) -> None:
+        """Judge a task that may have been told of since its worker changed."""
+        for change in changes.get(task.worker or "", ()):
+            if not _is_told_after(task, change.since):
+                self._judge(task, change)
 
     def _judge(self, task: Task, change: Change) -> None:
         if change.kind == "back":

@@ -36,7 +36,11 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Workers:
-    """Worker records by host name, and what is judged of them."""
+    """Worker records by host name, and what is judged of them.
+
+    They stay in memory: of a session there are no more than the normaliser lets through, and of earlier ones no more
+    than the history hands over (`writer.RECALLED`).
+    """
 
     def __init__(self, known: Iterable[Worker], gauge: Callable[[str, str], Gauge]) -> None:
         self.by_name: dict[str, Worker] = {worker.hostname: worker for worker in known}
@@ -83,6 +87,12 @@ class Workers:
         if worker is None:
             worker = self.by_name[hostname] = Worker(hostname, now, since=now)
         return worker
+
+    def heard_of(self, hostname: str, now: float) -> None:
+        """Somebody else told of a worker; one that never spoke to us itself is not taken to be alive."""
+        if hostname not in self.by_name:
+            worker = self._changed[hostname] = self.get(hostname, now)
+            worker.state = "offline"
 
     def spoke(self, event: Event) -> Worker:
         """The worker that sent a task event; hearing of its work is a sign of life like a heartbeat."""

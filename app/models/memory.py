@@ -11,6 +11,11 @@ from app.models.records import Event, Task
 #: as most of it will have ended by then. What ended never waits.
 FLOOD: Final = 500
 HOLD: Final = 2.0
+#: Unless they have more characters of text together than this.
+HELD: Final = 16 << 20
+#: A task takes the room of one, and of another one for so many characters of its texts; a fact is worth so many itself.
+USUAL: Final = 1_024
+FACT: Final = 400
 
 
 class Store(Protocol):
@@ -24,7 +29,7 @@ class Store(Protocol):
 
 
 class Tasks:
-    """Tasks by id; ``limit`` bounds those in memory.
+    """Tasks by id; ``limit`` bounds those in memory, where one with long texts counts as several (`USUAL`).
 
     ``active`` are in memory, ``changed`` of these what the history does not hold yet. Both are read by the reducer's
     inner loop.
@@ -37,8 +42,11 @@ class Tasks:
         self._next = next_id
         self._store = store
         self._limit = limit
-        #: Open tasks that wait to be written, by the moment they began to.
-        self._held: deque[tuple[float, dict[str, Task]]] = deque()
+        #: Open tasks that wait to be written, with the moment they began to and the length of their texts.
+        self._held: deque[tuple[float, int, dict[str, Task]]] = deque()
+        #: As how many tasks more those in memory count whose texts are long, and the sum of that.
+        self._more: dict[str, int] = {}
+        self._more_together = 0
 
     @property
     def last_id(self) -> int:
@@ -62,6 +70,7 @@ class Tasks:
         if missing and self.in_store:
             for task in self._store.load(list(missing)):
                 active[task.uuid] = task
+                self._weigh(task)
 
     def open_in_memory(self) -> Iterator[Task]:
         """Tasks in memory that nothing has ended."""
@@ -71,7 +80,8 @@ class Tasks:
         """Tasks that nothing has ended and that are in the history only; they are in memory from now on."""
         found = self._store.open_tasks(after, limit) if self.in_store else ()
         for task in found:
-            self.active.setdefault(task.uuid, task)
+            if self.active.setdefault(task.uuid, task) is task:
+                self._weigh(task)
         return found
 
     def change(self, task: Task) -> None:
@@ -95,9 +105,12 @@ class Tasks:
             taken = changed
         else:
             taken = {uuid: task for uuid, task in changed.items() if task.state in final}
-            self._held.append((now, {uuid: task for uuid, task in changed.items() if task.state not in final}))
-        while self._held and (everything or now - self._held[0][0] >= HOLD):
-            _, held = self._held.popleft()
+            held = {uuid: task for uuid, task in changed.items() if task.state not in final}
+            self._held.append((now, sum(map(_length, held.values())), held))
+        room = HELD - sum(length for _, length, _ in self._held)
+        while self._held and (everything or room < 0 or now - self._held[0][0] >= HOLD):
+            _, length, held = self._held.popleft()
+            room += length
             taken |= {uuid: task for uuid, task in held.items() if task.state not in final}
         return list(taken.values())
 
@@ -110,9 +123,38 @@ class Tasks:
         self.in_store = self.in_store or bool(tasks)
         for task in tasks:
             if task.state in states.FINAL and task.uuid not in changed:
-                active.pop(task.uuid, None)
-        if len(active) > self._limit:
-            excess = len(active) - self._limit
-            waiting = changed.keys() | {uuid for _, held in self._held for uuid in held}
-            for uuid in [uuid for uuid in active if uuid not in waiting][:excess]:
-                del active[uuid]
+                self._let_go(task.uuid)
+            else:
+                self._weigh(task)
+        excess = len(active) + self._more_together - self._limit
+        if excess > 0:
+            waiting = set(changed).union(*(held for _, _, held in self._held))
+            leaving = []
+            for uuid in active:
+                if excess <= 0:
+                    break
+                if uuid not in waiting:
+                    leaving.append(uuid)
+                    excess -= 1 + self._more.get(uuid, 0)
+            for uuid in leaving:
+                self._let_go(uuid)
+
+    def _weigh(self, task: Task) -> None:
+        more = _length(task) // USUAL
+        if more or self._more:
+            self._more_together += more - self._more.pop(task.uuid, 0)
+        if more:
+            self._more[task.uuid] = more
+
+    def _let_go(self, uuid: str) -> None:
+        self.active.pop(uuid, None)
+        if self._more:
+            self._more_together -= self._more.pop(uuid, 0)
+
+
+def _length(task: Task) -> int:
+    """Characters of the long texts of a task; what is not simple has facts (`FACT`), each with texts of its own."""
+    length = len(task.args or "") + len(task.kwargs or "")
+    for fact in task.facts or ():
+        length += FACT + len(fact.result or "") + len(fact.exception or "") + len(fact.traceback or "")
+    return length

@@ -47,7 +47,7 @@ class Reducer:
     ``active_limit`` bounds the tasks held in memory; those beyond it are found again in the history.
     """
 
-    def __init__(self, store: Store, known: Known | None = None, *, active_limit: int = 200_000) -> None:
+    def __init__(self, store: Store, known: Known | None = None, *, active_limit: int = 100_000) -> None:
         known = known or Known()
         self.queues: dict[str, Queue] = {queue.name: queue for queue in known.queues}
         self._fleet = Workers(known.workers, self._gauge)
@@ -125,18 +125,21 @@ class Reducer:
             if task is not None and task.doubted is not None:
                 # Who tells no name of its own is taken to be who had it last.
                 event.timestamp += self._clocks.correction(event.hostname or task.worker or "")
+                if event.hostname:
+                    self._fleet.heard_of(event.hostname, now)
                 self._fold(task, event)
                 self._tasks.change(task)
 
     def fold_queues(self, queues: Iterable[Queue], now: float) -> None:
         """Take queues as they were polled at ``now``."""
         self._turn(now)
+        consumers = self._consumers()
         for queue in queues:
             known = self.queues.get(queue.name)
             if known is not None:
                 queue.seen = known.seen
-            if queue.consumers is None:
-                queue.consumers = self._consumers(queue.name)
+            if queue.consumers is None and consumers is not None:
+                queue.consumers = consumers[queue.name]
             queue.sampled = now
             self.queues[queue.name] = self._queues_dirty[queue.name] = queue
             for kind, value in (("ready", queue.ready), ("unacked", queue.unacked), ("oldest", queue.oldest)):
@@ -347,14 +350,13 @@ class Reducer:
         if name not in self.queues:
             self.queues[name] = self._queues_dirty[name] = Queue(name, now)
 
-    def _consumers(self, name: str) -> int | None:
-        """Workers that consume a queue; None while no worker has told us what it consumes."""
+    def _consumers(self) -> Counter[str] | None:
+        """Workers that consume each queue; None while no worker has told us what it consumes."""
         told = [worker for worker in self._fleet.by_name.values() if worker.queues is not None]
         if not told:
             return None
-        return sum(
-            1 for worker in told if worker.state in ("online", "silent", "busy") and name in (worker.queues or ())
-        )
+        alive = (worker for worker in told if worker.state in ("online", "silent", "busy"))
+        return Counter(queue for worker in alive for queue in set(worker.queues or ()))
 
     def _cell(self, name: str) -> Cell:
         cell = self._cells_dirty.get(name)

@@ -37,7 +37,7 @@ def stats(reader: Reader, since: float | None = None) -> dict[str, Any]:
                     "wait": _percentiles(row.wait),
                     "run": _percentiles(row.run),
                 }
-                for row in reader.names(span)
+                for row in reader.names(span).rows
             },
         },
         "workers": [

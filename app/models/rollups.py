@@ -16,12 +16,15 @@ _LOG_GAMMA: Final = math.log(GAMMA)
 #: Middle of bucket 0, such that the relative error is the same at both of a bucket's edges.
 _MIDDLE: Final = SHORTEST * 2 / (1 + GAMMA)
 
+#: Shares of all durations that the percentiles of `Percentiles` are not below.
+SHARES: Final = (0.50, 0.95, 0.99)
+
 Histogram = dict[int, int]
 
 
 def bucket_of(seconds: float) -> int:
     """Histogram bucket of a duration in seconds."""
-    return max(0, math.ceil(math.log(seconds / SHORTEST) / _LOG_GAMMA)) if seconds > SHORTEST else 0
+    return math.ceil(math.log(seconds / SHORTEST) / _LOG_GAMMA) if seconds > SHORTEST else 0
 
 
 def seconds_of(bucket: int) -> float:
@@ -60,7 +63,7 @@ def percentiles(histogram: Histogram) -> Percentiles:
     total = sum(histogram.values())
     if not total:
         return Percentiles()
-    ranks = [math.ceil(share * total) for share in (0.50, 0.95, 0.99)]
+    ranks = [math.ceil(share * total) for share in SHARES]
     found: list[float] = []
     seen = 0
     for bucket in sorted(histogram):

@@ -3,13 +3,16 @@
 The history is written by the real reducer and writer, as a collector would have over a month: a steady trickle, and a
 flood in the last hours; queues and workers are measured all along. Questions go through the real reader, each several
 times. What takes longer than it may is told with SQLite's plan of it.
+
+A page of tasks is searched for in steps, between which the window shows what was found and how far it came. The limit
+holds for each step; how many there are, and how long they take together, is told besides.
 """
 
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +20,14 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import event as sqlalchemy_event
 
+from app.models.history import sweep
 from app.models.history.charts import Span
 from app.models.history.reader import Reader
+from app.models.history.sweep import Sweep
 from app.models.records import Event, Queue
 from app.models.search import parse
 from app.ui.live import RANGES, TimeRange
-from app.ui.pages import overview_read
+from app.ui.pages import overview_read, tasks_read
 from tests.bench.load import NAMES, life, workers
 from tests.bench.machine import spread
 from tests.helpers.events import T0
@@ -128,6 +133,7 @@ def _event(raw: dict[str, object], timestamp: float, seen: float | None = None) 
 
 
 Question = tuple[str, Callable[[], object]]
+Search = tuple[str, Callable[[], Sweep]]
 
 
 def questions(path: Path) -> dict[str, Any]:
@@ -135,23 +141,24 @@ def questions(path: Path) -> dict[str, Any]:
     reader = Reader(path)
     try:
         found: dict[str, Any] = {"tasks": reader.task_total(), "history_mb": round(reader.size() / 1e6)}
-        found["pages"] = _ask(reader, dict(_pages(reader)), PAGE_LIMIT)
+        found["pages"] = _search(reader, dict(_pages(reader)), tasks_read.PAGE)
         found["charts"] = _ask(reader, dict(_charts(reader)), CHART_LIMIT)
-        # The window also counts what a search finds, and reads many charts at once; no limit is set for these.
-        found["counts"] = _ask(reader, dict(_counts(reader)), None)
+        # The window also counts what a search finds, step by step.
+        found["counts"] = _search(reader, dict(_counts(reader)), None)
+        # It reads many charts at once; no limit is set for that.
         found["whole overviews"] = _ask(reader, dict(_overviews(reader)), None)
     finally:
         reader.close()
     found["misses"] = {
         question: figures
-        for part in ("pages", "charts")
+        for part in ("pages", "counts", "charts")
         for question, figures in found[part].items()
         if _misses(figures)
     }
     return found
 
 
-def _pages(reader: Reader) -> Iterator[Question]:
+def _pages(reader: Reader) -> Iterator[Search]:
     total = reader.task_total()
     end = reader.alive() or time.time()
     places = {"first": None, "middle": total // 2, "last": 300}
@@ -162,19 +169,82 @@ def _pages(reader: Reader) -> Iterator[Question]:
         "last 30 days": (end - 30 * DAY, None),
     }
     for what, text in SEARCHES.items():
-        page = partial(reader.tasks, where=parse(text) if text else None)
+        begun = partial(sweep.begin, reader, parse(text) if text else None)
         for place, before in places.items():
-            yield f"{what}: {place}", partial(page, before=before)
+            yield f"{what}: {place}", partial(begun, before=before)
         for when, (since, until) in spans.items():
-            yield f"{what}: {when}", partial(page, since=since, until=until)
+            yield f"{what}: {when}", partial(begun, since=since, until=until)
 
 
-def _counts(reader: Reader) -> Iterator[Question]:
+def _counts(reader: Reader) -> Iterator[Search]:
     end = reader.alive() or time.time()
     for what, text in SEARCHES.items():
-        count = partial(reader.task_count, where=parse(text) if text else None)
+        begun = partial(sweep.begin, reader, parse(text) if text else None)
         for when, since in (("last day", end - DAY), ("last 30 days", end - 30 * DAY)):
-            yield f"{what}: {when}", partial(count, since=since)
+            yield f"{what}: {when}", partial(begun, since=since)
+
+
+def _search(reader: Reader, asked: dict[str, Callable[[], Sweep]], limit: int | None) -> dict[str, Any]:
+    """Milliseconds of each step, and of all steps together, until so many tasks are found or all are counted."""
+    found = {}
+    for question, begin in asked.items():
+        watch = Watch()
+        while watch.wanted:
+            with watch.whole():
+                with watch.step():
+                    begun = begin()
+                    step = sweep.step(reader, begun, limit)
+                count = step.count
+                while not step.rest.done and (limit is None or count < limit):
+                    with watch.step():
+                        step = sweep.step(reader, step.rest, None if limit is None else limit - count)
+                    count += step.count
+        figures = watch.figures(PAGE_LIMIT) | {"found": count}
+        if _misses(figures):
+            with _plans(reader) as plans:
+                sweep.step(reader, begun, limit)
+            figures["plans"] = plans
+        found[question] = figures
+    return found
+
+
+class Watch:
+    """How long something takes that is done several times, in steps: processor time and time by the clock."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._steps: list[tuple[float, float]] = []
+        self._wholes: list[tuple[float, float]] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be done once more."""
+        done = len(self._wholes)
+        return done < ROUNDS and (not done or time.perf_counter() - self._began < PATIENCE)
+
+    def step(self) -> AbstractContextManager[None]:
+        return self._measure(self._steps)
+
+    def whole(self) -> AbstractContextManager[None]:
+        return self._measure(self._wholes)
+
+    @contextmanager
+    def _measure(self, took: list[tuple[float, float]]) -> Iterator[None]:
+        used, start = time.process_time(), time.perf_counter()
+        yield
+        took.append((time.process_time() - used, time.perf_counter() - start))
+
+    def figures(self, limit: float | None) -> dict[str, Any]:
+        cpu, clock = (list(values) for values in zip(*self._steps, strict=True))
+        whole_cpu, whole_clock = (list(values) for values in zip(*self._wholes, strict=True))
+        return {
+            "cpu_ms": spread(cpu),
+            "clock_ms": spread(clock),
+            "steps": round(len(cpu) / len(whole_cpu), 1),
+            "whole_cpu_ms": spread(whole_cpu),
+            "whole_clock_ms": spread(whole_clock),
+            "limit": limit,
+        }
 
 
 def _spans(reader: Reader) -> Iterator[tuple[str, Span, float]]:
@@ -189,7 +259,7 @@ def _spans(reader: Reader) -> Iterator[tuple[str, Span, float]]:
 def _charts(reader: Reader) -> Iterator[Question]:
     for shown, span, step in _spans(reader):
         yield f"totals: {shown}", partial(reader.totals, span)
-        yield f"names: {shown}", partial(reader.names, span)
+        yield f"names: {shown}", partial(reader.names, span, overview_read.NAMES, ("run",))
         yield f"outcomes: {shown}", partial(reader.outcomes, span, step)
         yield f"latency of waiting: {shown}", partial(reader.latency, span, step, "wait")
         yield f"latency of running: {shown}", partial(reader.latency, span, step, "run")
@@ -212,15 +282,11 @@ def step_of(span: Span) -> float:
 def _ask(reader: Reader, asked: dict[str, Callable[[], object]], limit: float | None) -> dict[str, Any]:
     found = {}
     for question, ask in asked.items():
-        cpu: list[float] = []
-        clock: list[float] = []
-        began = time.perf_counter()
-        while len(clock) < ROUNDS and (not clock or time.perf_counter() - began < PATIENCE):
-            used, start = time.process_time(), time.perf_counter()
-            ask()
-            cpu.append(time.process_time() - used)
-            clock.append(time.perf_counter() - start)
-        figures: dict[str, Any] = {"cpu_ms": spread(cpu), "clock_ms": spread(clock), "limit": limit}
+        watch = Watch()
+        while watch.wanted:
+            with watch.whole(), watch.step():
+                ask()
+        figures = watch.figures(limit)
         if _misses(figures):
             with _plans(reader) as plans:
                 ask()

@@ -69,7 +69,10 @@ def _read(history: Path, load: Load, search: str) -> dict[str, list[float]]:
 
     def table() -> None:
         shown = Span(time.time() - span, time.time())
-        tasks_read.read(reader, tasks_read.Ask(parse(search), shown, live=True, count=True))
+        ask = tasks_read.Ask(parse(search), shown, live=True, count=True)
+        part = tasks_read.read(reader, ask).part
+        while part is not None and not part.hunt.done:
+            part = tasks_read.go_on(reader, ask, part.hunt)
 
     def charts() -> None:
         nonlocal before

@@ -11,7 +11,11 @@ import psutil
 import pytest
 from redis import Redis
 
+from app.collectors import runner
+from app.collectors.committer import Committer
 from app.models.history.charts import Span
+from app.models.history.keeper import Keeper
+from app.models.history.rows import Rows
 from app.models.wire import Committed, Configure, Health, Notice
 from tests.bench.load import events
 from tests.helpers.collecting import child, collecting, hear
@@ -42,7 +46,7 @@ def test_good_and_bad_are_accounted_for_to_the_last(redis_server: RedisServer, c
         assert counted.rejected == {"not JSON": 7, "unknown type": 1}
         assert counted.balanced
         assert reader.states() == {"SUCCESS": 196, "FAILURE": 4}
-        assert sum(row.count for row in reader.names(Span(0, time.time() + 1))) == 200
+        assert sum(row.count for row in reader.names(Span(0, time.time() + 1)).rows) == 200
         assert any(isinstance(said, Committed) for said in running.said)
 
 
@@ -178,7 +182,7 @@ def test_the_child_ends_cleanly_on_sigterm(redis_server: RedisServer, tmp_path: 
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("rediss://x/0", "Redis over TLS comes in a later one"),
+        ("sentinel://x/0", "master_name=NAME"),
         ("redis://h/x", "'x'"),
         ("redis://h:port/0", "can't be read"),
     ],
@@ -226,3 +230,36 @@ child.wait()
         pid = int(parent.stdout.readline())
         parent.kill()
     eventually(lambda: not psutil.pid_exists(pid), "the child is gone", within=5.0)
+
+
+def test_large_tasks_wait_for_a_slow_disk_in_the_ring_and_not_as_changes(
+    redis_server: RedisServer, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "HEAVY", 100_000)
+    monkeypatch.setattr(runner, "HEAVIEST", 200_000)
+    goes_on, waits = threading.Event(), threading.Event()
+    commit, wait = Keeper.commit, Committer.wait
+
+    def slowly(self: Keeper, rows: Rows) -> None:
+        assert goes_on.wait(60)
+        commit(self, rows)
+
+    def waiting(self: Committer) -> None:
+        waits.set()
+        wait(self)
+
+    monkeypatch.setattr(Keeper, "commit", slowly)
+    monkeypatch.setattr(Committer, "wait", waiting)
+    with collecting(redis_server.url, tmp_path / "h.cloche") as running, reading(tmp_path / "h.cloche") as reader:
+        try:
+            sent = 0
+            while not waits.is_set():
+                at = time.time()
+                large = {"uuid": f"t{sent}", "name": "add", "args": "x" * 50_000, "kwargs": "{}"}
+                event = {"type": "task-received", "hostname": "celery@w1", "timestamp": at, "pid": 1, **large}
+                client.publish("/0.celeryev/task.multi", envelope(event))
+                sent += 1
+            assert running.collector.received < 100, "what would be too many by their number are thousands"
+        finally:
+            goes_on.set()
+        eventually(lambda: reader.accounting().stored == sent, "all of them")

@@ -88,18 +88,19 @@ def test_it_ends_soon_though_a_worker_does_not_answer_and_leaves_nothing(
     eventually(lambda: client.keys() == [], "nothing left behind")
 
 
-def test_a_child_whose_history_refuses_a_row_ends_as_a_whole_and_says_why(
+def test_a_child_in_which_a_commit_fails_by_our_own_mistake_ends_as_a_whole_and_says_why(
     redis_server: RedisServer, client: Redis, tmp_path: Path
 ) -> None:
     with recording(tmp_path / "h"):
         pass
-    sql(tmp_path / "h", "CREATE TRIGGER no BEFORE INSERT ON task BEGIN SELECT RAISE(ABORT, 'not this one'); END")
+    wrong = "SELECT hostname FROM worker AS one, worker AS other"
+    sql(tmp_path / "h", f"CREATE TRIGGER no BEFORE INSERT ON task BEGIN {wrong}; END")
     with child(configure(redis_server.url, tmp_path / "h")) as process:
         assert any(isinstance(said, Health) and said.state == "live" for said in hear(process))
         client.publish(CHANNEL, good(1))
         assert process.wait(20) == 70
         assert process.stderr is not None
-        assert b"not this one" in process.stderr.read()
+        assert b"ambiguous column name" in process.stderr.read()
 
 
 # --- what others send ------------------------------------------------------------------------------------------------

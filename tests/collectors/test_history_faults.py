@@ -73,7 +73,7 @@ def test_on_a_full_disk_the_view_stays_live_and_what_came_is_moved_back_within_t
     with reading(path) as reader:
         assert reader.accounting().balanced
         assert reader.task_total() == len({task.uuid for task in reader.records()})
-        assert sum(reader.states().values()) == reader.task_total() == sum(row.count for row in reader.names(_ALL))
+        assert sum(reader.states().values()) == reader.task_total() == sum(row.count for row in reader.names(_ALL).rows)
         assert {task.state for task in reader.records()} == {"SUCCESS", "FAILURE"}
 
 

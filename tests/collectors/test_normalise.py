@@ -58,7 +58,8 @@ class Intake:
         received = self.normaliser.received - before[0]
         assert received == len(found) + sum(self.normaliser.rejected.values()) - before[1], "the identity"
         self.reducer.fold(found, SEEN)
-        for row in self.rows.rows(self.reducer.flush()).tasks:
+        rows = self.rows.rows(self.reducer.flush())
+        for row in (*rows.tasks, *rows.plain):
             assert storable(row), row
         return found
 

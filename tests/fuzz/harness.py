@@ -71,7 +71,7 @@ class Harness:
         self._reducer.tick(now)
         batch = self._reducer.flush()
         rows = self._writer.rows(batch)
-        for row in rows.tasks:
+        for row in (*rows.tasks, *rows.plain):
             for column, value in zip(TASK_COLUMNS, row, strict=True):
                 _check(column, value)
         for row in (*rows.names, *rows.workers, *rows.queues, *rows.cells, *rows.gauges):

@@ -16,7 +16,7 @@ import msgspec
 
 from app.models.records import Event
 
-#: Where all times of the tests begin; a multiple of every width of a rollup bucket.
+#: Where all times of the tests begin; a multiple of every width of a rollup bucket below a day.
 T0: Final = 1_795_230_000.0
 
 _TASK: Final = {"name": "add", "args": "(2, 3)", "kwargs": "{}"}

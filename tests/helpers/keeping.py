@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from app.models.history import schema
 from app.models.history.keeper import Keeper
 from app.models.history.rows import Rows
 from app.models.records import Queue, Task, Worker
@@ -90,7 +92,7 @@ def whole(path: Path, tasks: int) -> None:
         assert reader.accounting().received == reader.accounting().stored == tasks
     assert sql(path, "PRAGMA integrity_check") == [("ok",)]
     for table, figure in (("rollup", "tasks"), ("gauge", "total")):
-        for fine, coarse in ((5, 60), (60, 600)):
+        for fine, coarse in pairwise(schema.LEVELS):
             up_to = "(SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?)"
             summed = f"SELECT SUM({figure}) FROM {table} WHERE level = ? AND bucket < {up_to}"  # noqa: S608
             one, other = (sql(path, summed, level, f"rolled.{coarse}") for level in (fine, coarse))

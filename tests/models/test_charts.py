@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.models.history.buckets import LEEWAY, widened
 from app.models.history.charts import OUTCOMES, Series, Span
 from app.models.history.reader import Reader
 from app.models.history.rows import gap_row
 from app.models.records import Gap
-from app.models.rollups import merge, percentiles
+from app.models.rollups import Percentiles, merge, percentiles
 from tests.helpers.drawing import counted_totals
 from tests.helpers.events import T0, event, stream, worker_event
 from tests.helpers.histories import reading, recording, sql
@@ -120,7 +121,7 @@ def test_totals_of_any_span_are_those_of_its_finest_buckets(reader: Reader, fine
 @settings(max_examples=60, deadline=None)
 @given(SPANS)
 def test_figures_of_each_name_are_those_of_its_finest_buckets(reader: Reader, finest: Finest, ends: Span) -> None:
-    found = {row.name: row for row in reader.names(ends)}
+    found = {row.name: row for row in reader.names(ends).rows}
     for name in "abc":
         rows = finest.within(ends.start, ends.end, name)
         assert (name in found) == bool(rows)
@@ -174,7 +175,7 @@ def test_a_chart_of_depths_shows_in_each_step_the_mean_of_what_was_measured(
 
 def test_all_tasks_are_all_names_together(reader: Reader) -> None:
     everything = span(-1, LENGTH + 700)
-    totals, names = reader.totals(everything), reader.names(everything)
+    totals, names = reader.totals(everything), reader.names(everything).rows
     assert totals.tasks == 900 == sum(row.count for row in names)
     assert totals.failed == sum(row.failed for row in names)
     assert [row.busy for row in names] == sorted((row.busy for row in names), reverse=True)
@@ -183,19 +184,53 @@ def test_all_tasks_are_all_names_together(reader: Reader) -> None:
 @pytest.mark.parametrize("ends", [(0, 0), (100, 100), (500, 400), (-900, -800), (LENGTH * 9, LENGTH * 10)])
 def test_an_empty_span_holds_nothing(reader: Reader, ends: tuple[float, float]) -> None:
     assert counted_totals(reader.totals(span(*ends))) == ""
-    assert reader.names(span(*ends)) == []
+    assert reader.names(span(*ends)).rows == []
 
 
 def test_each_level_holds_the_same_sum_up_to_where_it_is_complete(long_history: Path) -> None:
-    last = max(bucket for (bucket,) in sql(long_history, "SELECT bucket FROM rollup WHERE level = 5"))
-    for level in (60, 600):
-        until = last // level * level
+    until = {
+        int(key.removeprefix("rolled.")): int(value)
+        for key, value in sql(long_history, "SELECT key, value FROM meta WHERE key LIKE 'rolled.%'")
+    }
+    assert until[60] > T0
+    assert until[3_600] > T0
+    for level, end in until.items():
         sums = [
-            sql(long_history, f"SELECT SUM({column}) FROM rollup WHERE level = ? AND bucket < ?", each, until)[0][0]  # noqa: S608
+            sql(long_history, f"SELECT SUM({column}) FROM rollup WHERE level = ? AND bucket < ?", each, end)[0][0]  # noqa: S608
             for column in ("events", "tasks", "succeeded", "busy")
             for each in (5, level)
         ]
-        assert sums[::2] == pytest.approx(sums[1::2])
+        assert sums[::2] == pytest.approx(sums[1::2]), level
+
+
+def test_the_busiest_names_are_told_with_the_number_of_all(reader: Reader) -> None:
+    everything = span(-1, LENGTH + 700)
+    whole, two = reader.names(everything), reader.names(everything, 2)
+    assert (len(whole.rows), whole.total, two.total) == (3, 3, 3)
+    assert two.rows == whole.rows[:2]
+    assert reader.names(everything, 0).rows == []
+
+
+def test_latencies_of_names_are_read_only_where_they_are_asked_for(reader: Reader) -> None:
+    everything = span(-1, LENGTH + 700)
+    whole = {row.name: row for row in reader.names(everything).rows}
+    for row in reader.names(everything, None, ("run",)).rows:
+        assert (row.run, row.wait) == (whole[row.name].run, Percentiles())
+        assert row.busy == whole[row.name].busy
+    assert reader.runs(everything, ["b", "nobody"]) == {"b": whole["b"].run}
+    assert reader.runs(everything, []) == {}
+
+
+def test_a_long_span_is_widened_by_very_little_at_each_end() -> None:
+    for length in (60.0, 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 400 * 86_400.0):
+        start, end = T0 + 1.5, T0 + 1.5 + length
+        low, high = widened(start, end)
+        assert start - length * LEEWAY <= low <= start
+        assert end <= high <= end + length * LEEWAY
+    assert widened(T0 + 1.5, T0 + 3_000) == (T0 + 1.5, T0 + 3_000)
+    day = 86_400 * (T0 // 86_400)
+    assert widened(day + 601, day + 7 * 86_400 - 1) == (day + 600, day + 7 * 86_400)
+    assert LEEWAY < 0.0015
 
 
 # --- unknown is not zero ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -322,6 +323,9 @@ def test_the_result_backend_tells_the_end(way: str, host: str, worker: str, kind
     task = stage.task()
     assert (task.state, task.doubted, task.finished, task.worker) == (ENDED[kind], None, T0 + 40, worker)
     assert task.redelivered == (worker == "w2")
+    # One that only the backend tells of is no worker that is alive, but the task's row needs its name.
+    assert stage.reducer.workers[worker].state == ("offline" if worker == "w2" else stage.reducer.workers["w1"].state)
+    assert {each.hostname for each in stage.reducer.flush().workers} >= {worker}
 
 
 def test_who_ran_a_task_may_remain_unknown() -> None:
@@ -368,6 +372,72 @@ def ended(kind: str, at: float, host: str, uuid: str = "t1") -> Event:
     end = event(kind, at, host or "-", uuid=uuid, result="4" if kind == "succeeded" else None)
     end.hostname = host
     return end
+
+
+# --- workers that come and go all the time ---------------------------------------------------------------------------
+
+
+class Counting(dict[str, Task]):
+    """Tasks in memory, and how many of them were looked at by going through all."""
+
+    looks = 0
+
+    def values(self) -> Any:
+        self.looks += len(self)
+        return super().values()
+
+
+def flap(stage: Stage, number: int, at: float) -> None:
+    """Two workers go and come so many times."""
+    for each in range(number):
+        stage.play([worker_event("offline" if each % 2 else "online", at + each / 100, f"w{2 + each // 2 % 2}")])
+
+
+def test_workers_that_flap_have_no_more_tasks_looked_at_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubts, "LOOKS", 1_000)
+    stage = told(*[RUNNING] * 100)
+    tasks = stage.reducer._tasks.active = Counting(stage.reducer._tasks.active)
+    for second in (10, 11, 12):
+        tasks.looks = 0
+        flap(stage, 200, second)
+        assert tasks.looks == 1_000
+        stage.reducer.doubts.go_on()
+        assert tasks.looks == 1_100
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_said_of_a_worker_is_the_same_while_others_flap(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubts, "LOOKS", 10)
+    stage = told(RUNNING, WAITING, "1 received @w2\n1 started @w2")
+    flap(stage, 20, 58)
+    stage.play(stream("59 succeeded @w2 runtime=1", "t3"))
+    go(stage, way)
+    assert (first_line(stage, "t1"), first_line(stage, "t2"), first_line(stage, "t3")) == (
+        *WAYS[way],
+        "SUCCESS: runtime 1",
+    )
+
+
+def test_a_worker_that_went_and_came_back_in_one_second_has_its_tasks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubts, "LOOKS", 0)
+    stage = told(RUNNING)
+    stage.play([worker_event("offline", 60), worker_event("heartbeat", 60.5)])
+    stage.reducer.doubts.go_on()
+    assert first_line(stage) == "STARTED"
+    stage.play([worker_event("offline", 61)])
+    assert first_line(stage) == "STARTED"
+    while_sweeping(stage)
+    assert first_line(stage) == WAYS["its worker leaves"][0]
+    assert stage.reducer.doubts.made == 2, "each time it went once"
+
+
+def test_a_worker_that_went_twice_in_one_second_went_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubts, "LOOKS", 0)
+    stage = told(RUNNING)
+    stage.play([worker_event("online", 60, pid=200), worker_event("online", 61, pid=300)])
+    stage.reducer.doubts.go_on()
+    assert first_line(stage) == WAYS["its worker is started anew"][0]
+    assert stage.task().doubted == T0 + 1
 
 
 # --- tasks that are in the history only -------------------------------------------------------------------------------

@@ -66,6 +66,24 @@ def test_a_task_is_read_as_it_was_written(tmp_path: Path, tasks: list[Task]) -> 
         assert [task for task in reader.records(page=2) if task.id >= first] == tasks
 
 
+@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True)])
+def test_what_is_no_longer_known_of_a_task_leaves_its_row(tmp_path: Path, *, before: bool, after: bool) -> None:
+    plain = Task(1, "t1", T0, state="STARTED", name="add", worker="w1", received=T0)
+    full = {
+        field: "x" if known is str else T0
+        for field, known in (
+            ("queue", str), ("sent", float), ("eta", float), ("expires", float), ("exception", str), ("note", str),
+            ("progress", str), ("routing_key", str), ("producer", str), ("root", str), ("parent", str),
+            ("doubted", float), ("traceback", str),
+        )
+    }  # fmt: skip
+    with Writer(tmp_path / "h") as writer:
+        for is_full in (before, after):
+            task = msgspec.structs.replace(plain, **(full if is_full else {}))
+            writer.commit(writer.rows(batch([task])))
+            assert writer.load(["t1"]) == [task]
+
+
 def test_a_task_that_changes_stays_one_row_with_its_first_time(tmp_path: Path) -> None:
     with recording(tmp_path / "h") as history:
         for each in STREAMS["success"]:

@@ -14,16 +14,17 @@ from typing import Final
 
 import pytest
 
-from app.models.history import files
+from app.models.history import files, labels
 from app.models.history import keeper as keeping
 from app.models.history.errors import Refused
 from app.models.history.keeper import Keeper
 from app.models.history.retention import Keep
-from app.models.records import Task
+from app.models.records import Queue, Task, Worker
 from app.models.reducer import Batch
+from app.models.rollups import Gauge
 from tests.helpers.celery_apps import ROOT
 from tests.helpers.events import T0
-from tests.helpers.histories import reading
+from tests.helpers.histories import reading, sql
 from tests.helpers.keeping import collecting, limit_pages, moved_back, whole
 from tests.helpers.waiting import eventually
 
@@ -86,7 +87,11 @@ def test_a_disk_that_refuses_for_a_moment_is_waited_for(path: Path, monkeypatch:
     whole(path, 21)
 
 
-def test_a_full_disk_at_any_write_costs_nothing_but_time(path: Path) -> None:
+@pytest.mark.parametrize("remembered", [labels.LIMIT, 2])
+def test_a_full_disk_at_any_write_costs_nothing_but_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    monkeypatch.setattr(labels, "LIMIT", remembered)
     chance = random.Random(3)
     with collecting(path) as collected:
         for number in range(1_000):
@@ -191,7 +196,7 @@ def test_a_history_that_is_damaged_while_it_is_away_is_begun_anew_for_the_move_b
         path.unlink()
         path.with_name("h.cloche-wal").unlink()
         collected.commit(5)
-        assert list(collected.keeper.load(["id-3", "id-30"]))[-1].uuid == "id-30"
+        assert [task.uuid for task in collected.keeper.load(["id-3", "id-30"])] == ["id-30", "id-3"]
         eventually(lambda: moved_back(collected), "the move back")
         assert collected.keeper._writer._retention._keep == Keep()
         collected.commit(5)
@@ -263,6 +268,92 @@ def test_a_start_on_a_full_disk_is_a_start_in_another_place(tmp_path: Path) -> N
             assert "Nothing is kept" in collected.notices("history-temporary")[0]
         with pytest.raises(Refused, match="full"):
             Keeper(disk / "h.cloche", temporary=False)
+
+
+# --- words that left memory -------------------------------------------------------------------------------------------
+
+
+def named(keeper: Keeper, number: int, name: str) -> None:
+    """Commit one task of this name, on a worker and from a queue of the same name, which is measured."""
+    task = Task(number, f"id-{number}", T0, state="SUCCESS", name=name, worker=name, queue=name)
+    measured = [(int(T0) + 5 * number, ("queue.ready", name), Gauge(float(number), 1))]
+    keeper.commit(keeper.rows(Batch([task], [Worker(name, T0)], [Queue(name, T0)], [], measured, 0)))
+
+
+def names(path: Path) -> list[str | None]:
+    """Name of each task of a history, by its number; all its words are the same."""
+    measured = "SELECT key FROM gauge LEFT JOIN series ON series.id = series_id WHERE level = 5 ORDER BY bucket"
+    with reading(path) as reader:
+        told = [(task.name, task.worker, task.queue) for task in reader.records()]
+    assert told == [(name, name, name) for (name,) in sql(path, measured)]
+    return [name for name, *_ in told]
+
+
+def test_a_word_has_its_number_in_whatever_stands_in_for_the_history(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "LIMIT", 0)
+    with collecting(path) as collected:
+        keeper = collected.keeper
+        for number, name in enumerate(("a", "b", "c", "d"), 1):
+            named(keeper, number, name)
+        limit_pages(keeper, 0)
+        for number, name in enumerate(("x" * 100_000, "a", "new", "b", "a", "new"), 5):
+            named(keeper, number, name)
+        assert collected.shown != path
+        assert names(collected.shown)[-3:] == ["b", "a", "new"]
+        limit_pages(keeper, None)
+        eventually(lambda: moved_back(collected), "the move back")
+        named(keeper, 11, "new")
+    assert names(path) == ["a", "b", "c", "d", "x" * 100_000, "a", "new", "b", "a", "new", "new"]
+    assert sql(path, "SELECT COUNT(*), COUNT(DISTINCT name), MAX(id) FROM name") == [(6, 6, 6)]
+
+
+def test_a_history_that_can_not_be_asked_for_its_numbers_loses_no_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A word then gets a second number, which the history refuses: it is set aside with all it has, names included.
+    monkeypatch.setattr(labels, "LIMIT", 0)
+    with collecting(path) as collected:
+        keeper = collected.keeper
+        for number, name in enumerate(("a", "b", "c", "d"), 1):
+            named(keeper, number, name)
+        limit_pages(keeper, 0)
+        named(keeper, 5, "x" * 100_000)
+        home = keeper._home
+        assert home is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(home, "find", refuse)
+            named(keeper, 6, "a")
+        limit_pages(keeper, None)
+        eventually(lambda: moved_back(collected), "the move back")
+    (aside,) = path.parent.glob("*.set-aside-*-1")
+    assert names(aside) == ["a", "b", "c", "d"]
+    assert names(path) == ["x" * 100_000, "a"]
+    assert "UNIQUE" in collected.notices("history-set-aside")[0]
+
+
+def refuse(*_: object) -> None:
+    raise Refused("Not now.")
+
+
+@pytest.mark.parametrize("table", ["name", "worker", "queue", "series"])
+def test_a_history_that_contradicts_itself_is_begun_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr(labels, "LIMIT", 0)
+    with collecting(path) as collected:
+        for number, name in enumerate(("a", "b", "c"), 1):
+            named(collected.keeper, number, name)
+        find = collected.keeper._writer.find
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                collected.keeper._writer, "find", lambda asked, words: [] if asked == table else find(asked, words)
+            )
+            named(collected.keeper, 4, "a")
+    (aside,) = path.parent.glob("*.set-aside-*-1")
+    assert names(aside) == ["a", "b", "c"]
+    assert names(path) == ["a"]
 
 
 # --- a place that can't be written -----------------------------------------------------------------------------------

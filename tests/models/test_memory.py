@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.models import memory, states
-from app.models.memory import FLOOD, HOLD, Tasks
-from app.models.records import Event, Task
+from app.models.memory import FLOOD, HOLD, USUAL, Tasks
+from app.models.records import Event, Fact, Task
 from app.models.reducer import Batch, Reducer
 from tests.helpers.drawing import drawn
 from tests.helpers.events import T0
@@ -154,6 +154,84 @@ def test_a_finished_task_that_changes_while_it_is_written_stays() -> None:
     assert list(tasks.active) == []
 
 
+# --- long texts ------------------------------------------------------------------------------------------------------
+
+LONG = "x" * 4 * USUAL
+
+
+def long(number: int) -> Task:
+    """An open task that takes the room of five."""
+    return Task(number, str(number), T0, state="STARTED", args=LONG[: 2 * USUAL], kwargs=LONG[: 2 * USUAL])
+
+
+def add(tasks: Tasks, *made: Task) -> None:
+    for task in made:
+        tasks.change(task)
+
+
+def test_a_task_with_long_texts_takes_the_room_of_several() -> None:
+    tasks = tasks_in(Shelf(), limit=10)
+    add(tasks, *(long(number) for number in range(10)))
+    taken(tasks, 0)
+    assert list(tasks.active) == ["8", "9"]
+    changed(tasks, "STARTED", "a")
+    taken(tasks, 1)
+    assert list(tasks.active) == ["9", "a"]
+
+
+@pytest.mark.parametrize("field", ["result", "exception", "traceback"])
+def test_what_is_kept_of_each_attempt_takes_room_too(field: str) -> None:
+    facts = [msgspec.structs.replace(Fact("retried", T0, "w"), **{field: LONG[: USUAL - memory.FACT]})] * 4
+    tasks = tasks_in(Shelf(), limit=10)
+    add(tasks, *(Task(number, str(number), T0, state="RETRY", facts=facts) for number in range(10)))
+    taken(tasks, 0)
+    assert list(tasks.active) == ["8", "9"]
+
+
+@pytest.mark.parametrize("way", ["end", "leave", "change", "become short"])
+def test_the_room_of_those_that_left_is_free(way: str) -> None:
+    tasks = tasks_in(Shelf(), limit=10)
+    for number in range(100):
+        task = long(number)
+        add(tasks, task)
+        taken(tasks, 0)
+        if way == "end":
+            changed(tasks, "SUCCESS", [number])
+        elif way == "change":
+            tasks.change(task)
+        elif way == "become short":
+            task.args = task.kwargs = None
+            tasks.change(task)
+        taken(tasks, 0)
+    changed(tasks, "STARTED", (f"short {number}" for number in range(10)))
+    taken(tasks, 0)
+    assert list(tasks.active) == [f"short {number}" for number in range(10)]
+
+
+def test_what_is_brought_back_takes_room() -> None:
+    shelf = Shelf()
+    shelf.write(long(number) for number in range(1, 101))
+    tasks = Tasks(shelf, 101, 10)
+    assert len(tasks.open_in_store(0, 50)) == 50
+    tasks.written([])
+    assert list(tasks.active) == ["49", "50"]
+    tasks.fetch([Event("task-started", "w", T0, str(number)) for number in (60, 61, 62)])
+    tasks.written([])
+    assert len(tasks.active) == 2
+
+
+def test_in_a_flood_of_long_texts_nothing_waits_that_there_is_no_room_for() -> None:
+    tasks = tasks_in(Shelf())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "HELD", len(LONG) * (FLOOD * 2 + 5))
+        for batch in range(3):
+            add(tasks, *(long(number) for number in range(batch * FLOOD, (batch + 1) * FLOOD)))
+            written = taken(tasks, 0.1 * batch)
+            assert written == ({"STARTED": FLOOD} if batch == 2 else {})
+        assert tasks.holding
+        assert taken(tasks, HOLD + 0.2) == {"STARTED": 2 * FLOOD}
+
+
 # --- nothing is lost, and nothing is stale ---------------------------------------------------------------------------
 
 
@@ -211,6 +289,8 @@ def test_whenever_it_is_written_the_history_is_what_was_told(seed: int) -> None:
     dice = random.Random(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "FLOOD", dice.choice([1, 3, 20]))
+        patch.setattr(memory, "HELD", dice.choice([0, 20, 1 << 20]))
+        patch.setattr(memory, "USUAL", dice.choice([1, 1 << 10]))
         life = Life(dice)
         for event in mixed(dice):
             life.play(event)

@@ -98,6 +98,21 @@ class Stand(QObject):
         """Until a question is held."""
         await self._asking.wait()
 
+    async def answer_next(self) -> None:
+        """Answer the next question that is held, once it is asked, and let the page take the answer."""
+        while not self.held:
+            self._asking.clear()
+            await self._asking.wait()
+        self.held.pop(0).set_result(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    def release(self) -> None:
+        """Answer all that is held, and all that is asked from now on."""
+        self.hold = False
+        while self.held:
+            self.held.pop(0).set_result(None)
+
     def close(self) -> None:
         self._reader.close()
 

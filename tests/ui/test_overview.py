@@ -7,6 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from app.models.target import Target
 from app.ui.live import TimeRange
+from app.ui.pages import overview_read
 from app.ui.pages.overview import OverviewPage
 from app.ui.pages.overview_figures import LABELS
 from app.ui.supervisor import Supervisor
@@ -80,7 +81,7 @@ def test_names_stand_by_their_share_of_time(
 def test_a_page_of_many_names_shows_the_busiest_and_says_so(
     page: OverviewPage, supervisor: Supervisor, history: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page._names, "_limit", 1)
+    monkeypatch.setattr(overview_read, "NAMES", 1)
 
     async def story() -> None:
         page.set_connection(supervisor.add(Target("shop", history)))

@@ -26,16 +26,16 @@ def overview(**changed: Any) -> Overview:
     flat = series(*[1.0] * 10)
     data = Overview(
         span=SPAN, step=60.0, totals=CALM, seconds=600.0,
-        before=Before(Span(NOW - 1200, NOW - 600), CALM, 600.0, []),
+        before=Before(Span(NOW - 1200, NOW - 600), CALM, 600.0),
         outcomes=dict.fromkeys(("succeeded", "retried", "failed", "revoked", "rejected"), flat),
         wait={"p95": flat}, run={"p95": flat}, ready={}, oldest={}, active={}, slots={},
-        queues=[], workers=[], gaps=[], names=None, heard=True,
+        queues=[], workers=[], gaps=[], names=None, runs={}, heard=True,
     )  # fmt: skip
     return msgspec.structs.replace(data, **changed)
 
 
 def before(totals: Totals, seconds: float = 600.0) -> Before:
-    return Before(Span(NOW - 1200, NOW - 600), totals, seconds, [])
+    return Before(Span(NOW - 1200, NOW - 600), totals, seconds)
 
 
 def text(data: Overview, label: str, *, present: bool = True) -> str:

@@ -11,8 +11,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
+from app.models.history import sweep
 from app.models.qt.tasks import Column
 from app.ui.live import TimeRange
+from app.ui.pages import tasks, tasks_read
 from app.ui.pages.tasks import TasksPage
 from app.ui.theme import ThemeManager
 from tests.models.qt.drawing import drawn
@@ -228,6 +230,200 @@ def test_an_answer_to_an_older_search_is_ignored(
         await read_until(page, ["t1"])
 
     run(story())
+
+
+# --- a search that takes long ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of a search looks through ten tasks."""
+    monkeypatch.setattr(sweep, "BUDGET", 0.0)
+    monkeypatch.setattr(sweep, "FEWEST", 10)
+    monkeypatch.setattr(sweep, "FIRST", 10)
+
+
+def scattered(history: History, now: float, number: int = 300) -> None:
+    """Tasks of which every hundredth has another name."""
+    for at in range(number):
+        name = "rare.job" if at % 100 == 50 else "leads.scrape_page"
+        history.fold(received(f"t{at}", now, name=name), succeeded(f"t{at}", now))
+    history.commit(now)
+
+
+def words(page: TasksPage) -> str:
+    """What the search field says of what was found."""
+    return page._filter._result.text()
+
+
+async def steps(stand: Stand, number: int) -> None:
+    """Let so many questions be answered, each once it is asked."""
+    for _ in range(number):
+        await stand.answer_next()
+
+
+@pytest.mark.usefixtures("short_steps")
+def test_a_search_that_takes_long_shows_what_it_finds_as_it_goes_back(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        scattered(history, now)
+        await opened(page)
+        monkeypatch.setattr(tasks, "_SLOW", 0)
+        monkeypatch.setattr(tasks, "_SAY_EVERY", 0.0)
+        stand.hold = True
+        page.search_for("rare.job")
+        await steps(stand, 2)
+        assert ids(page) == []
+        assert words(page) == "0 found, searched 7 % …"
+        assert page._table._empty._title.text() == "Searching …"
+        assert page._table._empty._text.text().endswith(", 7 % of the tasks in this time range.")
+        await steps(stand, 4)
+        assert ids(page) == ["t250"]
+        assert words(page) == "1 found, searched 20 % …"
+        assert not page._table._empty.isVisible()
+        assert not page._model.canFetchMore(page._table.rootIndex())
+        stand.release()
+        await page.settled()
+        assert ids(page) == ["t250", "t150", "t50"]
+        assert words(page).startswith("3 tasks · ")
+
+    run(story())
+
+
+@pytest.mark.usefixtures("short_steps")
+def test_a_search_that_finds_nothing_says_so_at_its_end(
+    page: TasksPage, history: History, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        scattered(history, now)
+        await opened(page)
+        page.search_for("nobody")
+        await read(page)
+        assert ids(page) == []
+        assert words(page).startswith("0 tasks · ")
+        assert page._table._empty._title.text() == "No task matches this search"
+
+    run(story())
+
+
+@pytest.mark.usefixtures("short_steps")
+def test_another_search_ends_the_one_before(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        scattered(history, now)
+        await opened(page)
+        before = ids(page)
+        stand.hold = True
+        page.search_for("rare.job")
+        await steps(stand, 4)
+        page.search_for("uuid:t299")
+        asked = stand.asked
+        await steps(stand, 1)  # what is answered now would be a task that the first search finds
+        assert ids(page) == before
+        stand.release()
+        await read_until(page, ["t299"])
+        await page.settled()
+        assert ids(page) == ["t299"]
+        assert words(page).startswith("1 task · ")
+        assert stand.asked - asked < 45  # a search to its end is 30 steps, and the first would have another 25
+
+    run(story())
+
+
+@pytest.mark.usefixtures("short_steps")
+def test_what_was_there_before_stays_for_a_moment_and_not_for_a_flicker(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        scattered(history, now)
+        await opened(page)
+        monkeypatch.setattr(tasks, "_SLOW", 1e9)
+        before = ids(page)
+        stand.hold = True
+        page.search_for("rare.job")
+        await steps(stand, 3)
+        assert ids(page) == before
+        await steps(stand, 3)
+        assert ids(page) == ["t250"]
+        assert " found" not in words(page)
+        stand.release()
+        await page.settled()
+
+    run(story())
+
+
+@pytest.mark.usefixtures("short_steps")
+def test_a_row_that_is_chosen_while_a_search_goes_on_does_not_move(
+    page: TasksPage, history: History, stand: Stand, run: Run, now: float
+) -> None:
+    async def story() -> None:
+        scattered(history, now)
+        await opened(page)
+        stand.hold = True
+        page.search_for("rare.job")
+        while ids(page) != ["t250"]:
+            await steps(stand, 1)
+        press(page, Qt.Key.Key_J)
+        key = page._table.current_key()
+        stand.release()
+        await page.settled()
+        assert ids(page) == ["t250", "t150", "t50"]
+        assert page._table.current_key() == key
+        assert not follows(page)
+
+    run(story())
+
+
+@pytest.mark.usefixtures("short_steps")
+def test_older_tasks_of_a_long_search_come_step_by_step(
+    page: TasksPage, history: History, run: Run, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks_read, "PAGE", 2)
+
+    wanted: list[int] = []
+    page._model.wanted.connect(wanted.append)
+
+    async def story() -> None:
+        scattered(history, now, 600)
+        page.search_for("rare.job")
+        await opened(page)
+        while len(ids(page)) < 6:
+            page._model.fetchMore(page._table.rootIndex())
+            await page.settled()
+        assert ids(page) == [f"t{number}" for number in range(550, 0, -100)]
+        assert len(wanted) <= 3  # a page each time, and not only what one step finds
+        assert words(page).startswith("6 tasks · ")
+        page._model.fetchMore(page._table.rootIndex())
+        await page.settled()
+        assert not page._model.canFetchMore(page._table.rootIndex())
+
+    run(story())
+
+
+@pytest.mark.usefixtures("short_steps")
+def test_while_it_follows_a_long_search_takes_in_what_is_new_and_says_no_word(
+    page: TasksPage, history: History, run: Run, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_SLOW", 0)
+    monkeypatch.setattr(tasks, "_SAY_EVERY", 0.0)
+    said: list[str] = []
+
+    async def story() -> None:
+        scattered(history, now)
+        page.search_for("rare.job")
+        await opened(page)
+        monkeypatch.setattr(page._filter, "set_result", said.append)
+        fill(history, now, 1, name="rare.job", first=300)
+        while len(ids(page)) < 4:
+            await read(page)
+        assert ids(page) == ["t300", "t250", "t150", "t50"]
+        assert follows(page)
+
+    run(story())
+    assert said
+    assert not [text for text in said if "searched" in text]
 
 
 def test_a_search_with_an_error_keeps_the_last_result_and_says_what_is_wrong_where(

@@ -2,7 +2,7 @@ import pytest
 
 from app.models.wire import Health
 from app.ui.pages.tasks_read import Nothing
-from app.ui.pages.tasks_words import found_text, new_text, why_nothing
+from app.ui.pages.tasks_words import back_text, found_text, new_text, so_far_text, why_nothing
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,6 @@ def test_the_number_found_says_what_it_is_of() -> None:
     assert found_text(1842, took=0.2, limit=20_000) == "1,842 tasks, the newest 20,000 shown · 200 ms"
     assert new_text(0, counted=True) == ""
     assert new_text(1240, counted=True) == "1,240 new"
-    assert new_text(501, counted=False) == "500+ new"
+    assert new_text(501, counted=False) == "501+ new"
+    assert so_far_text(1240, 0.126) == "1,240 found, searched 13 % …"
+    assert back_text(None, 0.0, 50.0) == "Searched, 0 % of the tasks in this time range."

@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from app.models.history import files
 from app.models.history.errors import Damaged, HistoryError, Refused
+from app.models.history.labels import Word
 from app.models.history.retention import Keep
-from app.models.history.rows import Row, Rows
+from app.models.history.rows import RowMaker, Rows
 from app.models.history.writer import Writer
 from app.models.records import Gap, Task
 from app.models.reducer import Batch, Known
@@ -37,7 +38,7 @@ TEMPORARY: Final = 128 << 20
 #: A place for one must have so much room, so that others do not run out of it.
 ROOM: Final = 2 * TEMPORARY
 
-_WORDS: Final = ("names", "workers", "queues", "series")
+_T = TypeVar("_T")
 
 
 class Keeper:
@@ -70,12 +71,9 @@ class Keeper:
             self._news += (Notice("history-temporary", said, "error"), Keeping(str(self._writer.path)))
         if self._writer.set_aside is not None:
             self._news.append(Notice("history-set-aside", self._writer.set_aside))
-        #: Numbers go on through all exchanges.
         self._first = self._writer
-        words = self._writer.words()
-        self._words: dict[str, dict[int, Row]] = {
-            kind: {row[0]: row for row in getattr(words, kind)} for kind in _WORDS
-        }
+        #: Numbers go on through all exchanges.
+        self._maker = RowMaker(self)
 
     def known(self) -> Known:
         """What a reducer needs to continue the history, as it was opened."""
@@ -100,7 +98,19 @@ class Keeper:
 
     def rows(self, batch: Batch) -> Rows:
         """Rows of a batch, to be committed in the order they were made."""
-        return self._first.rows(batch)
+        return self._maker.rows(batch)
+
+    def find(self, table: str, words: Sequence[Word]) -> Iterable[tuple[Word, int]]:
+        """Those of these words that have a number already, in a table of words (`rows.Numbers`)."""
+        with self._exchange:
+            found = self._read(self._writer, lambda writer: writer.find(table, words))
+            if self._home is not None:
+                found += self._read(self._home, lambda home: home.find(table, words))
+        return found
+
+    def last(self, table: str) -> int:
+        """The highest number in a table of words, as the history was opened."""
+        return self._first.last(table)
 
     def load(self, uuids: Sequence[str]) -> Iterable[Task]:
         """Tasks of the history among these ids (`memory.Store`)."""
@@ -134,7 +144,7 @@ class Keeper:
             after = page[-1].id
         return found
 
-    def _read(self, writer: Writer, question: Callable[[Writer], Iterable[Task]]) -> list[Task]:
+    def _read(self, writer: Writer, question: Callable[[Writer], Iterable[_T]]) -> list[_T]:
         try:
             return list(question(writer))
         except HistoryError as error:
@@ -150,7 +160,7 @@ class Keeper:
         """Write rows, wherever they can be written. Raises `Refused` while that is nowhere; nothing is then written."""
         try:
             self._write(rows)
-        except Damaged as error:
+        except (Damaged, sqlite3.IntegrityError) as error:
             self._begin_anew(str(error))
             self._write(rows)
         except Refused as error:
@@ -159,8 +169,7 @@ class Keeper:
         if self._refused is not None and self._home is None:
             self._news.append(Notice("history", ""))
         self._refused = None
-        for kind, known in self._words.items():
-            known.update((row[0], row) for row in getattr(rows, kind))
+        self._maker.written(rows)
 
     def tidy(self) -> float:
         """Do a little of what can wait; returns seconds until there may be more to do."""
@@ -289,10 +298,10 @@ class Keeper:
         return made
 
     def _begin(self, writer: Writer) -> Writer:
-        """Write into a new history what all rows that follow refer to."""
+        """Write into a new history what the rows under way refer to, and those that follow."""
         try:
             writer.set_meta(**self._facts)
-            writer.commit(Rows(**{kind: list(rows.values()) for kind, rows in self._words.items()}))  # type: ignore[arg-type]
+            writer.commit(self._maker.words())
         except HistoryError:
             writer.close()
             raise

@@ -3,9 +3,8 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Engine, Select, create_engine, func, select, text
@@ -13,12 +12,14 @@ from sqlalchemy.pool import StaticPool
 
 from app.models.history import schema
 from app.models.history.charts import Charts
-from app.models.history.errors import HistoryError
+from app.models.history.errors import HistoryError, sensible
 from app.models.history.retention import Removed
 from app.models.history.rows import SELECT_TASKS, task_from_row
 from app.models.records import Accounting, Queue, Task, Worker
 from app.models.search import Search
 
+#: Where there are more task names than these, a search does not read them all first.
+MANY: Final = 10_000
 #: Characters of a task's arguments that a table row carries.
 PREVIEW = 120
 
@@ -130,11 +131,7 @@ class Reader(Charts):
         limit: int = 200,
     ) -> list[TaskRow]:
         """A page of tasks, newest first: ids below ``before`` or above ``after``, first seen in the given time."""
-        condition = self._conditions(where, since, until)
-        if before is not None:
-            condition.append(_task.id < before)
-        if after is not None:
-            condition.append(_task.id > after)
+        condition = self._conditions(where, since, until, before, after)
         # The ids first: that needs no more than an index where there is one for the condition, and then only so many
         # rows are read, instead of all that are found to be sorted and thrown away.
         ids = select(_task.id).where(*condition).order_by(_task.id.desc()).limit(limit)
@@ -142,19 +139,32 @@ class Reader(Charts):
 
     def tasks_between(self, low: int, high: int, *, where: Search | None = None) -> list[TaskRow]:
         """The tasks with ids from ``low`` to ``high``, newest first: a page read again."""
-        condition = [*self._conditions(where, None, None), _task.id.between(low, high)]
+        condition = [*self._conditions(where), _task.id.between(low, high)]
         return self._page(select(*_ROW_COLUMNS).where(*condition).order_by(_task.id.desc()))
 
-    def task_count(self, *, where: Search | None = None, since: float | None = None, until: float | None = None) -> int:
-        """How many tasks a search finds."""
-        return int(
-            self.scalar(select(func.count()).select_from(schema.task).where(*self._conditions(where, since, until)))
-        )
+    def task_count(
+        self,
+        *,
+        where: Search | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> int:
+        """How many tasks a search finds, in what `tasks` would look through."""
+        condition = self._conditions(where, since, until, before, after)
+        return int(self.scalar(select(func.count()).select_from(schema.task).where(*condition)))
+
+    def ids(self) -> range:
+        """From the first task's number to the last one's; there may be none in between."""
+        # In two questions: each is answered from one end of the index.
+        low, last = (int(self.scalar(select(func.coalesce(end(_task.id), 0)))) for end in (func.min, func.max))
+        return range(low, last + 1)
 
     def task(self, uuid: str) -> Task | None:
         """Everything known of one task."""
         found = self.sql(SELECT_TASKS + "WHERE task.key = ? AND task.uuid = ?", (schema.task_key(uuid), uuid))
-        with _sensible():
+        with sensible():
             return task_from_row(found[0]) if found else None
 
     def records(self, *, where: Search | None = None, since: float | None = None, page: int = 1000) -> Iterator[Task]:
@@ -162,10 +172,7 @@ class Reader(Charts):
         last = 0
         while True:
             ids = (
-                select(_task.id)
-                .where(*self._conditions(where, since, None), _task.id > last)
-                .order_by(_task.id)
-                .limit(page)
+                select(_task.id).where(*self._conditions(where, since), _task.id > last).order_by(_task.id).limit(page)
             )
             numbers = [number for (number,) in self.rows(ids)]
             if not numbers:
@@ -173,7 +180,7 @@ class Reader(Charts):
             listed = msgspec.json.encode(numbers).decode()
             condition = "WHERE task.id IN (SELECT value FROM json_each(?)) ORDER BY task.id"
             found = self.sql(SELECT_TASKS + condition, (listed,))
-            with _sensible():
+            with sensible():
                 tasks = [task_from_row(row) for row in found]
             yield from tasks
             last = numbers[-1]
@@ -181,19 +188,19 @@ class Reader(Charts):
     def workers(self) -> list[Worker]:
         """Every worker ever heard of, by hostname."""
         found = self.rows(select(schema.worker.c.record).order_by(schema.worker.c.hostname))
-        with _sensible():
+        with sensible():
             return [msgspec.json.decode(record, type=Worker) for (record,) in found]
 
     def queues(self) -> list[Queue]:
         """Every queue ever seen, by name."""
         found = self.rows(select(schema.queue.c.record).order_by(schema.queue.c.name))
-        with _sensible():
+        with sensible():
             return [msgspec.json.decode(record, type=Queue) for (record,) in found]
 
     def accounting(self) -> Accounting:
         """Where every event went."""
         counts: dict[str, dict[str, int]] = {"received": {}, "stored": {}, "shed": {}, "rejected": {}}
-        with _sensible():
+        with sensible():
             for kind, reason, n in self.rows(select(schema.accounting)):
                 counts[kind][reason] = n
         return Accounting(
@@ -209,41 +216,48 @@ class Reader(Charts):
         tasks, until = meta.get("removed.tasks"), meta.get("removed.until")
         return Removed(int(tasks or 0), None if until is None else float(until))
 
+    def seen(self, number: int) -> float | None:
+        """When the first of the tasks from this number on was first seen."""
+        seen: float | None = self.scalar(select(_task.seen).where(_task.id >= number).order_by(_task.id).limit(1))
+        return seen
+
     def first_since(self, moment: float) -> int:
         """Smallest task id first seen at or after a time: ids grow with time, so a few probes find it."""
-        # In two questions: each is answered from one end of the index.
-        low, last = (int(self.scalar(select(func.coalesce(end(_task.id), 0)))) for end in (func.min, func.max))
-        high = last + 1
+        ids = self.ids()
+        low, high = ids.start, ids.stop
         while low < high:
             middle = (low + high) // 2
-            seen = self.scalar(select(_task.seen).where(_task.id >= middle).order_by(_task.id).limit(1))
+            seen = self.seen(middle)
             if seen is None or seen >= moment:
                 high = middle
             else:
                 low = middle + 1
         return low
 
-    def _conditions(self, where: Search | None, since: float | None, until: float | None) -> list[ColumnElement[bool]]:
+    def _conditions(
+        self,
+        where: Search | None,
+        since: float | None = None,
+        until: float | None = None,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> list[ColumnElement[bool]]:
         condition: list[ColumnElement[bool]] = []
         if since is not None:
             condition.append(_task.id >= self.first_since(since))
         if until is not None:
             condition.append(_task.id < self.first_since(until))
+        if before is not None:
+            condition.append(_task.id < before)
+        if after is not None:
+            condition.append(_task.id > after)
         if where is not None:
-            condition.append(where.clause())
+            names = self.scalar(select(func.max(schema.name.c.id))) or 0
+            condition.append(where.clause(looked_up=names > MANY))
         return condition
 
     def _page(self, query: Select[Any]) -> list[TaskRow]:
         return [TaskRow(*row) for row in self.rows(query.select_from(_ROW_SOURCE))]
-
-
-@contextmanager
-def _sensible() -> Iterator[None]:
-    """What was read but can't have been written by us is damage like any other."""
-    try:
-        yield
-    except (msgspec.DecodeError, LookupError, TypeError, ValueError) as error:
-        raise HistoryError("The history can't be read: it is damaged.") from error
 
 
 def _engine(path: Path) -> Engine:

@@ -17,6 +17,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +28,18 @@ from app.models.history import schema
 from app.models.history.files import within
 
 #: Seconds that rollups of the finer levels are kept at most.
-SPANS: Final = {5: 2 * 86_400.0, 60: 14 * 86_400.0}
+SPANS: Final = {5: 2 * 86_400.0, 60: 14 * 86_400.0, 600: 90 * 86_400.0}
 #: Seconds that a task is kept at least after the last word of it while it may still run.
 OPEN_FOR: Final = 7 * 86_400.0
 #: Under pressure rollups of these levels stay for so long at least, until no ended task is left to go before them.
-SPARED: Final = {5: 3_600.0, 60: 6 * 3_600.0, 600: 7 * 86_400.0}
+SPARED: Final = {
+    5: 3_600.0,
+    60: 6 * 3_600.0,
+    600: 86_400.0,
+    3_600: 7 * 86_400.0,
+    21_600: 14 * 86_400.0,
+    86_400: 30 * 86_400.0,
+}
 #: A step is to take so many seconds, as a commit that comes meanwhile waits for it; what is merely old is then left
 #: alone for so many times as long.
 BUDGET: Final = 0.01
@@ -70,9 +78,17 @@ _REMOVE_BUCKETS: Final = {
     for table, keys in _KEYS.items()
 }
 _FIRST_BUCKET: Final = "SELECT MIN(bucket) FROM rollup WHERE level = ?"
-_SUMMED_UP: Final = f"SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'rolled.{schema.LEVELS[-1]}'"  # noqa: S608
-_RECENT: Final = (
-    f"level = {schema.LEVELS[-1]} OR (level = {schema.LEVELS[0]} AND bucket >= COALESCE(({_SUMMED_UP}), 0))"
+#: Rollups and gauges of the coarsest level, and those of each finer one that are not summed up in the next yet: there
+#: is nothing that they do not name.
+_RECENT: Final = " OR ".join(
+    (
+        f"level = {schema.LEVELS[-1]}",
+        *(
+            f"(level = {fine} AND bucket >= "  # noqa: S608 - our own names
+            f"COALESCE((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'rolled.{coarse}'), 0))"
+            for fine, coarse in pairwise(schema.LEVELS)
+        ),
+    )
 )
 _REMOVE_WORDS: Final = (
     "DELETE FROM worker WHERE MAX(record ->> 'seen', COALESCE(record ->> 'heartbeat', 0)) < ?",
@@ -81,7 +97,7 @@ _REMOVE_WORDS: Final = (
 )
 
 
-#: Names and series that no task and no rollup names any more. What is not summed up in the coarsest level yet is new.
+#: Names and series that no task and no rollup names any more.
 _FORGET_NAMES: Final = (
     f"DELETE FROM name WHERE id NOT IN (SELECT name_id FROM rollup WHERE {_RECENT}) "  # noqa: S608
     "AND NOT EXISTS (SELECT 1 FROM task WHERE name_id = name.id)"
@@ -216,10 +232,10 @@ class Retention:
     def _spared(self, now: float) -> dict[int, float]:
         """Seconds of each level to keep: coarse ones reach back further than tasks do, the finest as far."""
         if self._everything:
-            # An eighth at a time, and one bucket of the coarsest level at least.
+            # An eighth at a time, and one bucket at least.
             oldest = {level: self._value(_FIRST_BUCKET, level) for level in schema.LEVELS}
             return {
-                level: now - first - max((now - first) / 8, schema.LEVELS[-1])
+                level: now - first - max((now - first) / 8, _unit(level))
                 for level, first in oldest.items()
                 if first is not None
             }
@@ -253,12 +269,10 @@ class Retention:
 
     def _remove_buckets(self, level: int, before: float, rolled: dict[int, int]) -> int:
         """Remove rollups and gauges of a level that are older, unless no coarser level has summed them up yet."""
-        coarser = next((each for each in schema.LEVELS if each > level), None)
-        if coarser is not None:
-            before = min(before, rolled.get(coarser, 0))
-        # The same boundary for all levels that follow: none of them has half of a bucket left.
-        widest = schema.LEVELS[-1]
-        cutoff = int(before) // widest * widest
+        unit = _unit(level)
+        if unit > level:
+            before = min(before, rolled.get(unit, 0))
+        cutoff = int(before) // unit * unit
         removed = sum(
             self._connection.execute(statement, (level, cutoff, self._rows)).rowcount
             for statement in _REMOVE_BUCKETS.values()
@@ -287,6 +301,14 @@ def forget_words(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT 1 FROM meta WHERE key = 'removed.tasks'").fetchone():
         for statement in (_FORGET_NAMES, _FORGET_SERIES):
             within(FORGET_FOR, connection, statement)
+
+
+def _unit(level: int) -> int:
+    """Seconds of buckets that leave together: those that one of the next coarser level sums up, or one of the coarsest.
+
+    Where figures of a level begin, a bucket of the coarser one does.
+    """
+    return next((coarser for coarser in schema.LEVELS if coarser > level), level)
 
 
 class _Walk:

@@ -1,17 +1,28 @@
 """Records to table rows and back, with small numbers for the words that repeat."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from app.models import timeline
 from app.models.history import schema
+from app.models.history.labels import Labels, Word
 from app.models.records import Fact, Gap, Task
 from app.models.reducer import Batch
 
-#: Columns of the table `task`, in the order of `task_row`.
-TASK_COLUMNS: Final = tuple(column.name for column in schema.task.columns)
+#: Columns of the table `task`: what is known of nearly every task …
+USUAL: Final = (
+    "id", "uuid", "key", "seen", "name_id", "state", "worker_id", "retries", "redelivered", "received", "started",
+    "finished", "wait", "runtime", "args", "kwargs", "result",
+)  # fmt: skip
+#: … and what is known of few.
+RARE: Final = tuple(column.name for column in schema.task.columns if column.name not in USUAL)
+TASK_COLUMNS: Final = USUAL + RARE
+_NOTHING: Final = (None,) * len(RARE)
 
 #: Reads whole tasks as `task_from_row` wants them; a condition on `task` follows.
 SELECT_TASKS: Final = (
@@ -30,34 +41,19 @@ _facts = msgspec.json.Decoder(list[Fact]).decode
 
 Row = tuple[Any, ...]
 
-
-class Labels:
-    """Numbers for words, from 1, in the order they were first met; ``fresh`` are those not in the history yet."""
-
-    def __init__(self, known: Iterable[tuple[int, Any]] = ()) -> None:
-        self._numbers: dict[Any, int] = {word: number for number, word in known}
-        self._next = max(self._numbers.values(), default=0) + 1
-        self.fresh: list[tuple[int, Any]] = []
-
-    def number(self, word: Any) -> int:
-        """Number of a word, a new one if it was never met."""
-        number = self._numbers.get(word)
-        if number is None:
-            number = self._numbers[word] = self._next
-            self._next += 1
-            self.fresh.append((number, word))
-        return number
-
-    def take_fresh(self) -> list[tuple[int, Any]]:
-        """Hand over the fresh ones."""
-        fresh, self.fresh = self.fresh, []
-        return fresh
+#: The tables of words, as `Rows` calls what goes into them.
+WORDS: Final = {"names": "name", "workers": "worker", "queues": "queue", "series": "series"}
+_name, _worker, _queue = attrgetter("name"), attrgetter("worker"), attrgetter("queue")
 
 
 class Rows(msgspec.Struct):
-    """One transaction's worth of rows, independent of the records they were made from."""
+    """One transaction's worth of rows, independent of the records they were made from.
+
+    Rows of ``plain`` tasks have the `USUAL` columns only: each column that is written costs, a NULL most.
+    """
 
     tasks: list[Row] = []
+    plain: list[Row] = []
     names: list[Row] = []
     workers: list[Row] = []
     queues: list[Row] = []
@@ -72,52 +68,89 @@ class Rows(msgspec.Struct):
     closed: int = 0
 
 
-class RowMaker:
-    """Makes rows of batches; the words' numbers live here, as long as the history is open."""
+class Numbers(Protocol):
+    """Where the numbers are found that words have, by table."""
 
-    def __init__(self, names: Labels, workers: Labels, queues: Labels, series: Labels) -> None:
-        self._names, self._workers, self._queues, self._series = names, workers, queues, series
+    def find(self, table: str, words: Sequence[Word]) -> Iterable[tuple[Word, int]]:
+        """Those of these words that are in a table of words, with their numbers."""
+
+    def last(self, table: str) -> int:
+        """The highest number in a table of words, or 0."""
+
+
+class RowMaker:
+    """Makes rows of batches; numbers of words are known or found here, and new ones given."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        made = {kind: Labels(partial(numbers.find, table), numbers.last(table)) for kind, table in WORDS.items()}
+        self._labels = made
+        self._names, self._workers, self._queues, self._series = made.values()
 
     def rows(self, batch: Batch) -> Rows:
-        """Rows of all that a batch holds."""
-        finest = schema.LEVELS[0]
-        number = self._names.number
-        made = Rows(
-            tasks=self._tasks(batch.tasks),
-            workers=[
-                (self._workers.number(w.hostname), w.hostname, w.state, _encode(w).decode()) for w in batch.workers
-            ],
-            queues=[(self._queues.number(q.name), q.name, _encode(q).decode()) for q in batch.queues],
+        """Rows of all that a batch holds, and of names and series that the history may not hold yet."""
+        finest, tasks = schema.LEVELS[0], batch.tasks
+        names = self._names.numbers(chain(map(_name, tasks), (name for _, name, _ in batch.cells)))
+        workers = self._workers.numbers(chain(map(_worker, tasks), (worker.hostname for worker in batch.workers)))
+        queues = self._queues.numbers(chain(map(_queue, tasks), (queue.name for queue in batch.queues)))
+        series = self._series.numbers(key for _, key, _ in batch.gauges)
+        full, plain = _task_rows(tasks, names, queues, workers)
+        return Rows(
+            tasks=full,
+            plain=plain,
+            names=self._names.unwritten(),
+            # Of workers and queues there are records in the batch.
+            workers=[(workers[w.hostname], w.hostname, w.state, _encode(w).decode()) for w in batch.workers],
+            queues=[(queues[q.name], q.name, _encode(q).decode()) for q in batch.queues],
+            series=_series_rows(self._series.unwritten()),
             cells=[
-                (finest, bucket, schema.ALL_NAMES if name is None else number(name), *cell.row())
+                (finest, bucket, schema.ALL_NAMES if name is None else names[name], *cell.row())
                 for bucket, name, cell in batch.cells
             ],
-            gauges=[
-                (finest, bucket, self._series.number(key), gauge.total, gauge.n) for bucket, key, gauge in batch.gauges
-            ],
+            gauges=[(finest, bucket, series[key], gauge.total, gauge.n) for bucket, key, gauge in batch.gauges],
             closed=batch.closed,
         )
-        made.names = self._names.take_fresh()
-        # Their rows are made of the records above.
-        self._workers.take_fresh()
-        self._queues.take_fresh()
-        made.series = [(number, kind, key) for number, (kind, key) in self._series.take_fresh()]
-        return made
 
-    def _tasks(self, tasks: Sequence[Task]) -> list[Row]:
-        name, queue, worker = self._names.number, self._queues.number, self._workers.number
-        key = schema.task_key
-        return [
-            (
-                t.id, t.uuid, t.seen, None if t.name is None else name(t.name), t.state,
-                None if t.queue is None else queue(t.queue), None if t.worker is None else worker(t.worker),
-                t.retries, t.redelivered, t.sent, t.received, t.started, t.finished, t.wait, t.runtime,
-                t.eta, t.expires, t.args, t.kwargs, t.result, t.exception, t.note, t.progress,
-                t.routing_key, t.producer, t.root, t.parent,
-                t.doubted, None if t.facts is None else _encode(t.facts).decode(), t.traceback, key(t.uuid),
-            )
-            for t in tasks
-        ]  # fmt: skip
+    def written(self, rows: Rows) -> None:
+        """These rows are in the history now."""
+        for kind, labels in self._labels.items():
+            labels.written(row[1:3] if kind == "series" else row[1] for row in getattr(rows, kind))
+
+    def words(self) -> Rows:
+        """What the rows of the last batch, and those that follow, may refer to in a history that holds nothing yet.
+
+        It has no workers and queues, of which there have to be records.
+        """
+        return Rows(names=self._names.in_memory(), series=_series_rows(self._series.in_memory()))
+
+
+def _series_rows(series: Iterable[tuple[int, Word]]) -> list[Row]:
+    return [(number, kind, key) for number, (kind, key) in series]
+
+
+def _task_rows(
+    tasks: Sequence[Task],
+    names: Mapping[Word, int | None],
+    queues: Mapping[Word, int | None],
+    workers: Mapping[Word, int | None],
+) -> tuple[list[Row], list[Row]]:
+    """Rows with all columns, and those of plain tasks."""
+    key = schema.task_key
+    full: list[Row] = []
+    plain: list[Row] = []
+    for t in tasks:
+        usual = (
+            t.id, t.uuid, key(t.uuid), t.seen, names[t.name], t.state, workers[t.worker], t.retries, t.redelivered,
+            t.received, t.started, t.finished, t.wait, t.runtime, t.args, t.kwargs, t.result,
+        )  # fmt: skip
+        rare = (
+            queues[t.queue], t.sent, t.eta, t.expires, t.exception, t.note, t.progress, t.routing_key, t.producer,
+            t.root, t.parent, t.doubted, None if t.facts is None else _encode(t.facts).decode(), t.traceback,
+        )  # fmt: skip
+        if rare == _NOTHING:
+            plain.append(usual)
+        else:
+            full.append(usual + rare)
+    return full, plain
 
 
 def task_from_row(row: Sequence[Any]) -> Task:

@@ -14,7 +14,7 @@ APPLICATION_ID: Final = 0x436C6368
 
 #: Width of a rollup bucket in seconds, finest first. The finest is written live, a coarser one is made from the
 #: finer when it closes.
-LEVELS: Final = (5, 60, 600)
+LEVELS: Final = (5, 60, 600, 3_600, 21_600, 86_400)
 #: Name under which rollups count all tasks together.
 ALL_NAMES: Final = 0
 

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,22 +15,17 @@ import msgspec
 from app.models import states
 from app.models.history import files, schema
 from app.models.history.errors import Damaged, HistoryError, Refused
+from app.models.history.labels import Word
 from app.models.history.lock import FileLock
 from app.models.history.retention import Keep, Retention, forget_words
-from app.models.history.rows import SELECT_TASKS, TASK_COLUMNS, Labels, Row, RowMaker, Rows, task_from_row
+from app.models.history.rows import SELECT_TASKS, TASK_COLUMNS, USUAL, WORDS, Row, RowMaker, Rows, task_from_row
+from app.models.history.sums import Sums
 from app.models.records import Gap, Queue, Task, Worker
 from app.models.reducer import Batch, Known
-from app.models.rollups import Gauge, cell_from_row, merge, pack
+from app.models.rollups import Gauge, cell_from_row
 
 #: Columns of a task that never change.
 _FIXED: Final = ("id", "uuid", "key", "seen")
-_TASK_UPSERT: Final = (  # every name in these statements is our own, from the schema
-    f"INSERT INTO task ({', '.join(TASK_COLUMNS)}) VALUES ({', '.join('?' * len(TASK_COLUMNS))}) "  # noqa: S608
-    "ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(
-        f"{column} = excluded.{column}" for column in TASK_COLUMNS if column not in ("id", "uuid", "key", "seen")
-    )
-)
 _FINAL_STATES: Final = ", ".join(repr(state) for state in sorted(states.FINAL))
 #: Few of many tasks are open: they are found by going from state to state in the index, past those that have ended.
 _OPEN_TASKS: Final = (
@@ -39,42 +35,48 @@ _OPEN_TASKS: Final = (
     "AND task.id > ? ORDER BY task.id LIMIT ?) ORDER BY task.id"
 )
 _ROLLUP_COLUMNS: Final = tuple(column.name for column in schema.rollup.columns)
-_COUNTS: Final = _ROLLUP_COLUMNS[3:-2]
 
 
 def _replace(table: str, columns: int) -> str:
     return f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - our own table names
 
 
+def _write_tasks(columns: Sequence[str]) -> str:
+    """Writes whole tasks of which nothing but these columns is known."""
+    return (
+        f"INSERT INTO task ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
+        "ON CONFLICT (id) DO UPDATE SET "
+        + ", ".join(f"{column} = excluded.{column}" for column in TASK_COLUMNS if column not in _FIXED)
+    )
+
+
+#: That a word has another number already is an error: what refers to that one would lose its word.
 _STATEMENTS: Final = {
-    "names": _replace("name", 2),
-    "workers": _replace("worker", 4),
-    "queues": _replace("queue", 3),
-    "series": _replace("series", 3),
-    "tasks": _TASK_UPSERT,
+    "names": "INSERT INTO name VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
+    "workers": "INSERT INTO worker VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
+    "queues": "INSERT INTO queue VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+    "series": "INSERT INTO series VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+    "tasks": _write_tasks(TASK_COLUMNS),
+    "plain": _write_tasks(USUAL),
     "cells": _replace("rollup", len(_ROLLUP_COLUMNS)),
     "gauges": _replace("gauge", 5),
     "gaps": _replace("gap", 4),
     "accounting": _replace("accounting", 3),
 }
 
-#: Sums the closed buckets of one level into the next; the parameters are the coarser and finer level and the range
-#: of time.
-_ROLL_UP: Final = (
-    "INSERT OR REPLACE INTO rollup SELECT :coarse, bucket / :coarse * :coarse AS b, name_id, "  # noqa: S608
-    f"{', '.join(f'SUM({count})' for count in _COUNTS)}, merge_histograms(wait), merge_histograms(run) "
-    "FROM rollup WHERE level = :fine AND bucket >= :start AND bucket < :end GROUP BY b, name_id"
-)
-_ROLL_UP_GAUGES: Final = (
-    "INSERT OR REPLACE INTO gauge SELECT :coarse, bucket / :coarse * :coarse AS b, series_id, SUM(total), SUM(n) "
-    "FROM gauge WHERE level = :fine AND bucket >= :start AND bucket < :end GROUP BY b, series_id"
-)
+#: So many workers and queues are gone on with, those heard of last.
+RECALLED: Final = 20_000
+_NEWEST: Final = {
+    table: f"SELECT * FROM {table} WHERE id IN (SELECT id FROM {table} "  # noqa: S608
+    f"ORDER BY MAX(record ->> 'seen', COALESCE(record ->> '{heard}', 0)) DESC LIMIT ?)"
+    for table, heard in (("worker", "heartbeat"), ("queue", "sampled"))
+}
+#: What a table of words finds a word by.
+_WORD: Final = {"name": "name", "worker": "hostname", "queue": "name", "series": "kind, key"}
+#: So many words are looked for at a time: as one parameter each, since JSON has SQLite end a text at its first NUL.
+_AT_A_TIME: Final = 400
 
-
-#: Tables of words with numbers.
-_WORDS: Final = ("name", "worker", "queue", "series")
-
-_FIRST_BUCKETS: Final = [f"SELECT MIN(bucket) FROM {table} WHERE level = ?" for table in ("rollup", "gauge")]  # noqa: S608
 _LAST_BUCKETS: Final = [f"SELECT MAX(bucket) FROM {table} WHERE level = ?" for table in ("rollup", "gauge")]  # noqa: S608
 
 
@@ -84,19 +86,6 @@ MEASURED: Final = {"created", "alive", "rolled", "kept", "removed"}
 ACCOUNTED: Final = {"received", "stored", "shed", "rejected"}
 #: What reading a value raises that is not what we wrote.
 SENSELESS: Final = (sqlite3.DatabaseError, msgspec.DecodeError, ArithmeticError, TypeError, ValueError)
-
-
-class _MergeHistograms:
-    """SQL aggregate over stored histograms."""
-
-    def __init__(self) -> None:
-        self._packed: list[bytes | None] = []
-
-    def step(self, packed: bytes | None) -> None:
-        self._packed.append(packed)
-
-    def finalize(self) -> bytes | None:
-        return pack(merge(self._packed))
 
 
 class Writer:
@@ -132,7 +121,7 @@ class Writer:
             with suppress(HistoryError), files.told(self.path):  # there is no harm in keeping them
                 forget_words(self._connection)
             self._learn(self._connection)
-            self._connection.create_aggregate("merge_histograms", 1, _MergeHistograms)  # type: ignore[arg-type]
+            self._sums = Sums(self._connection)
             self._retention = Retention(self._connection, self.path, keep)
             self._loader = files.connect(self.path)
             self._file = self.path.stat()
@@ -149,9 +138,7 @@ class Writer:
                 for key, value in self.meta().items()
                 if key.startswith("rolled.")
             }
-            words = self.words()
-            series = Labels((number, (kind, key)) for number, kind, key in words.series)
-            self._maker = RowMaker(_labels(words.names), _labels(words.workers), _labels(words.queues), series)
+            self._maker = RowMaker(self)
             known = self.known()
             numbers: list[Any] = [number for cell in known.cells.values() for number in cell.row()[:-2]]
             numbers += [number for gauge in known.gauges.values() for number in (gauge.total, gauge.n)]
@@ -208,8 +195,8 @@ class Writer:
         return Known(
             # Numbers of tasks that were removed are not given again: a window may still know one.
             next_task=max(self._all("SELECT MAX(id) FROM task")[0][0] or 0, int(self.meta().get("removed.id", 0))) + 1,
-            workers=[msgspec.json.decode(text, type=Worker) for (text,) in self._all("SELECT record FROM worker")],
-            queues=[msgspec.json.decode(text, type=Queue) for (text,) in self._all("SELECT record FROM queue")],
+            workers=[msgspec.json.decode(row[-1], type=Worker) for row in self._all(_NEWEST["worker"], RECALLED)],
+            queues=[msgspec.json.decode(row[-1], type=Queue) for row in self._all(_NEWEST["queue"], RECALLED)],
             bucket=bucket,
             cells={row[0]: cell_from_row(row[1:]) for row in cells},
             gauges={(kind, key): Gauge(total, n) for kind, key, total, n in gauges},
@@ -230,13 +217,16 @@ class Writer:
         return self._tasks(_OPEN_TASKS, after, limit)
 
     def _tasks(self, statement: str, *parameters: object) -> list[Task]:
+        try:
+            return [task_from_row(row) for row in self._load(statement, *parameters)]
+        except (msgspec.DecodeError, TypeError, ValueError) as error:
+            raise Damaged("it is damaged") from error
+
+    def _load(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         if self._closed:
             raise Refused(f"The history {self.path} is closed.")
         with files.told(self.path):
-            try:
-                return [task_from_row(row) for row in self._loader.execute(statement, parameters)]
-            except (msgspec.DecodeError, TypeError, ValueError) as error:
-                raise Damaged("it is damaged") from error
+            return self._loader.execute(statement, parameters).fetchall()
 
     def meta(self) -> dict[str, str]:
         """Facts about the file: ``alive`` is the last moment it was written at, as text of a float."""
@@ -277,23 +267,40 @@ class Writer:
                         connection.executemany(statement, values)
                 if rows.alive:
                     connection.execute("INSERT OR REPLACE INTO meta VALUES ('alive', ?)", (repr(rows.alive),))
-                rolled = self._roll_up(rows.closed)
+                self._sums.step(rows.closed, self._rolled)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-            self._rolled |= rolled
+            self._rolled = self._sums.settle()
+            self._maker.written(rows)
 
     def tidy(self) -> float:
         """Remove a little of what is not to be kept; returns seconds until there may be more. Raises like `commit`."""
         with files.told(self.path):
             return self._retention.step(time.time(), self._rolled)
 
-    def words(self) -> Rows:
-        """What all other rows refer to by number. Raises `sqlite3.Error`."""
-        names, workers, queues, series = (self._all(f"SELECT * FROM {table}") for table in _WORDS)  # noqa: S608
-        return Rows(names=names, workers=workers, queues=queues, series=series)
+    def find(self, table: str, words: Sequence[Word]) -> Iterable[tuple[Word, int]]:
+        """Those of these words that are in a table of words, with their numbers (`rows.Numbers`).
+
+        May be called while another thread commits. Raises like `load`.
+        """
+        columns, pairs = _WORD[table], table == "series"
+        place = "(?, ?)" if pairs else "(?)"
+        found: list[tuple[Word, int]] = []
+        for at in range(0, len(words), _AT_A_TIME):
+            some = words[at : at + _AT_A_TIME]
+            wanted = f"wanted({columns}) AS (VALUES {', '.join([place] * len(some))})"
+            # In this order, as SQLite might go through all series otherwise.
+            question = f"WITH {wanted} SELECT {columns}, id FROM wanted NATURAL CROSS JOIN {table}"  # noqa: S608
+            rows = self._load(question, *(chain.from_iterable(some) if pairs else some))
+            found += [(row[:2] if pairs else row[0], row[-1]) for row in rows]
+        return found
+
+    def last(self, table: str) -> int:
+        """The highest number in a table of words, or 0."""
+        return self._all(f"SELECT MAX(id) FROM {table}")[0][0] or 0  # noqa: S608 - our own table names
 
     def contents(self, page: int = 1_000) -> Iterator[Rows]:
         """All that is in it but what is derived, to be committed into another history in this order.
@@ -301,19 +308,16 @@ class Writer:
         It must be one that this one went on from, or that goes on from this one: their numbers mean the same.
         """
         with files.told(self.path):
-            yield self.words()
-            last = 0
-            columns = ", ".join(TASK_COLUMNS)
-            while tasks := self._all(f"SELECT {columns} FROM task WHERE id > ? ORDER BY id LIMIT ?", last, page):  # noqa: S608
-                last = tasks[-1][0]
-                yield Rows(tasks=tasks)
-            finest = schema.LEVELS[0]
-            cells = self._connection.execute("SELECT * FROM rollup WHERE level = ?", (finest,))
-            while some := cells.fetchmany(page):
-                yield Rows(cells=some)
-            gauges = self._connection.execute("SELECT * FROM gauge WHERE level = ?", (finest,))
-            while some := gauges.fetchmany(page):
-                yield Rows(gauges=some)
+            columns, finest = ", ".join(TASK_COLUMNS), schema.LEVELS[0]
+            questions = {kind: f"SELECT * FROM {table}" for kind, table in WORDS.items()} | {  # noqa: S608
+                "tasks": f"SELECT {columns} FROM task ORDER BY id",  # noqa: S608
+                "cells": f"SELECT * FROM rollup WHERE level = {finest}",  # noqa: S608
+                "gauges": f"SELECT * FROM gauge WHERE level = {finest}",  # noqa: S608
+            }
+            for kind, question in questions.items():
+                found = self._connection.execute(question)
+                while some := found.fetchmany(page):
+                    yield Rows(**{kind: some})  # type: ignore[arg-type]
             gaps, accounting = self._all("SELECT * FROM gap"), self._all("SELECT * FROM accounting")
             alive = float(self.meta().get("alive", 0))
             yield Rows(gaps=gaps, accounting=accounting, alive=alive, closed=max(self._rolled.values(), default=0))
@@ -328,26 +332,5 @@ class Writer:
         with files.told(self.path):
             self._retention.note_removed(other.meta())
 
-    def _roll_up(self, closed: int) -> dict[int, int]:
-        """Derive each coarser level from the finer one, up to the buckets that are complete; returns how far."""
-        rolled = {}
-        for fine, coarse in zip(schema.LEVELS, schema.LEVELS[1:], strict=False):
-            end = closed // coarse * coarse
-            start = self._rolled.get(coarse)
-            if start is None:
-                found = (self._all(statement, fine)[0][0] for statement in _FIRST_BUCKETS)
-                start = min((bucket // coarse * coarse for bucket in found if bucket is not None), default=end)
-            if start < end:
-                parameters = {"coarse": coarse, "fine": fine, "start": start, "end": end}
-                self._connection.execute(_ROLL_UP, parameters)
-                self._connection.execute(_ROLL_UP_GAUGES, parameters)
-                self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"rolled.{coarse}", str(end)))
-                rolled[coarse] = end
-        return rolled
-
     def _all(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
-
-
-def _labels(rows: Iterable[Row]) -> Labels:
-    return Labels((number, word) for number, word, *_ in rows)

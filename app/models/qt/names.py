@@ -1,7 +1,6 @@
 """The table of task names: what each costs and how it fails, against the period before."""
 
-import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -12,6 +11,7 @@ from app.models import formats
 from app.models.history.charts import NameRow
 from app.models.qt.plain import one_line
 from app.models.qt.table import Cell, Header, RecordTableModel
+from app.models.rollups import Percentiles
 
 
 class Column(IntEnum):
@@ -47,26 +47,22 @@ class NameLine(msgspec.Struct):
 
 
 class NameTableModel(RecordTableModel[NameLine]):
-    """The busiest task names, by name: a `SortedTable` brings them into the order that is wanted.
+    """Task names with their figures, by name: a `SortedTable` brings them into the order that is wanted."""
 
-    Attributes: ``total`` is the number of all names of the period, of which at most ``limit`` are rows.
-    """
-
-    def __init__(self, limit: int, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(len(Column), _name, parent)
-        self._limit = limit
-        self.total = 0
 
-    def show(self, now: Sequence[NameRow], before: Sequence[NameRow]) -> None:
-        """Become the figures of a period, compared with those of the equal period before it."""
-        busy = sum(row.busy for row in now)
-        self.total = len(now)
-        busiest = heapq.nlargest(self._limit, now, key=lambda row: (row.busy, row.finished, row.count))
+    def show(self, rows: Sequence[NameRow], before: Mapping[str, Percentiles], busy: float) -> None:
+        """Become the figures of a period.
+
+        Args:
+            rows: of it, in any order.
+            before: run times in the equal period before it.
+            busy: the seconds that all names together were run for.
+        """
         # In an order of their own that never changes, no row has to move when figures do.
-        ordered = sorted(busiest, key=_row_name)
-        names = {row.name for row in ordered}
-        earlier = {row.name: row.run.p95 for row in before if row.name in names}
-        self.replace([NameLine(row, row.busy / busy if busy else None, earlier.get(row.name)) for row in ordered])
+        ordered = sorted(rows, key=_row_name)
+        self.replace([NameLine(row, row.busy / busy if busy else None, _p95(before.get(row.name))) for row in ordered])
 
     def header(self, column: int) -> Header:
         return _COLUMNS[column][0]
@@ -77,6 +73,10 @@ class NameTableModel(RecordTableModel[NameLine]):
 
 def _name(line: NameLine) -> str:
     return line.row.name
+
+
+def _p95(runs: Percentiles | None) -> float | None:
+    return None if runs is None else runs.p95
 
 
 def _row_name(row: NameRow) -> str:

@@ -38,18 +38,29 @@ Condition = Literal[
 ]
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """What a search is made into SQL for.
+
+    The ``clock`` resolves relative times. ``looked_up`` if there are so many names that each task's own one is looked
+    up, instead of all of them being read first.
+    """
+
+    clock: Clock
+    looked_up: bool = False
+
+
 class Node(Protocol):
     """A part of a search. Equal parts compare equal."""
 
-    def clause(self, clock: Clock, /) -> ColumnElement[bool]:
-        """The part as SQL; relative times are resolved by the clock."""
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:
+        """The part as SQL."""
         ...
 
 
 class Everything(msgspec.Struct, frozen=True):
     """The empty search."""
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, _setting: Setting, /) -> ColumnElement[bool]:
         return true()
 
 
@@ -58,8 +69,8 @@ class And(msgspec.Struct, frozen=True):
 
     children: tuple[Node, ...]
 
-    def clause(self, clock: Clock, /) -> ColumnElement[bool]:
-        return and_(*(child.clause(clock) for child in self.children))
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:
+        return and_(*(child.clause(setting) for child in self.children))
 
 
 class Or(msgspec.Struct, frozen=True):
@@ -67,8 +78,8 @@ class Or(msgspec.Struct, frozen=True):
 
     children: tuple[Node, ...]
 
-    def clause(self, clock: Clock, /) -> ColumnElement[bool]:
-        return or_(*(child.clause(clock) for child in self.children))
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:
+        return or_(*(child.clause(setting) for child in self.children))
 
 
 class Not(msgspec.Struct, frozen=True):
@@ -76,8 +87,8 @@ class Not(msgspec.Struct, frozen=True):
 
     child: Node
 
-    def clause(self, clock: Clock, /) -> ColumnElement[bool]:
-        return self.child.clause(clock).is_not(true())
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:
+        return self.child.clause(setting).is_not(true())
 
 
 class Anywhere(msgspec.Struct, frozen=True):
@@ -85,8 +96,8 @@ class Anywhere(msgspec.Struct, frozen=True):
 
     pattern: Pattern
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
-        labels = (_label(field, (self.pattern.within(_LABELS[field][2]),)) for field in ("name", "worker"))
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:
+        labels = (_label(setting, field, (self.pattern.within(_LABELS[field][2]),)) for field in ("name", "worker"))
         return or_(*labels, *(self.pattern.within(column) for column in _ANYWHERE))
 
 
@@ -96,7 +107,7 @@ class Text(msgspec.Struct, frozen=True):
     field: str
     pattern: Pattern
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, _setting: Setting, /) -> ColumnElement[bool]:
         return self.pattern.within(_task[self.field])
 
 
@@ -106,9 +117,9 @@ class Label(msgspec.Struct, frozen=True):
     field: str
     patterns: tuple[Pattern, ...]
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:
         word = _LABELS[self.field][2]
-        return _label(self.field, tuple(_in_short(pattern, word) for pattern in self.patterns))
+        return _label(setting, self.field, tuple(_in_short(pattern, word) for pattern in self.patterns))
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -118,7 +129,7 @@ class Identity(msgspec.Struct, frozen=True):
     equal: tuple[str, ...]
     patterns: tuple[Pattern, ...]
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, _setting: Setting, /) -> ColumnElement[bool]:
         column = _task[self.field]
         found = [_in_short(pattern, column) for pattern in self.patterns]
         if self.equal and self.field == "uuid":
@@ -135,7 +146,7 @@ class State(msgspec.Struct, frozen=True):
     values: tuple[str, ...]
     patterns: tuple[Pattern, ...] = ()
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, _setting: Setting, /) -> ColumnElement[bool]:
         found = [pattern.equals(_task.state) for pattern in self.patterns]
         if self.values:
             found.append(_task.state.in_(self.values))
@@ -148,7 +159,7 @@ class Keyword(msgspec.Struct, frozen=True):
     key: Pattern
     value: Pattern
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, _setting: Setting, /) -> ColumnElement[bool]:
         exact = or_(*(pattern.within(_task.kwargs) for pattern in spellings(self.key, self.value)))
         rough = common(self.key, self.value)
         return exact if rough is None else and_(rough.within(_task.kwargs), exact)
@@ -160,9 +171,9 @@ class Compare(msgspec.Struct, frozen=True):
     field: str
     interval: Interval
 
-    def clause(self, clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:
         column = _task[self.field]
-        low, high = self.interval.bounds(clock)
+        low, high = self.interval.bounds(setting.clock)
         found: list[ColumnElement[bool]] = []
         if low is not None:
             found.append(column > low if self.interval.low_open else column >= low)
@@ -176,7 +187,7 @@ class Has(msgspec.Struct, frozen=True):
 
     field: str
 
-    def clause(self, _clock: Clock, /) -> ColumnElement[bool]:
+    def clause(self, _setting: Setting, /) -> ColumnElement[bool]:
         column = _LABELS[self.field][0] if self.field in _LABELS else _task[self.field]
         return column.is_not(None)
 
@@ -186,7 +197,7 @@ class Is(msgspec.Struct, frozen=True):
 
     condition: Condition
 
-    def clause(self, clock: Clock, /) -> ColumnElement[bool]:  # noqa: PLR0911, C901 - one line per condition
+    def clause(self, setting: Setting, /) -> ColumnElement[bool]:  # noqa: PLR0911, C901 - one line per condition
         running = _task.state.in_(_states_beside(_NOT_RUNNING))
         match self.condition:
             case "doubted":
@@ -204,7 +215,7 @@ class Is(msgspec.Struct, frozen=True):
             case "running":
                 return running
             case "slow":
-                return or_(_task.runtime > SLOW, and_(running, _task.started < clock.now - SLOW))
+                return or_(_task.runtime > SLOW, and_(running, _task.started < setting.clock.now - SLOW))
             case "unknown":
                 return _task.state == states.UNKNOWN
             case "waiting":
@@ -216,9 +227,14 @@ def _in_short(pattern: Pattern, column: ColumnElement[Any]) -> ColumnElement[boo
     return pattern.equals(column) if pattern.has_gap else pattern.within(column)
 
 
-def _label(field: str, found: tuple[ColumnElement[bool], ...]) -> ColumnElement[bool]:
-    """Tasks that refer to such a row of the field's own table, a small one: it is read once, then the index serves."""
+def _label(setting: Setting, field: str, found: tuple[ColumnElement[bool], ...]) -> ColumnElement[bool]:
+    """Tasks that refer to such a row of the field's own table: it is read once, if it is small, and an index serves.
+
+    A step of a search can't take so long as it takes to read a table of very many.
+    """
     reference, number, _ = _LABELS[field]
+    if setting.looked_up:
+        return select(number).where(number == reference, or_(*found)).correlate(schema.task).exists()
     return reference.in_(select(number).where(or_(*found)))
 
 

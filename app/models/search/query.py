@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement
 
-from app.models.search.conditions import And, Everything, Node, Not, Or
+from app.models.search.conditions import And, Everything, Node, Not, Or, Setting
 from app.models.search.errors import SearchError
 from app.models.search.fields import meaning
 from app.models.search.values import Clock
@@ -38,9 +38,13 @@ class Search:
         """Whether nothing is asked."""
         return isinstance(self.tree, Everything)
 
-    def clause(self) -> ColumnElement[bool]:
-        """An SQL expression over ``schema.task``. Times like ``-15m`` are resolved at each call."""
-        return self.tree.clause(Clock(self.now(), self.zone))
+    def clause(self, *, looked_up: bool = False) -> ColumnElement[bool]:
+        """An SQL expression over ``schema.task``. Times like ``-15m`` are resolved at each call.
+
+        Args:
+            looked_up: whether there are very many task names (`conditions.Setting`).
+        """
+        return self.tree.clause(Setting(Clock(self.now(), self.zone), looked_up))
 
 
 def parse(text: str, *, now: Callable[[], float] = time.time, zone: tzinfo | None = None) -> Search:

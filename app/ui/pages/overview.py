@@ -20,6 +20,7 @@ from app.ui import words
 from app.ui.live import TimeRange, View
 from app.ui.pages.overview_figures import LABELS, figures
 from app.ui.pages.overview_read import Ask, Before, Overview, read, total, whole
+from app.ui.pages.pace import Pace
 from app.ui.pages.tasks_words import START
 from app.ui.theme import ThemeManager
 from app.ui.widgets import scale
@@ -33,10 +34,9 @@ from app.ui.widgets.tile import HEIGHT, Tile
 
 _WIDE: Final = 1000
 _CHART: Final = 216
-#: The table of names is read again at most so often: it sums over all names, and nobody reads faster.
+#: The table of names is read again at most so often: it sums over all names, and nobody reads faster. Where there are
+#: very many names, it rests for longer.
 _NAMES_EVERY: Final = 2.0
-#: Names that the table shows: the page scrolls, and is made as high as they need.
-_NAMES: Final = 100
 
 _OUTCOMES: Final = {
     "succeeded": "succeeded",
@@ -74,7 +74,7 @@ class OverviewPage(View):
         super().__init__(time_range)
         self.setProperty("role", "page")
         self._before: Before | None = None
-        self._names_read = 0.0
+        self._names_pace = Pace(_NAMES_EVERY)
         self._crosshair = Crosshair(self)
         self._tiles = [Tile(theme, label) for label in LABELS]
         self._findings = Findings(theme)
@@ -85,7 +85,7 @@ class OverviewPage(View):
         self._run = self._chart(theme, "Run time", "No task finished in this range.", unit=scale.DURATION)
         self._slots = self._chart(theme, "Slots busy", "No worker reported in this range.")
         self._charts = (self._outcomes, self._ready, self._wait, self._run, self._slots)
-        self._names = NameTableModel(_NAMES, self)
+        self._names = NameTableModel(self)
         self._among = PlainLabel(role="small")
         self._table = RecordTable(theme, SortedTable(self._names, self), _WIDTHS)
         self._lay_out()
@@ -93,7 +93,8 @@ class OverviewPage(View):
         self._label()
 
     def set_connection(self, connection: object) -> None:
-        self._before, self._names_read = None, 0.0
+        self._before = None
+        self._names_pace.hurry()
         self._findings.show_findings((), 0.0, operates=False)
         super().set_connection(connection)  # type: ignore[arg-type]
 
@@ -106,19 +107,19 @@ class OverviewPage(View):
         if connection is None:
             return
         alive = None if connection.live else await connection.query(Reader.alive)
-        now = time.monotonic()
+        began = time.monotonic()
         ask = Ask(
             span=self.range.bounds(alive),
             step=self.range.step(),
             before=self._before,
-            names=now - self._names_read >= _NAMES_EVERY,
+            names=self._names_pace.due,
         )
         data = await connection.query(lambda reader: read(reader, ask))
         if connection is not self.connection:
             return
         self._before = data.before
         if data.names is not None:
-            self._names_read = now
+            self._names_pace.answered(time.monotonic() - began)
         await self._show(data)
 
     async def _show(self, data: Overview) -> None:
@@ -130,8 +131,7 @@ class OverviewPage(View):
         present = self.range.end is None
         for tile, figure in zip(self._tiles, figures(data, present=present), strict=True):
             tile.show_figure(figure)
-        if data.names is not None:
-            self._show_names(data)
+        self._show_names(data)
         for chart, series, colours in self._series(data):
             await asyncio.sleep(0)
             chart.set_data(data.span, data.step, series, data.gaps, colours)
@@ -153,9 +153,10 @@ class OverviewPage(View):
         )
 
     def _show_names(self, data: Overview) -> None:
-        names = data.names or []
-        self._names.show(names, data.before.names)
-        shown, total = self._names.rowCount(), self._names.total
+        if data.names is None:
+            return
+        self._names.show(data.names.rows, data.runs, data.totals.busy)
+        shown, total = self._names.rowCount(), data.names.total
         self._among.setText(f"{formats.count(shown)} busiest of {formats.count(total)} names")
         self._among.setVisible(shown < total)
         self._fit_table()
@@ -178,7 +179,7 @@ class OverviewPage(View):
         self.range.go_live()
 
     def _range_changed(self) -> None:
-        self._names_read = 0.0
+        self._names_pace.hurry()
         self._label()
         super()._range_changed()
 

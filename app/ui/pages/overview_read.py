@@ -5,12 +5,15 @@ from typing import Final
 
 import msgspec
 
-from app.models.history.charts import NameRow, Series, Span, Totals
+from app.models.history.charts import Names, Series, Span, Totals
 from app.models.history.reader import Reader
 from app.models.records import Gap, Queue, Worker
+from app.models.rollups import Percentiles
 
 #: Points of a tile's sparkline.
 SPARK_POINTS: Final = 30
+#: Task names that the table shows, the busiest.
+NAMES: Final = 100
 #: Share of a bucket that a gap may cover before its sums say nothing.
 _MUCH: Final = 0.1
 
@@ -21,7 +24,6 @@ class Before(msgspec.Struct, frozen=True):
     span: Span
     totals: Totals
     seconds: float
-    names: list[NameRow]
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -34,7 +36,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """All that the page shows; ``heard`` is whether any task was ever seen, ``names`` None where not asked for."""
+    """All that the page shows; ``heard`` is whether any task was ever seen.
+
+    ``names`` is None where it was not asked for; ``runs`` are run times of the same names in the period before.
+    """
 
     span: Span
     step: float
@@ -51,7 +56,8 @@ class Overview(msgspec.Struct, frozen=True):
     queues: list[Queue]
     workers: list[Worker]
     gaps: list[Gap]
-    names: list[NameRow] | None
+    names: Names | None
+    runs: dict[str, Percentiles]
     heard: bool
 
 
@@ -60,12 +66,14 @@ def read(reader: Reader, ask: Ask) -> Overview:
     span, step = ask.span, ask.step
     outcomes = reader.outcomes(span, step)
     totals = reader.totals(span)
+    before = _before(reader, ask)
+    names = reader.names(span, NAMES, ("run",)) if ask.names else None
     return Overview(
         span=span,
         step=step,
         totals=totals,
         seconds=known_seconds(outcomes["succeeded"], span),
-        before=_before(reader, ask),
+        before=before,
         outcomes=outcomes,
         wait=reader.latency(span, step, "wait"),
         run=reader.latency(span, step, "run"),
@@ -76,7 +84,8 @@ def read(reader: Reader, ask: Ask) -> Overview:
         queues=reader.queues(),
         workers=reader.workers(),
         gaps=reader.gaps(span),
-        names=reader.names(span) if ask.names else None,
+        names=names,
+        runs={} if names is None else reader.runs(before.span, [row.name for row in names.rows]),
         heard=totals.tasks > 0 or bool(reader.tasks(limit=1)),
     )
 
@@ -88,7 +97,7 @@ def _before(reader: Reader, ask: Ask) -> Before:
     if ask.before is not None and ask.before.span == span:
         return ask.before
     seconds = known_seconds(reader.outcomes(span, ask.step)["succeeded"], span)
-    return Before(span, reader.totals(span), seconds, reader.names(span))
+    return Before(span, reader.totals(span), seconds)
 
 
 def known_seconds(series: Series, span: Span) -> float:

@@ -1,6 +1,7 @@
 """Every task, newest first: a search over history that follows what happens, and all about the one selected."""
 
 import time
+from functools import partial
 from typing import Final
 
 from PySide6.QtCore import QModelIndex, Qt, QTimer, Signal
@@ -9,14 +10,14 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
 from app.models import states
 from app.models.history.errors import HistoryError
-from app.models.history.reader import Reader, TaskRow
+from app.models.history.reader import Reader
 from app.models.qt.tasks import TaskTableModel
 from app.models.records import Task
 from app.ui.live import TimeRange, View
 from app.ui.pages import task_columns, tasks_read, tasks_words
 from app.ui.pages.pace import Pace
 from app.ui.pages.task_inspector import TaskInspector
-from app.ui.pages.tasks_read import Ask, Found
+from app.ui.pages.tasks_read import Ask, Found, Hunt, Part
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.filter_bar import FilterBar
@@ -30,7 +31,9 @@ from app.ui.widgets.ticker import Ticker
 LIMIT: Final = 20_000
 #: Seconds between two counts: the number of a thousand tasks need not be exact to the second.
 _COUNT_EVERY: Final = 1.0
+#: Milliseconds after which a search says that it goes on, and seconds between two words of it.
 _SLOW: Final = 300
+_SAY_EVERY: Final = 0.1
 
 
 class TasksPage(View):
@@ -55,6 +58,11 @@ class TasksPage(View):
         self._follow = Follow(theme)
         self._fresh = True
         self._token = 0
+        #: Whether a search goes on, since when there is another one, and when that was last said.
+        self._hunting = False
+        self._since = self._said = 0.0
+        #: The search whose tasks were counted.
+        self._counted = -1
         self._shown_range = (time_range.span, time_range.end)
         self._now = time.time()
         self._took = 0.0
@@ -107,7 +115,7 @@ class TasksPage(View):
 
     async def load(self) -> None:
         connection = self.connection
-        if connection is None:
+        if connection is None or (self._fresh and self._hunting):
             return
         alive = None if connection.live else await connection.query(Reader.alive)
         token, ask = self._token, self._ask(alive)
@@ -119,7 +127,7 @@ class TasksPage(View):
             self._patience.stop()
         # An answer to an older search, or of another broker, is of no use.
         if token == self._token and connection is self.connection:
-            self._show(ask, found, connection)
+            self._show(ask, found)
 
     async def prepare_shot(self) -> None:
         """Select a task worth looking at: a failed one with its traceback, if there is one."""
@@ -145,7 +153,7 @@ class TasksPage(View):
     def _ask(self, alive: float | None) -> Ask:
         span = self.range.bounds(alive)
         self._now = span.end if self.range.end is None else time.time() if alive is None else alive
-        follow = self._fresh or (self._follow.on and self._page_pace.due)
+        follow = self._fresh or (self._follow.on and self._page_pace.due and not self._hunting)
         rows = self._model.records()
         first, last = self._table.visible_rows()
         return Ask(
@@ -155,41 +163,88 @@ class TasksPage(View):
             top=None if follow else rows[0].id if rows else 0,
             shown=() if follow else tuple(rows[first : last + 1]),
             inspected=self._inspected,
-            count=self._fresh or self._count_pace.due,
+            count=self._fresh or (self._count_pace.due and not self._hunting),
         )
 
-    def _show(self, ask: Ask, found: Found, connection: Connection) -> None:
+    def _show(self, ask: Ask, found: Found) -> None:
         self._model.set_workers(found.workers)
         self._model.update(found.changed)
-        if found.page is not None:
-            self._took = found.took
-            self._page_pace.answered(found.took)
-            if self._follow.on or self._fresh:  # else the user chose a row meanwhile: it must not move
-                self._show_page(found.page, ask)
-        if found.nothing is not None:
-            why = tasks_words.why_nothing(found.nothing, self._now, connection.health, operates=connection.operates)
-            self._table.set_empty(*why)
-        if found.total is not None:
-            self._count_pace.answered(found.counting)
-            limit = LIMIT if self._model.full else None
-            self._filter.set_result(tasks_words.found_text(found.total, took=self._took, limit=limit))
-        self._stale = found.total is None or (found.page is None and self._follow.on)
-        self._follow.show_new(tasks_words.new_text(found.new, counted=ask.search.matches_all))
+        if found.part is not None:
+            self._take(ask, found.part)
+            if not found.part.hunt.done:
+                self._hunting = True
+                self.spawn(self._search_on(ask, found.part.hunt, self._token))
+        self._stale = not ask.count or (ask.top is not None and self._follow.on)
+        self._follow.show_new(tasks_words.new_text(found.new, counted=found.counted))
         self._tick_to(self._now)
         if found.task is not None and found.task.uuid == self._inspected:
             self._show_task(found.task)
 
-    def _show_page(self, page: list[TaskRow], ask: Ask) -> None:
-        known = self._model.records()
-        complete = len(page) < tasks_read.PAGE
-        if complete or self._fresh or not known or page[-1].id > known[0].id:
-            self._model.show(page, complete=complete)
-        else:
-            self._model.replace_between(page[-1].id, None, page)
+    async def _search_on(self, ask: Ask, hunt: Hunt, token: int) -> None:
+        """Show step by step what is found, until all is searched or something else is asked."""
+        try:
+            while not hunt.done and token == self._token and self.connection is not None:
+                step = partial(tasks_read.go_on, ask=ask, hunt=hunt)
+                part = await self.connection.query(step)
+                hunt = part.hunt
+                if token == self._token:
+                    self._take(ask, part)
+        finally:
+            if token == self._token:
+                self._hunting = False
+
+    def _take(self, ask: Ask, part: Part) -> None:
+        """Show what a step of a search brought."""
+        hunt = part.hunt
+        if ask.top is None and (self._fresh or part.low < part.high):  # else it only counted
+            self._show_rows(ask, part)
+            if not hunt.paging:
+                self._took = hunt.paged
+                self._page_pace.answered(hunt.paged)
+        if part.nothing is not None and self.connection is not None:
+            health, operates = self.connection.health, self.connection.operates
+            self._table.set_empty(*tasks_words.why_nothing(part.nothing, self._now, health, operates=operates))
+        if hunt.total is not None:
+            self._counted = self._token
+            self._count_pace.answered(hunt.seconds - hunt.paged)
+            limit = LIMIT if self._model.full else None
+            self._filter.set_result(tasks_words.found_text(hunt.total, took=self._took, limit=limit))
+        elif self._counted != self._token and self._is_slow:
+            self._say(hunt)
+
+    def _say(self, hunt: Hunt) -> None:
+        """Say how far a search has come; one that goes on again for what is new is not worth a word."""
+        if time.monotonic() - self._said > _SAY_EVERY:
+            self._said = time.monotonic()
+            share = hunt.sweep.share
+            self._filter.set_result(tasks_words.so_far_text(hunt.found, share))
+            self._table.set_empty("Searching …", tasks_words.back_text(hunt.back, share, self._now))
+
+    @property
+    def _is_slow(self) -> bool:
+        """Whether it takes longer than one looks at what was there before."""
+        return time.monotonic() - self._since > _SLOW / 1000
+
+    def _show_rows(self, ask: Ask, part: Part) -> None:
+        """Let the table be what was found among the tasks of a step, and leave its other rows alone."""
+        hunt, known = part.hunt, self._model.records()
+        first = part.high == hunt.sweep.top
+        ended = hunt.wanted > 0 and hunt.sweep.done
+        leaps = first and bool(known) and bool(part.rows) and part.rows[-1].id > known[0].id
+        if self._fresh or leaps:
+            if not part.rows and hunt.paging and not self._is_slow:
+                return  # what was there before stays for that long: an empty table in between would only flicker
+            self._model.show(part.rows, complete=ended or hunt.paging)
+            if self._fresh:
+                self._table.scrollToTop()
+                self._fresh = False
+            return
+        below = not known or part.high <= known[-1].id
+        if self._follow.on or below:  # else the user chose a row meanwhile: it must not move
+            self._model.replace_between(part.low, None if first else part.high - 1, part.rows)
             self._model.trim(ask.span.start)
-        if self._fresh:
-            self._table.scrollToTop()
-            self._fresh = False
+        if not hunt.paging and (below or ended):
+            self._model.append_page([], complete=ended)
 
     def _tick(self) -> None:
         if self._stale:  # what rested when history grew is read now, even if it grows no more
@@ -239,17 +294,21 @@ class TasksPage(View):
         if connection is None:
             return
         ask = Ask(self._filter.search, self.range.bounds(self._now), live=self.range.live)
+        bottom = before
         try:
-            rows = await connection.query(lambda reader: tasks_read.older(reader, ask, before))
+            part = await connection.query(lambda reader: tasks_read.older(reader, ask, before))
+            # Only what continues the rows that are here now: another search, or a leap to newer tasks, ends it.
+            while token == self._token and (known := self._model.records()) and known[-1].id == bottom:
+                hunt = part.hunt
+                self._model.append_page(part.rows, complete=hunt.sweep.done or hunt.paging)
+                if not hunt.paging:
+                    return
+                bottom = self._model.records()[-1].id
+                part = await connection.query(partial(tasks_read.go_on, ask=ask, hunt=hunt))
         except HistoryError:
-            self._model.page_failed()
+            self._model.append_page([], complete=False)
             raise
-        known = self._model.records()
-        # Only what continues the rows that are here now; another search, or a leap to newer tasks, has ended the rest.
-        if token == self._token and known and known[-1].id == before:
-            self._model.append_page(rows, complete=len(rows) < tasks_read.PAGE)
-        else:
-            self._model.page_failed()
+        self._model.page_failed()
 
     async def _read_values(self) -> None:
         if self.connection is not None:
@@ -271,6 +330,8 @@ class TasksPage(View):
         """What was asked before no longer matters."""
         self._token += 1
         self._fresh = True
+        self._hunting = False
+        self._since = time.monotonic()
         self._page_pace.hurry()
         self._count_pace.hurry()
         self._follow.turn(on=True)

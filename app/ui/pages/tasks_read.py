@@ -1,27 +1,29 @@
 """What the page of tasks reads of a history, in one go and in the query thread."""
 
-import time
 from typing import Final
 
 import msgspec
 
 from app.models import states
+from app.models.history import sweep
 from app.models.history.charts import Span
 from app.models.history.reader import PREVIEW, Reader, TaskRow
+from app.models.history.sweep import Sweep
 from app.models.records import Task
 from app.models.search import Search
 from app.models.signs import ALIVE
 
 #: Tasks in a page; a following table reads its first page again and again.
 PAGE: Final = 200
-#: More new tasks than this are not counted where a search has to find them.
-MOST_NEW: Final = 500
+#: Task names that are offered, the busiest.
+OFFERED: Final = 500
 
 
 class Ask(msgspec.Struct, frozen=True):
     """What to read. ``top`` is the newest task that is shown; the table follows where it is None.
 
-    ``shown`` are the tasks in view, to be read again as far as they may have changed; ``count`` says whether to count.
+    ``shown`` are the tasks in view, to be read again as far as they may have changed; ``count`` says whether to count
+    all that are found.
     """
 
     search: Search
@@ -33,21 +35,59 @@ class Ask(msgspec.Struct, frozen=True):
     count: bool = False
 
 
-class Found(msgspec.Struct, frozen=True):
-    """The answer. ``page`` is the newest page, None where the table does not follow; ``new`` counts what is newer.
+class Hunt(msgspec.Struct, frozen=True):
+    """A search that goes on step by step: it finds the tasks of a page, and then counts the rest.
 
-    ``took`` and ``counting`` are in seconds; ``nothing`` tells about an empty page.
+    ``wanted`` tasks are missing from the page; ``counts`` if the rest is to be counted. ``found`` so many so far, in
+    ``seconds``, ``paged`` of them for the page, and came back in time to ``back``.
     """
 
-    page: list[TaskRow] | None
+    sweep: Sweep
+    wanted: int
+    counts: bool = False
+    found: int = 0
+    seconds: float = 0.0
+    paged: float = 0.0
+    back: float | None = None
+
+    @property
+    def paging(self) -> bool:
+        """Whether tasks of the page are still looked for."""
+        return self.wanted > 0 and not self.sweep.done
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.sweep.done or not (self.paging or self.counts)
+
+    @property
+    def total(self) -> int | None:
+        """How many tasks there are, once that is known."""
+        return self.found if self.sweep.done else None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What a step of a hunt brought: tasks with ids from ``low`` up to, and without, ``high``."""
+
+    rows: list[TaskRow]
+    low: int
+    high: int
+    hunt: Hunt
+    nothing: "Nothing | None" = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The answer. ``part`` is the newest page or its beginning, and what was counted.
+
+    ``new`` tasks are newer than those shown, or more where not all of them were ``counted``.
+    """
+
+    part: Part | None
     changed: list[TaskRow]
     new: int
+    counted: bool
     task: Task | None
     workers: frozenset[str]
-    total: int | None
-    took: float
-    counting: float
-    nothing: "Nothing | None"
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -65,29 +105,54 @@ class Nothing(msgspec.Struct, frozen=True):
 
 def read(reader: Reader, ask: Ask) -> Found:
     """Answer `ask`; raises `HistoryError`."""
-    began = time.perf_counter()
-    page = older(reader, ask, None) if ask.top is None else None
-    took = time.perf_counter() - began
-    new = 0 if ask.top is None else _new(reader, ask, ask.top)
-    began = time.perf_counter()
-    total = _count(reader, ask, page) if ask.count else None
-    workers = reader.workers()
+    new, counted = (0, True) if ask.top is None else _new(reader, ask, ask.top)
     return Found(
-        page=page,
+        part=go_on(reader, ask, begin(reader, ask)) if ask.top is None or ask.count else None,
         changed=_changed(reader, ask),
         new=new,
+        counted=counted,
         task=reader.task(ask.inspected) if ask.inspected is not None else None,
-        workers=frozenset(worker.hostname for worker in workers),
-        total=total,
-        took=took,
-        counting=time.perf_counter() - began,
-        nothing=_nothing(reader, ask) if page == [] else None,
+        workers=frozenset(worker.hostname for worker in reader.workers()),
     )
 
 
-def older(reader: Reader, ask: Ask, before: int | None) -> list[TaskRow]:
-    """A page of tasks, the newest or those before an id."""
-    return reader.tasks(where=_where(ask), since=ask.span.start, until=_until(ask), before=before, limit=PAGE)
+def begin(reader: Reader, ask: Ask) -> Hunt:
+    """The search for the newest page of tasks, or only for their number."""
+    swept = sweep.begin(reader, _where(ask), since=ask.span.start, until=_until(ask))
+    return Hunt(swept, PAGE if ask.top is None else 0, ask.count)
+
+
+def older(reader: Reader, ask: Ask, before: int) -> Part:
+    """The first step of a search for the page of tasks before an id; raises `HistoryError`."""
+    swept = sweep.begin(reader, _where(ask), since=ask.span.start, until=_until(ask), before=before)
+    return go_on(reader, ask, Hunt(swept, PAGE))
+
+
+def go_on(reader: Reader, ask: Ask, hunt: Hunt) -> Part:
+    """Take a step, or two where the first one was short; raises `HistoryError`."""
+    high = low = hunt.sweep.high
+    rows: list[TaskRow] = []
+    if hunt.paging:
+        step = sweep.step(reader, hunt.sweep, hunt.wanted)
+        rows, low = step.rows, step.rest.high
+        hunt = _after(hunt, step)
+        if hunt.paging or step.took > sweep.BUDGET / 4:
+            return Part(rows, low, high, hunt, _nothing(reader, ask) if hunt.total == 0 else None)
+    if not hunt.done:
+        hunt = _after(hunt, sweep.step(reader, hunt.sweep, None))
+    return Part(rows, low, high, hunt, _nothing(reader, ask) if hunt.total == 0 else None)
+
+
+def _after(hunt: Hunt, step: sweep.Step) -> Hunt:
+    return msgspec.structs.replace(
+        hunt,
+        sweep=step.rest,
+        wanted=hunt.wanted - len(step.rows),
+        found=hunt.found + step.count,
+        seconds=hunt.seconds + step.took,
+        paged=hunt.paged + step.took if hunt.paging else hunt.paged,
+        back=step.back,
+    )
 
 
 def values(reader: Reader, span: Span) -> dict[str, list[str]]:
@@ -95,7 +160,7 @@ def values(reader: Reader, span: Span) -> dict[str, list[str]]:
     return {
         "queue": [queue.name for queue in reader.queues()],
         "worker": [worker.hostname for worker in reader.workers()],
-        "name": [row.name for row in reader.names(span)],
+        "name": [row.name for row in reader.names(span, OFFERED, ()).rows],
     }
 
 
@@ -113,18 +178,14 @@ def _until(ask: Ask) -> float | None:
     return None if ask.live else ask.span.end
 
 
-def _new(reader: Reader, ask: Ask, top: int) -> int:
+def _new(reader: Reader, ask: Ask, top: int) -> tuple[int, bool]:
+    """How many tasks are newer, and whether they were all counted: that takes one step and no more."""
     where = _where(ask)
     if where is None:  # ids follow each other without gaps
         newest = reader.tasks(until=_until(ask), limit=1)
-        return max(0, newest[0].id - top) if newest else 0
-    return len(reader.tasks(where=where, until=_until(ask), after=top, limit=MOST_NEW + 1))
-
-
-def _count(reader: Reader, ask: Ask, page: list[TaskRow] | None) -> int:
-    if page is not None and len(page) < PAGE:
-        return len(page)
-    return reader.task_count(where=_where(ask), since=ask.span.start, until=_until(ask))
+        return (max(0, newest[0].id - top) if newest else 0), True
+    step = sweep.step(reader, sweep.begin(reader, where, until=_until(ask), after=top), None)
+    return step.count, step.rest.done
 
 
 def _changed(reader: Reader, ask: Ask) -> list[TaskRow]:

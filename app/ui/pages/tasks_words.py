@@ -5,7 +5,7 @@ from typing import Final
 from app.models import formats
 from app.models.wire import Health
 from app.ui import words
-from app.ui.pages.tasks_read import MOST_NEW, Nothing
+from app.ui.pages.tasks_read import Nothing
 
 START: Final = "Start workers with -E (celery -A your_app worker -E)."
 _OR_OPERATE: Final = "Or open Cloche with --mode operate, to turn events on from here."
@@ -18,11 +18,22 @@ def found_text(total: int, *, took: float, limit: int | None) -> str:
     return f"{formats.count(total)} {noun}{more} · {took * 1000:.0f} ms"
 
 
+def so_far_text(found: int, share: float) -> str:
+    """How many tasks a search that goes on has found, and what share of all it has looked through."""
+    return f"{formats.count(found)} found, searched {share * 100:.0f} % …"
+
+
+def back_text(back: float | None, share: float, now: float) -> str:
+    """How far back in time a search that goes on has come."""
+    to = "" if back is None else f" back to {formats.near_time(back, now, brief=True)}"
+    return f"Searched{to}, {share * 100:.0f} % of the tasks in this time range."
+
+
 def new_text(new: int, *, counted: bool) -> str:
-    """How many tasks wait above those shown; empty if none. ``counted`` if the number is not cut at `MOST_NEW`."""
+    """How many tasks wait above those shown; empty if none. ``counted`` unless there may be more."""
     if not new:
         return ""
-    return f"{formats.count(new)} new" if counted or new <= MOST_NEW else f"{formats.count(MOST_NEW)}+ new"
+    return f"{formats.count(new)} new" if counted else f"{formats.count(new)}+ new"
 
 
 def why_nothing(nothing: Nothing, now: float, health: Health, *, operates: bool) -> tuple[str, str, str]:
