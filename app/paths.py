@@ -27,6 +27,11 @@ def history_file(label: str) -> Path:
     return Path(platformdirs.user_data_dir("cloche", appauthor=False)) / "history" / f"{safe}.cloche"
 
 
+def profiles_file() -> Path:
+    """Where the user's connections are kept, without their passwords."""
+    return Path(platformdirs.user_config_dir("cloche", appauthor=False)) / "profiles.json"
+
+
 def settings_file() -> Path:
     """Where the window keeps its geometry and choices."""
     return Path(platformdirs.user_config_dir("cloche", appauthor=False)) / "window.ini"

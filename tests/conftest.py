@@ -17,6 +17,7 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before anything imports Qt
 import psutil
 import pytest
 from hypothesis import settings
+from redis import Redis
 
 from tests.helpers.servers import RabbitServer, RedisServer
 
@@ -51,6 +52,13 @@ def redis_server() -> Iterator[RedisServer]:
     """A Redis of the test's own."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[Redis]:
+    """A client of it."""
+    with Redis.from_url(redis_server.url) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

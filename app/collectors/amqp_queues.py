@@ -73,7 +73,8 @@ class AmqpQueues:
             self._connection.collect()
             self._connection = None
             raise amqp_error(error, self._address) from error
-        return Poll(time.time(), queues, None, took=time.monotonic() - began)
+        complete = all(name in self._present or name in self._absent for name in self._names)
+        return Poll(time.time(), queues, None, took=time.monotonic() - began, complete=complete)
 
     def _turn(self) -> list[str]:
         """Queues that were there when last asked for; they take turns where they are many."""

@@ -12,6 +12,7 @@ from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
+from app.collectors.guard import GREETING
 from app.collectors.kombu_events import KombuAddress, KombuEvents, kombu_address
 from app.collectors.queues import NoQueues, Queues
 from app.collectors.redis_client import redis_client
@@ -20,7 +21,7 @@ from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.subscriber import Subscriber
-from app.collectors.transport import RedisAddress, redis_address
+from app.collectors.transport import OPTIONS, RedisAddress, redis_address
 from app.models.profiles import Mode
 
 #: Schemes of Redis, which never goes through kombu: that would re-run other people's tasks (SAFETY 1.1).
@@ -97,7 +98,7 @@ class _Redis(msgspec.Struct, frozen=True):
         )
 
     def greet(self) -> str:
-        client = redis_client(self.address, "cloche-doctor")
+        client = redis_client(self.address, "cloche-doctor", GREETING)
         try:
             client.ping()
             return f"Redis {client.info('server')['redis_version']}"
@@ -206,6 +207,12 @@ class _Kombu(msgspec.Struct, frozen=True):
         del mode, on_command
 
     def drop(self) -> None: ...
+
+
+def options_for(url: str) -> tuple[str, ...]:
+    """Transport options and settings that a connection to such an address understands."""
+    scheme = url.partition("://")[0].partition("+")[0].lower()
+    return rabbitmq.OPTIONS if scheme in rabbitmq.SCHEMES else OPTIONS if scheme in _REDIS else ()
 
 
 def broker_at(url: str, password: str | None = None, options: Mapping[str, str] | None = None) -> Broker:

@@ -12,6 +12,7 @@ from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_stats
 from app.collectors.normalise import Normaliser
 from app.collectors.subscriber import Link
+from app.models.profiles import Mode
 from app.models.records import Event
 
 #: Seconds to listen for events: longer than two of Celery's heartbeats.
@@ -38,9 +39,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def examine(
-    url: str, password: str | None = None, options: dict[str, str] | None = None, *, listen: float = LISTEN
+    url: str,
+    password: str | None = None,
+    options: dict[str, str] | None = None,
+    *,
+    mode: Mode = "observe",
+    listen: float = LISTEN,
 ) -> list[Finding]:
-    """Try everything Cloche needs of a broker. Raises `BrokerError` only for an address that can't be read."""
+    """Try everything Cloche needs of a broker in this access mode.
+
+    Raises `BrokerError` only for an address that can't be read.
+    """
     broker = broker_at(url, password, options)
     findings = list(_connection(broker))
     if any(finding.ok is False for finding in findings):
@@ -48,7 +57,7 @@ def examine(
     events, heard = _listen(broker, listen)
     findings.append(events)
     findings.append(_queues(broker, {event.queue for event in heard if event.queue}))
-    findings.extend(_workers(broker, heard))
+    findings.extend(_workers(broker, heard, mode))
     return findings
 
 
@@ -114,8 +123,8 @@ def _queues(broker: Broker, names: set[str]) -> Finding:
     return Finding("queues", True, f"{len(poll.queues)} found, {waiting:,} messages waiting.")
 
 
-def _workers(broker: Broker, heard: list[Event]) -> Iterator[Finding]:
-    answers, workers = _ask(broker, heard)
+def _workers(broker: Broker, heard: list[Event], mode: Mode) -> Iterator[Finding]:
+    answers, workers = _ask(broker, heard, mode)
     yield workers
     talking = {event.hostname for event in heard if event.type != "task-sent" and event.uuid is not None}
     alive = {event.hostname for event in heard if event.uuid is None} | set(answers)
@@ -134,8 +143,10 @@ def _workers(broker: Broker, heard: list[Event]) -> Iterator[Finding]:
         yield Finding("task-sent", None, text, "Set task_send_sent_event = True where tasks are sent from.")
 
 
-def _ask(broker: Broker, heard: list[Event]) -> tuple[dict[str, Any], Finding]:
-    control = broker.control("observe", on_command=lambda _number: None)
+def _ask(broker: Broker, heard: list[Event], mode: Mode) -> tuple[dict[str, Any], Finding]:
+    if mode == "passive":
+        return {}, Finding("workers", None, "they are not asked in passive mode.")
+    control = broker.control(mode, on_command=lambda _number: None)
     if control is None:
         return {}, Finding("workers", None, "they can't be asked over this kind of broker. Watching works.")
     try:

@@ -23,6 +23,7 @@ class Poll(msgspec.Struct):
     """One look at all queues. ``heads`` are the oldest messages by queue, or None where this was not a look at them.
 
     ``took`` is how long the broker took to answer, in seconds; ``troubles`` what it refuses and what it is.
+    ``complete`` is whether all was looked through by now that tells which queues there are.
     """
 
     at: float
@@ -30,6 +31,7 @@ class Poll(msgspec.Struct):
     heads: dict[str, list[Head]] | None
     took: float = 0.0
     troubles: dict[str, BrokerError | None] = {}
+    complete: bool = True
 
 
 class Queues(Protocol):

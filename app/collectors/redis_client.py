@@ -9,6 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.collectors.errors import BrokerError
+from app.collectors.guard import Guard
 from app.collectors.redis_errors import broker_error
 from app.collectors.transport import ANSWER_TIMEOUT, RedisAddress
 
@@ -48,8 +49,8 @@ class _Connection(redis.Connection):
             raise broker_error(error, self._address) from error
 
 
-def redis_client(address: RedisAddress, name: str) -> redis.Redis:
-    """A client without retries of its own, and with a deadline on every answer.
+def redis_client(address: RedisAddress, name: str, guard: Guard) -> redis.Redis:
+    """A client without retries of its own, with a deadline on every answer, that says nothing but what is allowed.
 
     Whatever it does may raise a ``RedisError``, an ``OSError``, or, where it has to sign in, a `BrokerError`.
     """
@@ -65,5 +66,6 @@ def redis_client(address: RedisAddress, name: str) -> redis.Redis:
         socket_timeout=ANSWER_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
+        command_packer=guard,
     )
     return redis.Redis.from_pool(pool)

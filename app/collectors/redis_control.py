@@ -14,6 +14,7 @@ import msgspec
 import redis
 
 from app.collectors.control import MAX_REPLY, PATIENCE, Control, Request, read_answer, reply_exchange
+from app.collectors.guard import asking
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.transport import RedisAddress
@@ -39,7 +40,10 @@ class RedisControl(Control):
     def __init__(self, address: RedisAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
         super().__init__(mode, on_command=on_command)
         self._address = address
-        self._client = redis_client(address, "cloche-control")
+        self._exchange = reply_exchange(address.control_exchange)
+        self._bindings = address.key(f"_kombu.binding.{self._exchange}")
+        guard = asking(address.control_channel, self._bindings, self._exchange)
+        self._client = redis_client(address, "cloche-control", guard)
         #: How many listened to the last question.
         self._heard = 0
 
@@ -63,8 +67,8 @@ class RedisControl(Control):
         self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
     ) -> dict[str, Any]:
         address, own = self._address, str(uuid.uuid4())
-        exchange = reply_exchange(address.control_exchange)
-        bindings, replies = address.key(f"_kombu.binding.{exchange}"), address.key(f"{own}.{exchange}")
+        exchange, bindings = self._exchange, self._bindings
+        replies = address.key(f"{own}.{exchange}")
         binding = address.separator.join((own, "", f"{own}.{exchange}"))
         asked = Request.of(command, arguments, destination, exchange, own)
         answers: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from typing import Final
 import hiredis
 import msgspec
 
+from app.collectors.guard import LISTENING
 from app.collectors.normalise import Normaliser
 from app.collectors.redis_errors import broker_error
 from app.collectors.subscriber import (
@@ -179,9 +180,7 @@ def _has_more(connection: socket.socket, wait: float) -> bool:
 
 
 def _command(*words: str) -> bytes:
-    # hiredis' stub knows tuples of one word only.
-    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
-    return packed
+    return b"".join(LISTENING.pack(*words))
 
 
 def glob_escape(text: str) -> str:

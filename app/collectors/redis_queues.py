@@ -14,6 +14,7 @@ import redis
 
 from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
+from app.collectors.guard import LOOKING
 from app.collectors.queues import MAX_QUEUES, Head, Poll
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
@@ -21,6 +22,7 @@ from app.collectors.redis_events import glob_escape
 from app.collectors.redis_role import RoleWatch
 from app.collectors.rights import Rights, is_fatal
 from app.collectors.transport import RedisAddress
+from app.models.lifecycle import epoch
 from app.models.records import Queue
 
 #: `unacked` holds whole messages: it is split by queue only up to so many of them, and so many bytes.
@@ -52,6 +54,13 @@ class _Message(msgspec.Struct):
     headers: _Headers = msgspec.field(default_factory=_Headers)
 
 
+class _Held(msgspec.Struct):
+    """Messages that workers hold, by queue, and those of them that wait for their ETA."""
+
+    unacked: Counter[str] = msgspec.field(default_factory=Counter)
+    scheduled: Counter[str] = msgspec.field(default_factory=Counter)
+
+
 class RedisQueues:
     """Polls queue depths over one connection. Not thread-safe.
 
@@ -61,12 +70,12 @@ class RedisQueues:
     def __init__(self, address: RedisAddress, names: Iterable[str] = (), *, on_command: Callable[[int], None]) -> None:
         self._address = address
         self._names: dict[str, None] = dict.fromkeys(names)
-        self._client: redis.Redis = redis_client(address, "cloche-queues")
+        self._client: redis.Redis = redis_client(address, "cloche-queues", LOOKING)
         self._on_command = on_command
         self._cursor = 0
         self._scan_at = 0.0
         self._look_at = 0.0
-        self._splits: Counter[str] | None = None
+        self._held: _Held | None = None
         self._rights = Rights(address.shown)
         self._role = RoleWatch(address.shown)
         self._took = 0.0
@@ -102,10 +111,10 @@ class RedisQueues:
         if now >= self._look_at:
             self._look_at = now + LOOK_PAUSE
             heads = self._heads(lengths)
-            self._splits = self._unacked(held)
+            self._held = self._unacked(held)
         queues = [self._queue(name, lengths.get(name, [])) for name in self._names]
         troubles = {"rights": self._rights.trouble(), "role": self._role.trouble}
-        return Poll(time.time(), queues, heads, took, troubles)
+        return Poll(time.time(), queues, heads, took, troubles, complete=self._cursor == 0)
 
     def _ask_role(self) -> None:
         self._role.asked()
@@ -141,7 +150,9 @@ class RedisQueues:
         return lengths, held
 
     def _queue(self, name: str, counts: list[Any]) -> Queue:
-        queue = Queue(name, time.time(), unacked=None if self._splits is None else self._splits[name])
+        queue = Queue(name, time.time())
+        if self._held is not None:
+            queue.unacked, queue.scheduled = self._held.unacked[name], self._held.scheduled[name]
         # Something else than a list under a queue's name makes its depth unknown, not zero.
         if counts and all(isinstance(count, int) for count in counts):
             queue.ready = sum(counts)
@@ -184,13 +195,13 @@ class RedisQueues:
         heads: dict[str, list[Head]] = {}
         for key, message in zip(small, self._run(pipeline), strict=True):
             if rights.take("LINDEX", message) and isinstance(message, bytes):
-                heads.setdefault(lists[key][0], []).append(Head(_task_id(message)))
+                heads.setdefault(lists[key][0], []).append(Head(_headers(message).id))
         return heads
 
-    def _unacked(self, held: Any) -> Counter[str] | None:
-        """Messages that workers hold, by queue; None where they can't be looked at, or are too many to."""
+    def _unacked(self, held: Any) -> _Held | None:
+        """Messages that workers hold; None where they can't be looked at, or are too many to."""
         if held == 0:
-            return Counter()
+            return _Held()
         if not isinstance(held, int) or held > MAX_UNACKED:
             return None
         key, rights = self._address.key(self._address.unacked), self._rights
@@ -202,13 +213,15 @@ class RedisQueues:
         (values,) = self._run(self._client.pipeline(transaction=False).hvals(key))
         if not rights.take("HVALS", values) or not isinstance(values, list):
             return None
-        split: Counter[str] = Counter()
+        split, now = _Held(), time.time()
         for value in values:
             try:
-                _, exchange, routing_key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
+                raw, exchange, routing_key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
             except _UNREADABLE:
                 continue
-            split[self._bound.get((exchange, routing_key), routing_key)] += 1
+            name = self._bound.get((exchange, routing_key), routing_key)
+            split.unacked[name] += 1
+            split.scheduled[name] += (epoch(_headers(raw).eta) or 0.0) > now
         return split
 
     def _discover(self, now: float) -> None:
@@ -255,8 +268,9 @@ def _text(reply: bytes | str) -> str:
     return reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
 
 
-def _task_id(message: bytes) -> str | None:
+def _headers(message: bytes | msgspec.Raw) -> _Headers:
+    """What is read of a message's headers; nothing where it is not one."""
     try:
-        return msgspec.json.decode(message, type=_Message).headers.id
+        return msgspec.json.decode(message, type=_Message).headers
     except _UNREADABLE:
-        return None
+        return _Headers()

@@ -16,6 +16,7 @@ import redis
 from app.collectors.checks import MAX_TRACEBACK, MAX_WORD
 from app.collectors.clean import clean_text, clean_word
 from app.collectors.errors import BrokerError
+from app.collectors.guard import RESULTS
 from app.collectors.pollers import Trouble
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
@@ -62,7 +63,7 @@ class Results(threading.Thread):
     ) -> None:
         super().__init__(name="results", daemon=True)
         self._address = address
-        self._client = redis_client(address, "cloche-results")
+        self._client = redis_client(address, "cloche-results", RESULTS)
         self._put = put
         self._on_command = on_command
         self._asked: queue.SimpleQueue[tuple[Sequence[str], float] | None] = queue.SimpleQueue()

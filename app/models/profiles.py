@@ -1,18 +1,171 @@
-"""A connection as the user knows it: name, address without secret, environment and access mode."""
+"""Connections as the user knows them, and the file that keeps them; never a password."""
 
-from typing import Literal
+import os
+import tempfile
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
+
+from app.models.redact import split_password
 
 Environment = Literal["production", "staging", "development", "unknown"]
 Mode = Literal["passive", "observe", "operate"]
 
+#: How much of a history is kept if nothing else is said: thirty days, and bytes.
+KEEP_SECONDS: Final = 30 * 86_400.0
+KEEP_BYTES: Final = 5_000_000_000
+#: Version of the file that this program writes.
+VERSION: Final = 1
 
-class Profile(msgspec.Struct, frozen=True):
-    """One broker connection. ``url`` never holds a password; ``environment`` *unknown* is treated like production."""
+
+class ProfileError(Exception):
+    """Profiles can't be read, written or used; the text is a sentence with what to do."""
+
+
+class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One connection. ``url`` never holds a password; ``environment`` *unknown* is treated like production.
+
+    ``id`` stays the same when it is renamed: its password and its history are found by it. ``options`` are Celery's
+    transport options and our own, as on the command line; ``queues`` are always shown.
+    """
 
     name: str
     url: str
     environment: Environment = "unknown"
     mode: Mode = "observe"
     colour: str | None = None
+    options: dict[str, str] = {}
+    queues: list[str] = []
+    keep_seconds: float | None = KEEP_SECONDS
+    keep_bytes: int | None = KEEP_BYTES
+    id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class _File(msgspec.Struct):
+    version: int
+    profiles: list[Profile] = []
+
+
+class Profiles:
+    """The user's profiles, in their order.
+
+    A file that can't be read for what it is is set aside; ``said`` then holds a sentence about it. Raises
+    `ProfileError` for the file of a newer version, which is left alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.said = ""
+        self.all: list[Profile] = self._load()
+
+    def find(self, name: str) -> Profile | None:
+        """The profile of this name, or else the only one that is so called but for capitals."""
+        alike = [profile for profile in self.all if profile.name.casefold() == name.casefold()]
+        exact = [profile for profile in alike if profile.name == name]
+        return (exact or alike)[0] if exact or len(alike) == 1 else None
+
+    def put(self, profile: Profile) -> None:
+        """Add a profile, or replace the one with its id. Raises `ProfileError`."""
+        if not profile.name.strip():
+            raise ProfileError("A profile needs a name.")
+        if split_password(profile.url)[1] is not None:
+            raise ProfileError("A profile's address holds no password: that is kept in the system's keyring.")
+        if any(other.name == profile.name and other.id != profile.id for other in self.all):
+            raise ProfileError(f"There is a profile {profile.name!r} already. Choose another name.")
+        known = [other.id for other in self.all]
+        if profile.id in known:
+            changed = [profile if other.id == profile.id else other for other in self.all]
+        else:
+            changed = [*self.all, profile]
+        self._save(changed)
+
+    def remove(self, profile: Profile) -> None:
+        """Forget a profile; its history and password are others' matter. Raises `ProfileError`."""
+        self._save([other for other in self.all if other.id != profile.id])
+
+    def export(self) -> bytes:
+        """All of them, to be given to another machine."""
+        return _encode(self.all)
+
+    def take_over(self, exported: bytes) -> list[Profile]:
+        """Add exported profiles, under other names where theirs are taken; returns what was added.
+
+        Raises `ProfileError`.
+        """
+        added: list[Profile] = []
+        for profile in _decode(exported):
+            taken = {other.name for other in (*self.all, *added)}
+            names = (profile.name, *(f"{profile.name} {number}" for number in range(2, len(taken) + 3)))
+            name = next(name for name in names if name not in taken)
+            bare, _ = split_password(profile.url)
+            added.append(msgspec.structs.replace(profile, name=name, url=bare, id=uuid.uuid4().hex))
+        self._save([*self.all, *added])
+        return added
+
+    def _load(self) -> list[Profile]:
+        try:
+            return _decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ProfileError(f"The profiles in {self._path} can't be read: {error.strerror}.") from error
+        except _Damaged:
+            self.said = self._set_aside()
+            return []
+
+    def _set_aside(self) -> str:
+        aside = next(
+            place
+            for number in range(1, 10_000)
+            if not (place := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists()
+        )
+        try:
+            self._path.rename(aside)
+        except OSError as error:
+            text = f"The profiles in {self._path} are damaged and can't be set aside: {error.strerror}."
+            raise ProfileError(text) from error
+        return f"The file of profiles was damaged. It is kept as {aside}; you begin without profiles."
+
+    def _save(self, profiles: list[Profile]) -> None:
+        """Write all of them, or leave the file as it is."""
+        folder = self._path.parent
+        made: str | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            number, made = tempfile.mkstemp(dir=folder, prefix=self._path.name)  # only the user may read it
+            with os.fdopen(number, "wb") as file:
+                file.write(_encode(profiles))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(made).replace(self._path)
+        except OSError as error:
+            if made is not None:
+                with suppress(OSError):
+                    Path(made).unlink()
+            raise ProfileError(f"The profiles can't be written to {folder}: {error.strerror}.") from error
+        self.all = profiles
+
+
+class _Damaged(ProfileError):
+    pass
+
+
+def _encode(profiles: list[Profile]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(_File(VERSION, profiles)), indent=2) + b"\n"
+
+
+def _decode(text: bytes) -> list[Profile]:
+    try:
+        version = msgspec.json.decode(text, type=_Version).version
+        if version > VERSION:
+            raise ProfileError("These profiles were written by a newer version of Cloche. Use that one.")
+        return msgspec.json.decode(text, type=_File).profiles
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _Damaged("This is no file of profiles, or it is damaged.") from error
+
+
+class _Version(msgspec.Struct):
+    version: int

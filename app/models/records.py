@@ -179,7 +179,8 @@ class Worker(msgspec.Struct, gc=False):
 class Queue(msgspec.Struct, gc=False):
     """One queue as last polled. ``by_priority`` maps a Celery priority step to its ready messages.
 
-    ``oldest`` is the age of the message at the head; ``oldest_exact`` is false where it is only a lower bound.
+    ``scheduled`` are those of the unacked messages that workers hold until their ETA. ``oldest`` is the age of the
+    message at the head; ``oldest_exact`` is false where it is only a lower bound.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Queue(msgspec.Struct, gc=False):
     oldest: float | None = None
     oldest_exact: bool = False
     sampled: float | None = None
+    scheduled: int | None = None
 
 
 class Gap(msgspec.Struct, frozen=True):

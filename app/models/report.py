@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -97,13 +98,7 @@ def as_text(found: dict[str, Any]) -> str:
             for w in found["workers"]
         ],
     )
-    lines += _table(
-        ("queue", "ready", "unacked", "consumers", "oldest"),
-        [
-            (q["name"], count(q["ready"]), count(q["unacked"]), count(q["consumers"]), duration(q["oldest"]))
-            for q in found["queues"]
-        ],
-    )
+    lines += queue_table(found["queues"])
     removed = found["removed"]
     if removed["tasks"]:
         until = date_time(removed["until"])
@@ -128,6 +123,22 @@ def _attention(findings: list[dict[str, Any]]) -> list[str]:
         evidence = f" {finding['evidence']}." if finding["evidence"] else ""
         lines += [f"{finding['severity']}: {finding['text']}{evidence}{since}", f"    {finding['remedy']}"]
     return ["Needs attention", *lines, ""] if lines else []
+
+
+def queue_table(queues: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table of queues, each as the fields of its record."""
+    return _table(
+        ("queue", "ready", "unacked", "scheduled", "consumers", "oldest"),
+        [
+            (q["name"], *(count(q[key]) for key in ("ready", "unacked", "scheduled", "consumers")), _oldest(q))
+            for q in queues
+        ],
+    )
+
+
+def _oldest(queue: Mapping[str, Any]) -> str:
+    known = duration(queue["oldest"])
+    return known if queue["oldest"] is None or queue["oldest_exact"] else f"≥ {known}"
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

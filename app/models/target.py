@@ -7,9 +7,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from app.models.profiles import Environment, Mode
+from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Environment, Mode, Profile
 from app.models.redact import redact_url, split_password
-from app.models.wire import KEEP_BYTES, KEEP_SECONDS
+from app.models.wire import Configure
 from app.paths import history_file
 
 #: Schemes whose path is the name of a virtual host.
@@ -33,10 +33,18 @@ class Target(msgspec.Struct, frozen=True):
     url: str = ""
     password: str | None = None
     options: dict[str, str] = {}
+    queues: list[str] = []
     environment: Environment = "unknown"
     mode: Mode = "observe"
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
+
+    def configure(self, history: Path, *, mode: Mode | None = None, temporary: bool = True) -> Configure:
+        """What a collector is told, to record into a history."""
+        return Configure(
+            self.name, self.url, str(history), self.password, mode or self.mode, self.options, self.queues,
+            self.keep_seconds, self.keep_bytes, temporary,
+        )  # fmt: skip
 
 
 def target_of(text: str, options: dict[str, str] | None = None) -> Target:
@@ -61,3 +69,11 @@ def target_of(text: str, options: dict[str, str] | None = None) -> Target:
     # The same host may serve several applications under prefixes, on several ports: each has a history of its own.
     mark = hashlib.sha256(repr((redact_url(known_as), sorted((options or {}).items()))).encode()).hexdigest()[:8]
     return Target(name, history_file(f"{name[:MAX_NAME]}-{mark}"), url, password, dict(options or {}))
+
+
+def target_of_profile(profile: Profile, password: str | None = None) -> Target:
+    """The target of a connection that the user has kept."""
+    return Target(
+        profile.name, history_file(f"{profile.name[:MAX_NAME]}-{profile.id[:8]}"), profile.url, password,
+        profile.options, profile.queues, profile.environment, profile.mode, profile.keep_seconds, profile.keep_bytes,
+    )  # fmt: skip

@@ -6,16 +6,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from app.models.profiles import Mode
+from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Mode
 
 MAGIC: Final = b"ClcH"
 VERSION: Final = 1
 #: A frame above this many bytes is not one of ours.
 MAX_FRAME: Final = 8 << 20
-
-#: How much of a history is kept if nothing else is said: thirty days, and bytes.
-KEEP_SECONDS: Final = 30 * 86_400.0
-KEEP_BYTES: Final = 5_000_000_000
 
 _HEADER: Final = struct.Struct(">4sBI")
 

@@ -14,7 +14,7 @@ from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
 from app.models.target import Target
-from app.models.wire import Committed, Configure, Health, Keeping, Notice, SwitchEvents
+from app.models.wire import Committed, Health, Keeping, Notice, SwitchEvents
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
@@ -64,17 +64,7 @@ class Connection(QObject):
             self._link.deleteLater()
         target = self.target
         self._keep_in(target.history)
-        config = Configure(
-            target.name,
-            target.url,
-            str(target.history),
-            target.password,
-            self.profile.mode,
-            target.options,
-            keep_seconds=target.keep_seconds,
-            keep_bytes=target.keep_bytes,
-        )
-        self._link = CollectorLink(config, self)
+        self._link = CollectorLink(target.configure(target.history, mode=self.profile.mode), self)
         self._link.message.connect(self._hear)
         self._link.ended.connect(self._ended)
         if self.events_switched:

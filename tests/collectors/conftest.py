@@ -1,19 +1,8 @@
-"""What tests of collectors share: a client of the broker, and what it publishes."""
+"""What tests of collectors share."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from redis import Redis
-
-from tests.helpers.servers import RedisServer
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    """A client of the test's own Redis."""
-    with Redis.from_url(redis_server.url) as made:
-        yield made
 
 
 def command(client: Redis, *words: str) -> Any:

@@ -1,22 +1,14 @@
-"""What tests of faults share: a client past the proxy, and a window's loop for those of its processes."""
+"""What tests of faults share: a way to the broker that fails, and a window's loop for those of its processes."""
 
 from collections.abc import Iterator
 
 import pytest
-from redis import Redis
 
 from tests.helpers.proxy import FaultProxy
 from tests.helpers.servers import HOST, RedisServer
 from tests.ui.conftest import run, supervisor, theme
 
 __all__ = ["run", "supervisor", "theme"]
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    """A client of the test's own Redis, on a way that does not fail."""
-    with Redis.from_url(redis_server.url) as made:
-        yield made
 
 
 @pytest.fixture

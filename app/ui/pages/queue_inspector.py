@@ -99,6 +99,7 @@ def facts(row: QueueRow, now: float) -> list[Fact]:
     found = [
         Fact("Ready", formats.count(queue.ready), tone=late),
         Fact("Unacked", formats.count(queue.unacked), tip="Workers hold them and have not acknowledged them"),
+        Fact("Scheduled", formats.count(queue.scheduled or None), tip="Of these, workers hold so many until their ETA"),
         Fact("Consumers", formats.count(queue.consumers), tone=late),
         Fact("In", _per_minute(flow.came)),
         Fact("Out", _per_minute(flow.went)),

@@ -1,0 +1,105 @@
+"""What may be said to a Redis: what is on the list of a purpose, and not a byte of anything else."""
+
+import pytest
+from redis import Redis
+
+from app.collectors.guard import GREETING, LISTENING, LOOKING, RESULTS, Guard, NotAllowed, asking
+from app.collectors.redis_client import redis_client
+from app.collectors.transport import redis_address
+from tests.collectors.conftest import command
+from tests.helpers.servers import RedisServer
+
+ASKING = asking("/0.celery.pidbox", "_kombu.binding.reply.celery.pidbox", "reply.celery.pidbox")
+#: Each would harm a broker that is in use, or could.
+HARMFUL = tuple(
+    tuple(line.split())
+    for line in """
+    KEYS *
+    SMEMBERS _kombu.binding.celery
+    LRANGE celery 0 -1
+    MONITOR
+    FLUSHALL
+    FLUSHDB
+    CONFIG SET maxmemory 1
+    CLIENT KILL TYPE normal
+    client no-evict on
+    MEMORY PURGE
+    EVAL return 0
+    LPOP celery
+    RPOP celery
+    BRPOP celery 1
+    BRPOP x.reply.celery.pidbox celery 1
+    LPUSH celery x
+    DEL celery
+    del celery
+    DEL x.reply.celery.pidbox celery
+    RENAME celery x
+    HDEL unacked x
+    ZREM unacked_index x
+    EXPIRE celery 1
+    PUBLISH /0.celeryev/task.multi x
+    PUBLISH /1.celery.pidbox x
+    PUBLISH
+    SADD _kombu.binding.celery x
+    SREM _kombu.binding.celery x
+    SET x y
+    SHUTDOWN
+    REPLICAOF NO ONE
+    DEBUG SLEEP 1
+    SUBSCRIBE x
+    MULTI
+    SORT celery
+    GETDEL x
+    UNLINK celery
+    """.strip().splitlines()
+)
+
+
+@pytest.mark.parametrize("guard", [LISTENING, GREETING, LOOKING, RESULTS, ASKING])
+@pytest.mark.parametrize("words", HARMFUL)
+def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tuple[str, ...]) -> None:
+    with pytest.raises(NotAllowed, match="does not send"):
+        guard.pack(*words)
+    with pytest.raises(NotAllowed, match="does not send"):
+        guard.pack(" ".join(words[:2]).encode(), *words[2:])
+
+
+@pytest.mark.parametrize(
+    ("guard", "words"),
+    [
+        (LISTENING, ("PSUBSCRIBE", "/0.celeryev/*")),
+        (LISTENING, ("AUTH", "user", "secret")),
+        (GREETING, ("INFO", "server")),
+        (LOOKING, ("LLEN", "celery")),
+        (LOOKING, ("MEMORY USAGE", "celery", "SAMPLES", 5)),
+        (LOOKING, ("memory", "usage", "celery")),
+        (RESULTS, ("MGET", "celery-task-meta-1")),
+        (ASKING, ("PUBLISH", "/0.celery.pidbox", "x")),
+        (ASKING, ("SADD", "_kombu.binding.reply.celery.pidbox", "x")),
+        (ASKING, ("BRPOP", "some-id.reply.celery.pidbox", 1)),
+        (ASKING, ("DEL", "some-id.reply.celery.pidbox")),
+    ],
+)
+def test_what_is_on_the_list_is_sent_as_it_is(guard: Guard, words: tuple[object, ...]) -> None:
+    (packed,) = guard.pack(*words)
+    assert packed.count(b"\r\n$") == len(" ".join(map(str, words)).split())
+
+
+def test_asking_is_not_looking_and_looking_is_not_asking() -> None:
+    for guard, words in ((ASKING, ("LINDEX", "celery", 0)), (LOOKING, ("PUBLISH", "/0.celery.pidbox", "x"))):
+        with pytest.raises(NotAllowed):
+            guard.pack(*words)
+
+
+def test_nothing_reaches_the_broker_of_a_pipeline_with_one_wrong_word(redis_server: RedisServer, client: Redis) -> None:
+    looking = redis_client(redis_address(redis_server.url), "test", LOOKING)
+    looking.ping()
+    before = command(client, "INFO", "commandstats")
+    pipeline = looking.pipeline(transaction=False)
+    pipeline.llen("celery")
+    pipeline.lpush("celery", "x")
+    with pytest.raises(NotAllowed):
+        pipeline.execute()
+    after = command(client, "INFO", "commandstats")
+    assert set(after) - set(before) <= {"cmdstat_info"}
+    looking.close()

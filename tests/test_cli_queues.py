@@ -1,0 +1,90 @@
+"""`cloche queues` on real brokers, with messages and workers of real Celery applications."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from app.paths import self_command
+from tests.helpers.celery_apps import make_app, worker
+from tests.helpers.servers import RabbitServer, RedisServer
+from tests.helpers.waiting import eventually
+
+
+def cloche(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(self_command(*words), capture_output=True, text=True, check=False, timeout=90)
+
+
+def listed(url: str, *words: str) -> dict[str, dict[str, Any]]:
+    done = cloche("queues", url, "--json", *words)
+    assert done.returncode == 0, done.stderr
+    return {queue["name"]: queue for queue in json.loads(done.stdout)}
+
+
+def figures(queue: dict[str, Any]) -> tuple[int | None, int | None, int | None, int | None]:
+    return queue["ready"], queue["unacked"], queue["scheduled"], queue["consumers"]
+
+
+def test_every_queue_is_listed_with_all_that_waits_in_it_consumed_or_not(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    app = make_app(redis_server.url)
+    for priority in (0, 3, 6, 9):
+        app.send_task("truth.add", (priority, 1), queue="noworker", priority=priority)
+    with worker(redis_server.url, "w1", tmp_path / "w1.log", "-E", "-c", "1"):
+        for _ in range(2):
+            app.send_task("truth.add", (1, 1), queue="celery", countdown=600)
+        eventually(lambda: client.hlen("unacked") == 2, "that the worker holds both")
+        found = listed(redis_server.url)
+        assert figures(found["noworker"]) == (4, 0, 0, 0)
+        assert found["noworker"]["by_priority"] == {"0": 1, "3": 1, "6": 1, "9": 1}
+        assert figures(found["celery"]) == (0, 2, 2, 1)
+        # Without asking workers nobody knows who consumes.
+        passive = listed(redis_server.url, "--mode", "passive", "--queue", "other")
+        assert figures(passive["celery"]) == (0, 2, 2, None)
+        assert figures(passive["other"]) == (0, 0, 0, None)
+    app.close()
+
+
+def test_the_oldest_message_is_dated_by_the_history_of_its_broker(redis_server: RedisServer, client: Redis) -> None:
+    command = self_command("record", redis_server.url, "--json")
+    app = make_app(redis_server.url)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any(json.loads(line)["state"] == "live" for line in process.stdout)
+        app.send_task("truth.add", (1, 1), queue="mail")
+        eventually(lambda: client.llen("mail") == 1, "the message")
+        eventually(lambda: listed(redis_server.url)["mail"]["oldest"] is not None, "its age")
+        found = listed(redis_server.url)["mail"]
+        assert found["oldest_exact"] is True
+        assert 0.0 < found["oldest"] < 60.0
+        process.terminate()
+    app.close()
+    table = cloche("queues", redis_server.url).stdout.splitlines()
+    assert table[0].split() == ["queue", "ready", "unacked", "scheduled", "consumers", "oldest"]
+    assert table[1].split()[:4] == ["mail", "1", "0", "0"]
+
+
+def test_queues_of_rabbitmq_are_those_that_are_named_and_those_that_workers_consume(
+    rabbitmq_server: RabbitServer, rabbitmq_url: str, tmp_path: Path
+) -> None:
+    app = make_app(rabbitmq_url)
+    for number in range(3):
+        app.send_task("truth.add", (number, 1), queue="noworker")
+    with worker(rabbitmq_url, "w1", tmp_path / "w1.log", "-E", "-c", "1"):
+        eventually(lambda: "celery" in listed(rabbitmq_url), "that the worker says what it consumes", within=60)
+        found = listed(rabbitmq_url, "--queue", "noworker")
+        assert {name: (each["ready"], each["consumers"]) for name, each in found.items()} == {
+            "celery": (0, 1), "noworker": (3, 0),
+        }  # fmt: skip
+    app.close()
+
+
+def test_a_broker_without_queues_says_so_and_one_that_is_down_is_an_error(redis_server: RedisServer) -> None:
+    assert cloche("queues", redis_server.url).stdout == "There are no queues.\n"
+    redis_server.kill()
+    done = cloche("queues", redis_server.url, "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Connection refused. Is it running?" in done.stderr
