@@ -88,3 +88,22 @@ def test_a_broker_without_queues_says_so_and_one_that_is_down_is_an_error(redis_
     done = cloche("queues", redis_server.url, "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Connection refused. Is it running?" in done.stderr
+
+
+def test_messages_are_shown_and_not_taken(redis_server: RedisServer, client: Redis, rabbitmq_url: str) -> None:
+    app = make_app(redis_server.url)
+    for number in range(3):
+        app.send_task("truth.add", (number, "zwei"), {"y": None}, queue="mail", task_id=f"t{number}")
+    app.close()
+    done = cloche("messages", redis_server.url, "mail", "--limit", "2", "--json")
+    page = json.loads(done.stdout)
+    assert [message["id"] for message in page["messages"]] == ["t0", "t1"]
+    assert (page["total"], page["messages"][0]["args"]) == (3, '[0, "zwei"]')
+    newest = cloche("messages", redis_server.url, "mail", "--newest", "--limit", "1", "--start", "1")
+    assert "t1  truth.add" in newest.stdout
+    assert newest.stderr == "2–2 of 3 messages in mail\n"
+    assert client.llen("mail") == 3
+    # On RabbitMQ looking is not harmless, so it is not done.
+    refused = cloche("messages", rabbitmq_url, "mail")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "marks messages as redelivered" in refused.stderr

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from app import __version__, display
-from app.cli.broker import doctor, queues
+from app.cli.broker import doctor, messages, queues
 from app.cli.history import export, stats
 from app.cli.profiles import profiles
 from app.cli.record import record
@@ -104,5 +104,5 @@ def _say_shots(made: Sequence[Path]) -> None:
         click.echo(f"picture: {path}")
 
 
-for command in (record, stats, export, doctor, queues, profiles):
+for command in (record, stats, export, doctor, queues, messages, profiles):
     cli.add_command(command)

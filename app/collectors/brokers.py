@@ -12,6 +12,7 @@ from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
+from app.collectors.errors import BrokerError
 from app.collectors.guard import GREETING
 from app.collectors.kombu_events import KombuAddress, KombuEvents, kombu_address
 from app.collectors.queues import NoQueues, Queues
@@ -19,6 +20,7 @@ from app.collectors.redis_client import redis_client
 from app.collectors.redis_control import RedisControl
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
+from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import OPTIONS, RedisAddress, redis_address
@@ -70,6 +72,9 @@ class Broker(Protocol):
     def control(self, mode: Mode, *, on_command: OnCommand) -> Control | None:
         """What asks its workers; None where that is not possible."""
 
+    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
+        """Messages that wait in a queue, looked at and not taken; see `redis_messages.peek`. Raises `BrokerError`."""
+
     def drop(self) -> None:
         """Break off connections that may be dead since the computer slept."""
 
@@ -118,6 +123,9 @@ class _Redis(msgspec.Struct, frozen=True):
 
     def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
         return RedisControl(self.address, mode, on_command=on_command)
+
+    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
+        return peek(self.address, queue, start=start, count=count, newest=newest)
 
     def drop(self) -> None:
         self.address.line.drop()
@@ -168,6 +176,13 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
     def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
         return AmqpControl(self.address, mode, on_command=on_command)
 
+    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
+        del queue, start, count, newest
+        raise BrokerError(
+            "permission",
+            "RabbitMQ marks messages as redelivered when somebody looks at them, so Cloche does not in this version.",
+        )
+
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.
         pass
@@ -205,6 +220,10 @@ class _Kombu(msgspec.Struct, frozen=True):
 
     def control(self, mode: Mode, *, on_command: OnCommand) -> None:
         del mode, on_command
+
+    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
+        del queue, start, count, newest
+        raise BrokerError("protocol", "Messages can't be looked at over this kind of broker without taking them.")
 
     def drop(self) -> None: ...
 

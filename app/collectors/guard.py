@@ -11,13 +11,15 @@ import hiredis
 
 #: What every connection says first, and to find out whether it is still there.
 _GREETING: Final = frozenset({"AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING"})
+#: Elements of a list that are asked for at once.
+MOST: Final = 100
 #: Commands of two words, of those that are used here.
 _FAMILIES: Final = frozenset({"CLIENT", "MEMORY"})
 
-#: Tells whether a command may be used on a key or channel.
-Allows = Callable[[str], bool]
-#: The number of words that a command is used with, and on what.
-Write = tuple[int, Allows]
+#: Tells whether a command may be used with such words behind it.
+Allows = Callable[[Sequence[str]], bool]
+#: With how many words a command is used, itself included, and with which.
+Bounded = tuple[int, Allows]
 
 
 class NotAllowed(Exception):
@@ -25,14 +27,14 @@ class NotAllowed(Exception):
 
 
 class Guard:
-    """Lets ``reads`` through, each of ``writes`` with so many words and on what it is allowed for, and nothing else.
+    """Lets ``free`` commands through, each ``bounded`` one with so many words of the allowed kind, and nothing else.
 
     Commands are named in capitals, those of two words with a space. It packs commands for redis-py.
     """
 
-    def __init__(self, reads: frozenset[str] = frozenset(), writes: Mapping[str, Write] | None = None) -> None:
-        self._reads = _GREETING | reads
-        self._writes = writes or {}
+    def __init__(self, free: frozenset[str] = frozenset(), bounded: Mapping[str, Bounded] | None = None) -> None:
+        self._free = _GREETING | free
+        self._bounded = bounded or {}
 
     def pack(self, *words: Any) -> list[bytes]:
         """Bytes of a command. Raises `NotAllowed`."""
@@ -41,15 +43,14 @@ class Guard:
         name = str(said[0]).upper()
         if name in _FAMILIES and len(said) > 1:
             name = f"{name} {_text(said[1]).upper()}"
-        if name not in self._reads and not self._may_write(name, said):
+        if name not in self._free and not self._may(name, said):
             raise NotAllowed(f"Cloche does not send {name} here.")
         packed: bytes = hiredis.pack_command(tuple(said))
         return [packed]
 
-    def _may_write(self, name: str, said: Sequence[Any]) -> bool:
-        allowed = self._writes.get(name)
-        # With as many words as it is used with here: there is one key among them.
-        return allowed is not None and len(said) == allowed[0] and allowed[1](_text(said[1]))
+    def _may(self, name: str, said: Sequence[Any]) -> bool:
+        bounded = self._bounded.get(name)
+        return bounded is not None and len(said) == bounded[0] and bounded[1]([_text(word) for word in said[1:]])
 
 
 def _text(word: object) -> str:
@@ -64,20 +65,33 @@ LOOKING: Final = Guard(frozenset({"ROLE", "LLEN", "HLEN", "LINDEX", "HVALS", "ME
 RESULTS: Final = Guard(frozenset({"STRLEN", "MGET"}))
 
 
+def _is_short(words: Sequence[str]) -> bool:
+    """Whether a range of a list is counted from one end, and short."""
+    first, last = int(words[1]), int(words[2])
+    return (first < 0) == (last < 0) and last - first < MOST
+
+
+#: Looking at messages in a queue.
+PEEKING: Final = Guard(frozenset({"LLEN", "MEMORY USAGE"}), {"LRANGE": (4, _is_short)})
+
+
 def asking(channel: str, bindings: str, exchange: str) -> Guard:
     """Asking workers over the control ``channel``: what is written is our own reply list and its binding, no more."""
 
-    def is_ours(key: str) -> bool:
-        return key.endswith(f".{exchange}")
+    def is_ours(words: Sequence[str]) -> bool:
+        return words[0].endswith(f".{exchange}")
 
-    def is_bindings(key: str) -> bool:
-        return key == bindings
+    def is_binding(words: Sequence[str]) -> bool:
+        return words[0] == bindings
+
+    def is_control(words: Sequence[str]) -> bool:
+        return words[0] == channel
 
     return Guard(
-        writes={
-            "PUBLISH": (3, lambda key: key == channel),
-            "SADD": (3, is_bindings),
-            "SREM": (3, is_bindings),
+        bounded={
+            "PUBLISH": (3, is_control),
+            "SADD": (3, is_binding),
+            "SREM": (3, is_binding),
             "BRPOP": (3, is_ours),
             "EXPIRE": (3, is_ours),
             "DEL": (2, is_ours),

@@ -195,6 +195,30 @@ class Queue(msgspec.Struct, gc=False):
     scheduled: int | None = None
 
 
+class Message(msgspec.Struct, gc=False):
+    """One message that waits in a queue, looked at and not taken.
+
+    ``args`` and ``kwargs`` are JSON where their ``source`` is the *body*, and how they looked to the sender where it is
+    a *header*. ``headers`` are those that are not shown by themselves, as JSON. ``size`` is in bytes, ``note`` a
+    sentence where something could not be read.
+    """
+
+    size: int
+    id: str | None = None
+    name: str | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    source: str = ""
+    eta: float | None = None
+    expires: float | None = None
+    priority: int | None = None
+    retries: int = 0
+    origin: str | None = None
+    content_type: str = ""
+    headers: str | None = None
+    note: str = ""
+
+
 class Gap(msgspec.Struct, frozen=True):
     """An interval in which we did not listen; ``end`` is None while it lasts."""
 

@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from app.collectors.guard import GREETING, LISTENING, LOOKING, RESULTS, Guard, NotAllowed, asking
+from app.collectors.guard import GREETING, LISTENING, LOOKING, PEEKING, RESULTS, Guard, NotAllowed, asking
 from app.collectors.redis_client import redis_client
 from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
@@ -17,6 +17,9 @@ HARMFUL = tuple(
     KEYS *
     SMEMBERS _kombu.binding.celery
     LRANGE celery 0 -1
+    LRANGE celery 0 100
+    LRANGE celery -101 -1
+    LRANGE celery 0
     MONITOR
     FLUSHALL
     FLUSHDB
@@ -55,7 +58,7 @@ HARMFUL = tuple(
 )
 
 
-@pytest.mark.parametrize("guard", [LISTENING, GREETING, LOOKING, RESULTS, ASKING])
+@pytest.mark.parametrize("guard", [LISTENING, GREETING, LOOKING, PEEKING, RESULTS, ASKING])
 @pytest.mark.parametrize("words", HARMFUL)
 def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tuple[str, ...]) -> None:
     with pytest.raises(NotAllowed, match="does not send"):
@@ -73,6 +76,8 @@ def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tup
         (LOOKING, ("LLEN", "celery")),
         (LOOKING, ("MEMORY USAGE", "celery", "SAMPLES", 5)),
         (LOOKING, ("memory", "usage", "celery")),
+        (PEEKING, ("LRANGE", "celery", -100, -1)),
+        (PEEKING, ("LRANGE", "celery", 500, 599)),
         (RESULTS, ("MGET", "celery-task-meta-1")),
         (ASKING, ("PUBLISH", "/0.celery.pidbox", "x")),
         (ASKING, ("SADD", "_kombu.binding.reply.celery.pidbox", "x")),
