@@ -12,7 +12,7 @@ from app.collectors.runner import Collector
 from app.collectors.speaker import Speaker
 from app.collectors.transport import BrokerError
 from app.models.history.errors import HistoryError
-from app.models.wire import Configure, Deframer, Message, Notice, SwitchEvents, WireError, frame
+from app.models.wire import Configure, Deframer, Message, Notice, Peek, SwitchEvents, WireError, frame
 
 READ_SIZE: Final = 1 << 16
 
@@ -71,7 +71,7 @@ def _messages(source: int) -> Iterator[Message]:
 def _obey(messages: Iterator[Message], collector: Collector) -> None:
     """Pass on what the window asks, and stop when it is gone."""
     for message in messages:
-        if isinstance(message, SwitchEvents):
+        if isinstance(message, SwitchEvents | Peek):
             collector.take(message)
     collector.stop()
 

@@ -14,6 +14,7 @@ from app.collectors.committer import Committer, Job
 from app.collectors.errors import BrokerError
 from app.collectors.inquiry import Answer, Inquiry, Inspection
 from app.collectors.normalise import Normaliser
+from app.collectors.peeker import Peeker
 from app.collectors.pollers import QueuePoller, Trouble
 from app.collectors.questions import Questions
 from app.collectors.queues import Head, Poll
@@ -26,7 +27,7 @@ from app.models.history.retention import Keep
 from app.models.records import Event
 from app.models.redact import redact_url
 from app.models.reducer import Reducer
-from app.models.wire import Committed, Configure, Keeping, Message, Notice, SwitchEvents
+from app.models.wire import Committed, Configure, Keeping, Message, Notice, Peek, Peeked, SwitchEvents
 
 #: Seconds a change waits for its commit at most while little happens, and while much does.
 COMMIT_SOON: Final = 0.05
@@ -47,7 +48,7 @@ PRESSED_PAUSE: Final = 0.001
 END_PATIENCE: Final = 1.0
 
 Emit = Callable[[Message], None]
-Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents
+Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents | Peeked
 
 
 class Collector:
@@ -79,6 +80,7 @@ class Collector:
             None if backend is None else Results(results_address(backend), self._put, on_command=self._count_commands)
         )
         self._questions = Questions(self._reducer, inquiry, results, emit)
+        self._peeker = Peeker(broker, self._put, on_command=self._count_commands)
         self._drop = broker.drop
         self._clocks = ClockWatch(self._put)
         self._steady = Steady()
@@ -110,10 +112,11 @@ class Collector:
         """Collect until stopped, then commit what is left."""
         self._tell_of_history()
         self._health.turn("connecting", self._now())
-        askers: list[Subscriber | QueuePoller | Inquiry | Results | ClockWatch] = [
+        askers: list[Subscriber | QueuePoller | Peeker | Inquiry | Results | ClockWatch] = [
             self._clocks,
             self._events,
             self._queues,
+            self._peeker,
             *self._questions.threads,
         ]
         for thread in (*askers, self._commits):
@@ -144,9 +147,12 @@ class Collector:
     def _now(self) -> float:
         return self._steady.at(time.time())
 
-    def take(self, message: SwitchEvents) -> None:
+    def take(self, message: SwitchEvents | Peek) -> None:
         """Do what the window asks; may be called from any thread."""
-        self._put(message)
+        if isinstance(message, Peek):
+            self._peeker.ask(message)
+        else:
+            self._put(message)
 
     def _put(self, item: Item) -> None:
         self._inbox.put(item)
@@ -243,6 +249,8 @@ class Collector:
                 self._clock_set(item)
             elif isinstance(item, SwitchEvents):
                 self._questions.switch_events(on=item.on)
+            elif isinstance(item, Peeked):
+                self._emit(item)
             else:
                 self._questions.take(item, now)
                 if isinstance(item, Inspection) and item.learnt.get("queues"):

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from app.models import records
 from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Mode
 
 MAGIC: Final = b"ClcH"
@@ -85,7 +86,27 @@ class SwitchEvents(msgspec.Struct, tag=True, frozen=True):
     on: bool
 
 
-Message = Configure | SwitchEvents | Committed | Keeping | Health | Notice
+class Peek(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: look at ``count`` messages of a queue from a place on; the answer has the same ``number``."""
+
+    number: int
+    queue: str
+    start: int = 0
+    count: int = 20
+    newest: bool = False
+
+
+class Peeked(msgspec.Struct, tag=True, frozen=True):
+    """Messages that wait in a queue, of ``total``, or a sentence why they can't be looked at."""
+
+    number: int
+    messages: list[records.Message] = []
+    start: int = 0
+    total: int = 0
+    error: str = ""
+
+
+Message = Configure | SwitchEvents | Peek | Committed | Keeping | Health | Notice | Peeked
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode

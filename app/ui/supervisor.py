@@ -14,7 +14,7 @@ from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
 from app.models.target import Target
-from app.models.wire import Committed, Health, Keeping, Notice, SwitchEvents
+from app.models.wire import Committed, Health, Keeping, Notice, Peek, Peeked, SwitchEvents
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
@@ -53,6 +53,9 @@ class Connection(QObject):
         self.given_up = False
         #: Whether workers were told from here to tell of their tasks.
         self.events_switched = False
+        #: Looks into queues that are under way, by number, and how many there were.
+        self._answers: dict[int, asyncio.Future[Peeked]] = {}
+        self._asked = 0
         self._watch = QTimer(self)
         self._watch.timeout.connect(self.committed)
 
@@ -88,9 +91,23 @@ class Connection(QObject):
             self.events_switched = on
             self._link.send(SwitchEvents(on))
 
+    async def peek(self, queue: str, start: int, count: int, *, newest: bool) -> Peeked:
+        """Messages that wait in a queue, as the collector sees them now, or a sentence why they can't be seen."""
+        if self._link is None or not self.live:
+            return Peeked(0, error="This was recorded. What waits in a queue is seen while Cloche is connected.")
+        self._asked += 1
+        answer: asyncio.Future[Peeked] = asyncio.get_running_loop().create_future()
+        self._answers[self._asked] = answer
+        self._link.send(Peek(self._asked, queue, start, count, newest))
+        try:
+            return await answer
+        finally:
+            self._answers.pop(self._asked, None)
+
     def stop(self) -> None:
         """Ask the collector to end."""
         self._closing = True
+        self._answer_all("The connection is closed.")
         self._watch.stop()
         if self._link is not None:
             self._link.stop()
@@ -141,10 +158,23 @@ class Connection(QObject):
             self.health_changed.emit()
         elif isinstance(message, Notice):
             self.noticed.emit(message)
+        elif isinstance(message, Peeked):
+            self._take(message)
+
+    def _take(self, found: Peeked) -> None:
+        answer = self._answers.get(found.number)
+        if answer is not None and not answer.done():
+            answer.set_result(found)
+
+    def _answer_all(self, why: str) -> None:
+        """Nobody answers any more what was asked."""
+        for number in self._answers:
+            self._take(Peeked(number, error=why))
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:
             return
+        self._answer_all("The collector ended before it answered.")
         text = ended.text
         now = time.monotonic()
         self._restarts = [at for at in self._restarts if now - at < 60.0] + [now]

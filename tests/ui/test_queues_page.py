@@ -10,11 +10,13 @@ from pytestqt.qtbot import QtBot
 from app.models.history.charts import Series
 from app.models.qt.queues import Column, Flow, QueueRow
 from app.models.qt.table import Role
-from app.models.records import Queue, Worker
+from app.models.records import Message, Queue, Worker
+from app.models.wire import Peeked
 from app.ui.live import TimeRange
 from app.ui.pages.queue_inspector import condition, consumers
 from app.ui.pages.queues import QueuesPage
 from app.ui.theme import ThemeManager
+from app.ui.widgets.waiting import PAGE, remarks
 from tests.models.qt.drawing import drawn
 from tests.ui.conftest import Run
 from tests.ui.histories import History, Stand, emitted, heartbeat, sent
@@ -156,3 +158,106 @@ def test_a_picture_shows_the_queue_in_trouble_with_its_inspector(page: QueuesPag
         assert page._details.title.text() == "stuck"
 
     run(story())
+
+
+class Looking(Stand):
+    """A stand whose broker has messages in its queues."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.looks: list[tuple[str, int, int, bool]] = []
+        self.error = ""
+
+    async def peek(self, queue: str, start: int, count: int, *, newest: bool) -> Peeked:
+        self.looks.append((queue, start, count, newest))
+        if self.error:
+            return Peeked(1, error=self.error)
+        numbers = range(44, -1, -1) if newest else range(45)
+        found = [
+            Message(size=700, id=f"{queue}-{number}", name="shop.buy") for number in numbers[start : start + count]
+        ]
+        return Peeked(1, found, start, 45)
+
+
+@pytest.fixture
+def looking(qtbot: QtBot, theme: ThemeManager, history: History) -> Iterator[tuple[QueuesPage, Looking]]:
+    stand = Looking(history.path)
+    made = QueuesPage(theme, TimeRange())
+    qtbot.addWidget(made)
+    made.resize(1300, 900)
+    made.set_connection(stand)  # type: ignore[arg-type]
+    yield made, stand
+    stand.close()
+
+
+def shown(page: QueuesPage) -> list[str]:
+    """Ids of the messages that are seen."""
+    pane = page._details.messages
+    return [row._id.text() for row in pane._rows if row.isVisible()]
+
+
+def test_messages_are_looked_at_when_somebody_wants_to_see_them_and_paged_from_both_ends(
+    looking: tuple[QueuesPage, Looking], run: Run
+) -> None:
+    page, stand = looking
+
+    async def story() -> None:
+        await opened(page)
+        page.inspect("mail")
+        await emitted(page.loaded)
+        assert stand.looks == [], "nobody looks before the tab is opened"
+        page._details.tabs.setCurrentIndex(1)
+        await page.settled()
+        pane = page._details.messages
+        assert stand.looks == [("mail", 0, PAGE, False)]
+        assert shown(page) == [f"mail-{number}" for number in range(20)]
+        assert pane.place.text() == "1–20 of 45 messages"
+        assert (pane.back.isEnabled(), pane.on.isEnabled()) == (False, True)
+        for place in ("21–40 of 45 messages", "41–45 of 45 messages"):
+            pane.on.click()
+            await page.settled()
+            assert pane.place.text() == place
+        assert (pane.back.isEnabled(), pane.on.isEnabled()) == (True, False)
+        pane.order.click()
+        await page.settled()
+        assert shown(page)[0] == "mail-44"
+        page.inspect("stuck")
+        await emitted(page.loaded)
+        await page.settled()
+        assert shown(page)[0] == "stuck-44", "another queue is looked into at once, in the same order"
+
+    run(story())
+
+
+def test_what_can_not_be_looked_at_is_said_and_the_broker_is_not_asked_again_by_itself(
+    looking: tuple[QueuesPage, Looking], run: Run
+) -> None:
+    page, stand = looking
+    stand.error = "The broker does not permit it."
+
+    async def story() -> None:
+        await opened(page)
+        page.inspect("mail")
+        await emitted(page.loaded)
+        page._details.tabs.setCurrentIndex(1)
+        await page.settled()
+        assert page._details.messages._said.text() == stand.error
+        assert shown(page) == []
+        page.reload()
+        await emitted(page.loaded)
+        await page.settled()
+        assert len(stand.looks) == 1
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (Message(size=1), ""),
+        (Message(size=1, priority=6, retries=2, origin="gen1@web"), "priority 6 · retry 2 · from gen1@web"),
+        (Message(size=1, source="header", note="Not read."), "arguments as its sender showed them · Not read."),
+    ],
+)
+def test_what_is_unusual_of_a_message_is_said(message: Message, said: str) -> None:
+    assert remarks(message) == said

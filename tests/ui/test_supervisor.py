@@ -1,6 +1,7 @@
 """Collectors as the window keeps them: started, heard, started again, ended; and never outliving the window."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -99,6 +100,26 @@ def test_a_collector_that_keeps_ending_is_given_up(
         assert "Choose its broker again" in connection.health.text
 
     run(story())
+
+
+def test_messages_of_a_queue_are_looked_at_through_the_collector(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    for number in range(3):
+        client.lpush("mail", json.dumps({"headers": {"id": f"t{number}", "task": "buy"}, "body": ""}))
+
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url, mode="passive"))
+        found = await connection.peek("mail", 1, 20, newest=True)
+        assert [message.id for message in found.messages] == ["t1", "t0"]
+        assert (found.start, found.total, found.error) == (1, 3, "")
+        client.set("odd", "no list")
+        assert "WRONGTYPE" in (await connection.peek("odd", 0, 20, newest=False)).error
+        recorded = supervisor.add(Target("old", tmp_path / "shop.cloche"))
+        assert "This was recorded." in (await recorded.peek("mail", 0, 20, newest=False)).error
+
+    run(story())
+    assert client.llen("mail") == 3
 
 
 def test_a_collector_that_can_not_begin_says_why_and_is_not_tried_again(

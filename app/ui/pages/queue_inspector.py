@@ -4,12 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from PySide6.QtCore import Signal
+
 from app.models import formats
 from app.models.history.charts import Series, Span
 from app.models.qt.queues import Flow, QueueRow, drains, oldest, priorities
 from app.models.qt.workers import state_sentence
 from app.models.records import Gap, Queue, Worker
 from app.models.signs import ALIVE
+from app.models.wire import Peeked
 from app.ui.shapes import StateStyle
 from app.ui.theme import ThemeManager
 from app.ui.widgets.charts import TimeChart
@@ -18,6 +21,7 @@ from app.ui.widgets.facts import Fact, FactList
 from app.ui.widgets.inspector import Inspector, heading, stack
 from app.ui.widgets.labels import PlainLabel
 from app.ui.widgets.share_bars import ShareBars
+from app.ui.widgets.waiting import WaitingMessages
 
 _CHART: Final = 190
 _COLOURS: Final = {"ready": "accent", "unacked": "hint"}
@@ -32,7 +36,12 @@ _MARKS: Final = {
 
 
 class QueueInspector(Inspector):
-    """One tab: a chart over the time range, facts, priorities and consumers."""
+    """A chart over the time range, facts, priorities and consumers; and the messages that wait now.
+
+    ``messages_wanted``: a page of the messages of a queue, by its start and whether the newest come first.
+    """
+
+    messages_wanted = Signal(str, int, bool)
 
     def __init__(self, theme: ThemeManager, crosshair: Crosshair) -> None:
         super().__init__(theme, "Copy the queue's name")
@@ -43,6 +52,7 @@ class QueueInspector(Inspector):
         self._priorities = stack(heading("Ready by priority"), self._bars)
         self._consumers = FactList()
         self._nobody = PlainLabel(role="secondary")
+        self._name = ""
         self._nobody.setWordWrap(True)
         self.add_tab(
             "Summary",
@@ -51,10 +61,18 @@ class QueueInspector(Inspector):
             self._priorities,
             stack(heading("Consumed by"), self._consumers, self._nobody),
         )
+        self.messages = WaitingMessages(theme)
+        self.messages.wanted.connect(self._want_messages)
+        self.add_tab("Messages", self.messages)
+        self.tabs.currentChanged.connect(self._look)
+        #: The queue whose messages are shown.
+        self._looked = ""
 
     def show_queue(self, row: QueueRow, workers: Sequence[Worker], now: float) -> None:
         """Show a queue and those of the workers that consume it, as it is ``now``."""
         queue = row.queue
+        self._name = queue.name
+        self._look()
         self.state.show_mark(_MARKS[condition(row)])
         self.title.setText(queue.name)
         self.copy.copied = queue.name
@@ -69,6 +87,21 @@ class QueueInspector(Inspector):
         )
         self._nobody.setText("" if takers else _why_nobody(queue))
         self._nobody.setVisible(not takers)
+
+    def _look(self) -> None:
+        """Ask for messages when their tab is opened, or another queue is shown in it; they don't move by themselves."""
+        if self._name != self._looked and self.tabs.currentIndex() == self.tabs.count() - 1:
+            self.messages.clear("Looking …")
+            self._want_messages(0, self.messages.order.isChecked())
+
+    def _want_messages(self, start: int, newest: bool) -> None:
+        self._looked = self._name
+        self.messages_wanted.emit(self._name, start, newest)
+
+    def show_messages(self, queue: str, found: Peeked) -> None:
+        """Show a page of messages, if it is still of the queue that is shown."""
+        if queue == self._looked:
+            self.messages.show_page(found)
 
     def show_trend(self, span: Span, step: float, series: Mapping[str, Series | None], gaps: Sequence[Gap]) -> None:
         """Draw ready and unacknowledged messages over time."""

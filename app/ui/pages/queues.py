@@ -17,6 +17,7 @@ from app.ui.pages.table_page import TablePage
 from app.ui.theme import ThemeManager
 from app.ui.widgets.crosshair import Crosshair
 from app.ui.widgets.table import Width
+from app.ui.widgets.waiting import PAGE
 
 _EMPTY: Final = (
     "No queue has been seen",
@@ -61,6 +62,7 @@ class QueuesPage(TablePage):
         self.table.setAccessibleName("Queues")
         self._details.chart.range_selected.connect(time_range.look_back)
         self._details.chart.reset.connect(time_range.go_live)
+        self._details.messages_wanted.connect(lambda *wanted: self.spawn(self._look_into(*wanted)))
 
     async def load(self) -> None:
         connection = self.connection
@@ -76,6 +78,10 @@ class QueuesPage(TablePage):
             unreached = words.not_reached(connection.health)
             self.table.set_empty(*(unreached if unreached[0] else _EMPTY))
         self._show_inspected(found, span, step, time.time() if alive is None else alive)
+
+    async def _look_into(self, queue: str, start: int, newest: bool) -> None:
+        if self.connection is not None:
+            self._details.show_messages(queue, await self.connection.peek(queue, start, PAGE, newest=newest))
 
     def most_telling(self) -> Hashable | None:
         rows = self._queues.records()
