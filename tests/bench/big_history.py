@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import event as sqlalchemy_event
 
-from app.models.history import sweep
+from app.models.history import schema, sweep
 from app.models.history.charts import Span
 from app.models.history.reader import Reader
 from app.models.history.sweep import Sweep
@@ -100,7 +100,18 @@ def build(path: Path, tasks: int = 1_000_000, names: int = NAMES, days: float = 
             uncommitted = 0
             recording.commit(at + width - T0)
     recording.commit(end - T0)
+    _sum_up(recording, end)
     recording.writer.close()
+
+
+def _sum_up(recording: Recording, end: float) -> None:
+    """Commit nothing until all is summed up: in a month there were millions of commits, each of which did its part."""
+    closed = int(end) // schema.LEVELS[0] * schema.LEVELS[0]
+    while True:
+        meta = recording.writer.meta()
+        if all(int(meta.get(f"rolled.{level}", 0)) >= closed // level * level for level in schema.LEVELS[1:]):
+            return
+        recording.commit(end - T0)
 
 
 def _slots(tasks: int, end: float, days: float) -> Iterator[tuple[float, float, int]]:

@@ -16,7 +16,7 @@ from tests.helpers.servers import HOST
 
 
 def certificate(folder: Path, name: str, *, days: int = 2) -> Path:
-    """A self-signed certificate with its key in one file, for an IP address or a host name."""
+    """A self-signed certificate with its key in one file, for an IP address or a host name, valid for so many days."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl: install it from your system's packages (Debian: openssl)")
@@ -25,12 +25,16 @@ def certificate(folder: Path, name: str, *, days: int = 2) -> Path:
     subprocess.run(
         [
             openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-keyout", str(key), "-out", str(made), "-days", str(days), "-subj", "/CN=test",
+            "-keyout", str(key), "-out", str(made), "-days", str(max(1, days)), "-subj", "/CN=test",
             "-addext", f"subjectAltName={kind}:{name}",
         ],
         check=True,
         capture_output=True,
     )  # fmt: skip
+    if days <= 0:
+        # A new certificate has to be valid for a day at least; one that is signed again need not.
+        again = [openssl, "x509", "-in", str(made), "-signkey", str(key), "-days", str(days - 1), "-out", str(made)]
+        subprocess.run(again, check=True, capture_output=True)
     both.write_text(made.read_text(encoding="ascii") + key.read_text(encoding="ascii"), encoding="ascii")
     return both
 
