@@ -24,6 +24,7 @@ from app import __version__
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT, Line
+from app.collectors.management import Management, management_at
 from app.collectors.tls import OPTIONS as TLS_OPTIONS
 from app.collectors.tls import Tls, tls_of
 from app.collectors.transport import ANSWER_TIMEOUT, network_error
@@ -32,7 +33,7 @@ from app.secrets import Secret
 SCHEMES: Final = ("amqp", "amqps", "pyamqp")
 PORTS: Final = {False: 5672, True: 5671}
 #: Celery transport options and setting names that a connection understands.
-OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", *TLS_OPTIONS)
+OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", "management_url", *TLS_OPTIONS)
 #: Seconds of silence after which RabbitMQ gives us up, at the earliest. Ours for it are much shorter: it can be asked.
 HEARTBEAT: Final = 60
 MAX_HEARTBEAT: Final = 3_600
@@ -57,7 +58,15 @@ class AmqpAddress(msgspec.Struct, frozen=True):
     heartbeat: int = HEARTBEAT
     event_exchange: str = "celeryev"
     control_exchange: str = "celery"
+    management_url: str = ""
     line: Line = msgspec.field(default_factory=Line)
+
+    @property
+    def management(self) -> Management | None:
+        """Its management API, where the user named that."""
+        if not self.management_url:
+            return None
+        return management_at(self.management_url, self.virtual_host, self.username, self.password, self.tls, self.line)
 
     @property
     def shown(self) -> str:
@@ -101,7 +110,9 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
         heartbeat=_heartbeat(options.get("heartbeat", str(HEARTBEAT))),
         event_exchange=options.get("event_exchange", "celeryev"),
         control_exchange=options.get("control_exchange", "celery"),
+        management_url=options.get("management_url", ""),
     )
+    _ = address.management  # raises where its address makes no sense
     for name in (address.virtual_host, address.event_exchange, f"reply.{address.control_exchange}.pidbox"):
         if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME:
             raise BrokerError("address", f"A name in AMQP has at most {MAX_NAME} bytes; one in this address has more.")
