@@ -16,11 +16,10 @@ from amqp.exceptions import AccessRefused, NotFound, ResourceLocked
 from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress, amqp_connection, amqp_error
 from app.collectors.errors import BrokerError
 from app.collectors.management import Managed, Management
-from app.collectors.queues import MAX_QUEUES, Poll
+from app.collectors.queues import MAX_QUEUES, Poll, Turns
 from app.models.records import Queue
 
-#: Queues asked for at a time, and such as may not be there; where there are more, each has its turn.
-MAX_ASKED: Final = 500
+#: Queues asked for at a time that may not be there.
 MAX_DOUBTFUL: Final = 50
 #: Seconds until a queue that is not there, or not to be seen, is asked for again: doubling from the first to the last,
 #: as RabbitMQ logs each such question as an error.
@@ -45,7 +44,7 @@ class AmqpQueues:
         self._present: dict[str, None] = {}
         #: When queues that are absent are asked for again, and after which pause.
         self._absent: dict[str, tuple[float, float]] = {}
-        self._next = 0
+        self._turns = Turns()
         self._management = address.management
         self._managed: dict[str, Managed] = {}
         self._manage_at = 0.0
@@ -78,7 +77,7 @@ class AmqpQueues:
             self._manage(self._management, began)
         try:
             channel = self._connection.channel(CHANNEL)
-            queues = self._look(channel, self._turn())
+            queues = self._look(channel, self._turns.take(self._present))
             for name in self._doubtful(began):
                 queues += self._look(channel, [name])
         except FAILURES as error:
@@ -111,13 +110,6 @@ class AmqpQueues:
             self._managed = {}
         self._managed |= {queue.name: queue for queue in found}
         self.add(queue.name for queue in found if not _is_ours(queue.name))
-
-    def _turn(self) -> list[str]:
-        """Queues that were there when last asked for; they take turns where they are many."""
-        names = list(self._present)
-        at = self._next if self._next < len(names) else 0
-        self._next = at + MAX_ASKED
-        return names[at : self._next]
 
     def _doubtful(self, now: float) -> list[str]:
         never = (0.0, 0.0)

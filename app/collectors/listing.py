@@ -15,7 +15,7 @@ from app.models.profiles import Mode
 from app.models.records import Queue
 
 #: Seconds that queues are looked for, and between two looks at the broker.
-PATIENCE: Final = 5.0
+PATIENCE: Final = 10.0
 PAUSE: Final = 0.2
 #: Seconds that workers have to answer.
 ANSWER: Final = 2.0

@@ -9,8 +9,9 @@ import msgspec
 from app.collectors.errors import BrokerError
 from app.models.records import Queue
 
-#: Queues looked at, at most; more are not.
+#: Queues looked at, at most; more are not. So many of them are asked for at a time.
 MAX_QUEUES: Final = 10_000
+MAX_ASKED: Final = 500
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -32,6 +33,23 @@ class Poll(msgspec.Struct):
     took: float = 0.0
     troubles: dict[str, BrokerError | None] = {}
     complete: bool = True
+
+
+class Turns:
+    """Which of many queues are asked for next: `MAX_ASKED` at a time, so that ten thousand cost no more than those."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        #: Whether the last turn ended with the last of all.
+        self.round = False
+
+    def take(self, names: Iterable[str]) -> list[str]:
+        """The next ones of all names, which may have become more, but come in the same order."""
+        known = list(names)
+        at = self._next if self._next < len(known) else 0
+        self._next = at + MAX_ASKED
+        self.round = self._next >= len(known)
+        return known[at : self._next]
 
 
 class Queues(Protocol):

@@ -15,7 +15,7 @@ import redis
 from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
 from app.collectors.guard import LOOKING
-from app.collectors.queues import MAX_QUEUES, Head, Poll
+from app.collectors.queues import MAX_QUEUES, Head, Poll, Turns
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
@@ -76,6 +76,7 @@ class RedisQueues:
         self._scan_at = 0.0
         self._look_at = 0.0
         self._held: _Held | None = None
+        self._turns = Turns()
         self._rights = Rights(address.shown)
         self._role = RoleWatch(address.shown)
         self._took = 0.0
@@ -105,16 +106,17 @@ class RedisQueues:
             self._ask_role()
         if now >= self._scan_at:
             self._discover(now)
-        lengths, held = self._lengths()
+        names = self._turns.take(self._names)
+        lengths, held = self._lengths(names)
         took = self._took
         heads = None
         if now >= self._look_at:
             self._look_at = now + LOOK_PAUSE
             heads = self._heads(lengths)
             self._held = self._unacked(held)
-        queues = [self._queue(name, lengths.get(name, [])) for name in self._names]
+        queues = [self._queue(name, lengths.get(name, [])) for name in names]
         troubles = {"rights": self._rights.trouble(), "role": self._role.trouble}
-        return Poll(time.time(), queues, heads, took, troubles, complete=self._cursor == 0)
+        return Poll(time.time(), queues, heads, took, troubles, complete=self._cursor == 0 and self._turns.round)
 
     def _ask_role(self) -> None:
         self._role.asked()
@@ -126,11 +128,11 @@ class RedisQueues:
         if self._rights.take("ROLE", reply):
             self._role.take(reply)
 
-    def _lengths(self) -> tuple[dict[str, list[Any]], Any]:
-        """Length of each list of each queue, by priority step, and of `unacked`; errors stand in place of lengths."""
+    def _lengths(self, names: Iterable[str]) -> tuple[dict[str, list[Any]], Any]:
+        """Length of each list of these queues, by priority step, and of `unacked`; errors stand in place of lengths."""
         address, rights = self._address, self._rights
         pipeline = self._client.pipeline(transaction=False)
-        names = [name for name in self._names if rights.may("LLEN", name)]
+        names = [name for name in names if rights.may("LLEN", name)]
         for name in names:
             for key in address.priority_keys(name):
                 pipeline.llen(key)

@@ -286,10 +286,11 @@ class Collector:
     def _age(self, poll: Poll) -> None:
         """How long each queue's oldest message waits: exactly if its ``task-sent`` was seen, else since we saw it."""
         if poll.heads is not None:
-            known, self._heads = self._heads, {}
-            for name, heads in poll.heads.items():
-                before = known.get(name, {})
-                self._heads[name] = {head: before.get(head, poll.at) for head in heads}
+            for queue in poll.queues:
+                before = self._heads.pop(queue.name, {})
+                heads = {head: before.get(head, poll.at) for head in poll.heads.get(queue.name, ())}
+                if heads:
+                    self._heads[queue.name] = heads
         for polled in poll.queues:
             if polled.ready and (heads_seen := self._heads.get(polled.name)):
                 since, exact = zip(*(self._waits_since(head, seen) for head, seen in heads_seen.items()), strict=True)

@@ -126,7 +126,7 @@ def test_a_queue_that_is_not_there_is_asked_for_ever_more_rarely(
 
 
 def test_many_queues_take_turns(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amqp_queues, "MAX_ASKED", 4)
+    monkeypatch.setattr("app.collectors.queues.MAX_ASKED", 4)
     asked: list[int] = []
     names = {f"q{number}" for number in range(10)}
     queues = AmqpQueues(amqp_address(rabbitmq_url), names, on_command=asked.append)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
-from app.collectors.queues import Head
+from app.collectors.queues import MAX_ASKED, Head
 from app.collectors.redis_queues import MAX_UNACKED, RedisQueues
 from app.collectors.transport import BrokerError, redis_address
 from app.models.records import Queue
@@ -19,11 +19,11 @@ SEP = "\x06\x16"
 
 @contextmanager
 def poller(url: str, *names: str, options: dict[str, str] | None = None) -> Iterator[RedisQueues]:
-    queues = RedisQueues(redis_address(url, None, options), names, on_command=lambda _number: None)
+    made = RedisQueues(redis_address(url, None, options), names, on_command=lambda _number: None)
     try:
-        yield queues
+        yield made
     finally:
-        queues.close()
+        made.close()
 
 
 def poll(url: str, *names: str, options: dict[str, str] | None = None) -> dict[str, Queue]:
@@ -50,6 +50,28 @@ def test_steps_separator_and_prefix_are_as_the_application_sets_them(redis_serve
     options = {"global_keyprefix": "foo-", "priority_steps": "0,5", "sep": "."}
     found = poll(redis_server.url, "bar", options=options)["bar"]
     assert (found.ready, found.by_priority) == (2, {"0": 1, "5": 1})
+
+
+def test_of_many_queues_some_are_asked_for_at_a_time_and_all_in_turn(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.collectors.queues.MAX_ASKED", 3)
+    names = [f"q{number}" for number in range(7)]
+    for name in names:
+        put(client, name, "a")
+    with poller(redis_server.url, *names) as looking:
+        polls = [looking.poll() for _ in range(6)]
+    assert [[queue.name for queue in poll.queues] for poll in polls] == [names[:3], names[3:6], names[6:]] * 2
+    assert [poll.complete for poll in polls] == [False, False, True] * 2
+    assert all(queue.ready == 1 for poll in polls for queue in poll.queues)
+
+
+def test_ten_thousand_queues_cost_no_more_at_a_time_than_five_hundred(redis_server: RedisServer, client: Redis) -> None:
+    with poller(redis_server.url, *(f"q{number}" for number in range(10_000))) as looking:
+        looking.poll()
+        before = client.info("commandstats")["cmdstat_llen"]["calls"]
+        looking.poll()
+        assert client.info("commandstats")["cmdstat_llen"]["calls"] - before == MAX_ASKED * 4
 
 
 def test_queues_are_found_by_their_bindings(redis_server: RedisServer, client: Redis) -> None:
