@@ -13,7 +13,7 @@ import msgspec
 from app.collectors.checks import MAX_INTEGER, MAX_SECONDS, MAX_TRACEBACK, MAX_WORD, REASONS, TIMES
 from app.collectors.normalise import Normaliser
 from app.models.history.reader import Reader
-from app.models.history.rows import TASK_COLUMNS
+from app.models.history.rows import TASK_COLUMNS, USUAL
 from app.models.history.writer import Writer
 from app.models.records import Event
 from app.models.reducer import Reducer
@@ -71,9 +71,10 @@ class Harness:
         self._reducer.tick(now)
         batch = self._reducer.flush()
         rows = self._writer.rows(batch)
-        for row in (*rows.tasks, *rows.plain):
-            for column, value in zip(TASK_COLUMNS, row, strict=True):
-                _check(column, value)
+        for columns, tasks in ((TASK_COLUMNS, rows.tasks), (USUAL, rows.plain)):
+            for row in tasks:
+                for column, value in zip(columns, row, strict=True):
+                    _check(column, value)
         for row in (*rows.names, *rows.workers, *rows.queues, *rows.cells, *rows.gauges):
             for value in row:
                 _check("record", value)
