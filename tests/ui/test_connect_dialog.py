@@ -248,9 +248,28 @@ def test_a_test_that_nobody_wants_any_more_ends_its_child(
         else:
             dialog.form.mode.choose("passive")
             assert dialog.found.lines[-1] == "The test was stopped, as something was changed."
-        await once(examiner.gone)
+        await asyncio.wait_for(once(examiner.gone), 4.0)  # it would listen for five seconds
         assert not child.is_running()
         assert not supervisor._examiners
+
+    run(story())
+
+
+def test_a_test_of_a_broker_that_is_silent_is_ended_by_force(
+    open_dialog: Open, supervisor: Supervisor, run: Run, redis_server: RedisServer
+) -> None:
+    dialog = open_dialog()
+    redis_server.freeze()
+
+    async def story() -> None:
+        paste(dialog, redis_server.url)
+        dialog.test.click()
+        examiner = dialog._test
+        assert examiner is not None
+        [child] = children_of(supervisor)
+        dialog.cancel.click()
+        await once(examiner.gone)
+        assert not child.is_running()
 
     run(story())
 
@@ -346,7 +365,6 @@ def test_without_a_keyring_it_says_that_the_password_is_not_kept(
     assert keyring.get_keyring().name == "fail Keyring"
 
     async def story() -> None:
-        assert dialog.form._why.isHidden()
         paste(dialog, address_of(locked))
         assert not dialog.form.remember.isEnabled()
         assert "There is no keyring" in dialog.form._why.text()

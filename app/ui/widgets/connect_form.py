@@ -29,7 +29,7 @@ _ENVIRONMENTS: Final = (
     ("development", "Development"),
 )
 _STAKES: Final = {"unknown": "What is not said is treated like production."}
-_NO_KEYRING: Final = "There is no keyring that can be trusted, so the password is not kept."
+_NO_KEYRING: Final = "There is no keyring that can be trusted, so no password is kept."
 _KEEP_FIRST: Final = "A password is kept with its connection only."
 _NAMES: Final = 108
 
@@ -222,7 +222,8 @@ class ConnectForm(QWidget):
         self._meanings["mode"].setText(words.MODES[cast("Mode", self.mode.value)][2])
         has, keeps = bool(self.password.text()), self.keep.isChecked()
         self.remember.setEnabled(bool(self._keyring) and has and keeps)
-        why = "" if not has else _NO_KEYRING if not self._keyring else "" if keeps else _KEEP_FIRST
+        why = _KEEP_FIRST if has and not keeps else ""
+        why = why if self._keyring else _NO_KEYRING
         self._why.setText(why)
         self._why.setVisible(bool(why))
 
