@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from app import paths
 from app.models.target import Target
+from app.ui.kept import Kept
 from app.ui.main_window import MainWindow
 from app.ui.shots import take_shots
 from app.ui.supervisor import Connection, Supervisor
@@ -68,8 +69,8 @@ class Session:
     def __init__(self, application: QApplication, settings: Path) -> None:
         self._supervisor = Supervisor()
         self._theme = ThemeManager(application)
-        kept = QSettings(str(settings), QSettings.Format.IniFormat)
-        self._window = MainWindow(self._supervisor, self._theme, kept)
+        stored = QSettings(str(settings), QSettings.Format.IniFormat)
+        self._window = MainWindow(self._supervisor, self._theme, stored, Kept(paths.profiles_file()))
         self._ended = asyncio.Event()
         self._window.closed.connect(self._ended.set)
 

@@ -1,4 +1,7 @@
-"""The collector process: its configuration comes on stdin, it runs until stdin ends or it is asked to stop."""
+"""The collector process: its configuration comes on stdin, it runs until stdin ends or it is asked to stop.
+
+It may be asked instead what can be seen of a broker, and then ends by itself.
+"""
 
 import os
 import signal
@@ -8,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
+from app.collectors.brokers import broker_at
+from app.collectors.doctor import Examination
 from app.collectors.runner import Collector
 from app.collectors.speaker import Speaker
 from app.collectors.transport import BrokerError
 from app.models.history.errors import HistoryError
-from app.models.wire import Configure, Deframer, Message, Notice, Peek, SwitchEvents, WireError, frame
+from app.models.wire import Configure, Deframer, Examine, Found, Message, Notice, Peek, SwitchEvents, WireError, frame
 
 READ_SIZE: Final = 1 << 16
 
@@ -45,6 +50,8 @@ def main() -> int:
         config = next(messages, None)
         if config is None:
             return 0
+        if isinstance(config, Examine):
+            return _examine(config, messages, sink)
         if not isinstance(config, Configure):
             raise WireError("A collector is told its configuration first.")
         collector = Collector(config, speaker.say)
@@ -66,6 +73,28 @@ def _messages(source: int) -> Iterator[Message]:
     deframer = Deframer()
     while data := os.read(source, READ_SIZE):
         yield from deframer.feed(data)
+
+
+def _examine(asked: Examine, messages: Iterator[Message], sink: int) -> int:
+    """Say what is found as it is found, until all is said or nobody listens any more. Raises `BrokerError`."""
+    # The result backend is another server, of which nothing is said here.
+    options = {key: value for key, value in asked.options.items() if key != "result_backend"}
+    broker = broker_at(asked.url, asked.password, options)
+    if not asked.connect:
+        return 0
+    examination = Examination(broker, asked.mode)
+    threading.Thread(target=_stop_after, args=(messages, examination), name="stdin", daemon=True).start()
+    with suppress(BrokenPipeError):
+        for found in examination.findings():
+            os.write(sink, frame(Found(found.name, found.ok, found.text, found.remedy)))
+    return 0
+
+
+def _stop_after(messages: Iterator[Message], examination: Examination) -> None:
+    """Stop when the window is gone, or the user changed his mind: then the pipe ends."""
+    for _ in messages:
+        pass
+    examination.stop()
 
 
 def _obey(messages: Iterator[Message], collector: Collector) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from app.collectors.brokers import Broker, broker_at
+from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_stats
 from app.collectors.normalise import Normaliser
@@ -50,15 +51,130 @@ def examine(
 
     Raises `BrokerError` only for an address that can't be read.
     """
-    broker = broker_at(url, password, options)
-    findings = list(_connection(broker))
-    if any(finding.ok is False for finding in findings):
-        return findings
-    events, heard = _listen(broker, listen)
-    findings.append(events)
-    findings.append(_queues(broker, {event.queue for event in heard if event.queue}))
-    findings.extend(_workers(broker, heard, mode))
-    return findings
+    return list(Examination(broker_at(url, password, options), mode, listen=listen).findings())
+
+
+class Examination:
+    """Tries everything Cloche needs of a broker in an access mode, listening to its events for ``listen`` seconds."""
+
+    def __init__(self, broker: Broker, mode: Mode, *, listen: float = LISTEN) -> None:
+        self._broker = broker
+        self._mode: Mode = mode
+        self._seconds = listen
+        self._heard: list[Event] = []
+        self._came = threading.Event()
+        self._stopped = False
+        self._control: Control | None = None
+
+    def stop(self) -> None:
+        """Let it end soon, and tidily: it may have asked workers over a mailbox that has to go. From any thread."""
+        self._stopped = True
+        self._came.set()
+        control = self._control
+        if control is not None:
+            control.give_up()
+
+    def findings(self) -> Iterator[Finding]:
+        """Each capability as soon as it was tried."""
+        connected = True
+        for finding in _connection(self._broker):
+            connected = connected and finding.ok is not False
+            yield finding
+        if not connected:
+            return
+        for part in (self._listen, self._queues, self._workers):
+            if self._stopped:
+                return
+            yield from part()
+
+    def _listen(self) -> Iterator[Finding]:
+        """Subscribe for some seconds; what was heard tells which workers and producers speak."""
+        broker, normaliser = self._broker, Normaliser()
+        stream = broker.events(self._came.set)
+        stream.start()
+        deadline = time.monotonic() + self._seconds
+        linked = False
+        try:
+            while not self._stopped and (left := deadline - time.monotonic()) > 0:
+                self._came.wait(left)
+                self._came.clear()
+                for item in stream.take():
+                    if isinstance(item, Link):
+                        if item.error is not None:
+                            yield Finding("subscribe", False, str(item.error), broker.remedies.listen)
+                            return
+                        linked = True
+                        continue
+                    item.decode(normaliser, self._heard)
+        finally:
+            stream.stop()
+            stream.join()
+        if self._stopped:
+            return
+        if linked:
+            text = f"{normaliser.received} events in {self._seconds:.0f} s on {broker.source}."
+            yield Finding("subscribe", True, text)
+        else:
+            text = "the broker did not confirm the subscription."
+            yield Finding("subscribe", False, text, "Try again; the broker may be busy.")
+
+    def _queues(self) -> Iterator[Finding]:
+        names = {event.queue for event in self._heard if event.queue}
+        queues = self._broker.queues(names, on_command=lambda _number: None)
+        try:
+            poll = queues.poll()
+        except BrokerError as error:
+            yield Finding("queues", False, str(error), self._broker.remedies.queues)
+            return
+        finally:
+            queues.close()
+        refused = poll.troubles.get("rights")
+        if refused is not None:
+            text, _, remedy = str(refused).partition(" All else works. ")
+            yield Finding("queues", any(queue.ready is not None for queue in poll.queues) or None, text, remedy)
+            return
+        waiting = sum(queue.ready or 0 for queue in poll.queues)
+        yield Finding("queues", True, f"{len(poll.queues)} found, {waiting:,} messages waiting.")
+
+    def _workers(self) -> Iterator[Finding]:
+        heard = self._heard
+        answers, workers = self._ask()
+        if self._stopped:
+            return
+        yield workers
+        talking = {event.hostname for event in heard if event.type != "task-sent" and event.uuid is not None}
+        alive = {event.hostname for event in heard if event.uuid is None} | set(answers)
+        mute = sorted(alive - talking)
+        if talking:
+            yield Finding("task events", True, f"sent by {', '.join(sorted(talking))}.")
+        elif alive:
+            text = f"none heard of {', '.join(mute)}; either there was no work, or they run without -E."
+            yield Finding("task events", None, text, "Start workers with -E, or set worker_send_task_events = True.")
+        else:
+            yield Finding("task events", None, "no worker was heard.", "Start a worker: celery -A yourapp worker -E.")
+        if any(event.type == "task-sent" for event in heard):
+            yield Finding("task-sent", True, "producers report what they send, so queue wait is exact.")
+        else:
+            text = "none heard; either nothing was sent, or producers do not report it. Queue wait is then unknown."
+            yield Finding("task-sent", None, text, "Set task_send_sent_event = True where tasks are sent from.")
+
+    def _ask(self) -> tuple[dict[str, Any], Finding]:
+        if self._mode == "passive":
+            return {}, Finding("workers", None, "they are not asked in passive mode.")
+        control = self._broker.control(self._mode, on_command=lambda _number: None)
+        if control is None:
+            return {}, Finding("workers", None, "they can't be asked over this kind of broker. Watching works.")
+        self._control = control
+        if self._stopped:
+            control.give_up()
+        try:
+            answers = control.ask("stats", timeout=2.0)
+        except BrokerError as error:
+            remedy = "Without it, pools and slots stay unknown. Watching works."
+            return {}, Finding("workers", None, f"they could not be asked: {error}", remedy)
+        finally:
+            control.close()
+        return answers, _answered(answers, self._heard)
 
 
 def _connection(broker: Broker) -> Iterator[Finding]:
@@ -75,88 +191,6 @@ def _connection(broker: Broker) -> Iterator[Finding]:
         return
     yield Finding("connect", True, f"{broker.shown} answers{f', {server}' if server else ''}.")
     yield Finding("sign in", True, "accepted." if broker.signs_in else "no password is needed.")
-
-
-def _listen(broker: Broker, seconds: float) -> tuple[Finding, list[Event]]:
-    """Subscribe for some seconds; what was heard tells which workers and producers speak."""
-    heard: list[Event] = []
-    normaliser = Normaliser()
-    came = threading.Event()
-    stream = broker.events(came.set)
-    stream.start()
-    deadline = time.monotonic() + seconds
-    linked = False
-    try:
-        while (left := deadline - time.monotonic()) > 0:
-            came.wait(left)
-            came.clear()
-            for item in stream.take():
-                if isinstance(item, Link):
-                    if item.error is not None:
-                        return Finding("subscribe", False, str(item.error), broker.remedies.listen), heard
-                    linked = True
-                    continue
-                item.decode(normaliser, heard)
-    finally:
-        stream.stop()
-        stream.join()
-    if not linked:
-        return Finding(
-            "subscribe", False, "the broker did not confirm the subscription.", "Try again; the broker may be busy."
-        ), heard
-    return Finding("subscribe", True, f"{normaliser.received} events in {seconds:.0f} s on {broker.source}."), heard
-
-
-def _queues(broker: Broker, names: set[str]) -> Finding:
-    queues = broker.queues(names, on_command=lambda _number: None)
-    try:
-        poll = queues.poll()
-    except BrokerError as error:
-        return Finding("queues", False, str(error), broker.remedies.queues)
-    finally:
-        queues.close()
-    refused = poll.troubles.get("rights")
-    if refused is not None:
-        text, _, remedy = str(refused).partition(" All else works. ")
-        return Finding("queues", any(queue.ready is not None for queue in poll.queues) or None, text, remedy)
-    waiting = sum(queue.ready or 0 for queue in poll.queues)
-    return Finding("queues", True, f"{len(poll.queues)} found, {waiting:,} messages waiting.")
-
-
-def _workers(broker: Broker, heard: list[Event], mode: Mode) -> Iterator[Finding]:
-    answers, workers = _ask(broker, heard, mode)
-    yield workers
-    talking = {event.hostname for event in heard if event.type != "task-sent" and event.uuid is not None}
-    alive = {event.hostname for event in heard if event.uuid is None} | set(answers)
-    mute = sorted(alive - talking)
-    if talking:
-        yield Finding("task events", True, f"sent by {', '.join(sorted(talking))}.")
-    elif alive:
-        text = f"none heard of {', '.join(mute)}; either there was no work, or they run without -E."
-        yield Finding("task events", None, text, "Start workers with -E, or set worker_send_task_events = True.")
-    else:
-        yield Finding("task events", None, "no worker was heard.", "Start a worker: celery -A yourapp worker -E.")
-    if any(event.type == "task-sent" for event in heard):
-        yield Finding("task-sent", True, "producers report what they send, so queue wait is exact.")
-    else:
-        text = "none heard; either nothing was sent, or producers do not report it. Queue wait is then unknown."
-        yield Finding("task-sent", None, text, "Set task_send_sent_event = True where tasks are sent from.")
-
-
-def _ask(broker: Broker, heard: list[Event], mode: Mode) -> tuple[dict[str, Any], Finding]:
-    if mode == "passive":
-        return {}, Finding("workers", None, "they are not asked in passive mode.")
-    control = broker.control(mode, on_command=lambda _number: None)
-    if control is None:
-        return {}, Finding("workers", None, "they can't be asked over this kind of broker. Watching works.")
-    try:
-        answers = control.ask("stats", timeout=2.0)
-    except BrokerError as error:
-        remedy = "Without it, pools and slots stay unknown. Watching works."
-        return {}, Finding("workers", None, f"they could not be asked: {error}", remedy)
-    finally:
-        control.close()
-    return answers, _answered(answers, heard)
 
 
 def _answered(answers: dict[str, Any], heard: list[Event]) -> Finding:

@@ -36,6 +36,7 @@ class Target(msgspec.Struct, frozen=True):
     queues: list[str] = []
     environment: Environment = "unknown"
     mode: Mode = "observe"
+    colour: str | None = None
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
 
@@ -75,5 +76,6 @@ def target_of_profile(profile: Profile, password: str | None = None) -> Target:
     """The target of a connection that the user has kept."""
     return Target(
         profile.name, history_file(f"{profile.name[:MAX_NAME]}-{profile.id[:8]}"), profile.url, password,
-        profile.options, profile.queues, profile.environment, profile.mode, profile.keep_seconds, profile.keep_bytes,
+        profile.options, profile.queues, profile.environment, profile.mode, profile.colour, profile.keep_seconds,
+        profile.keep_bytes,
     )  # fmt: skip

@@ -18,7 +18,7 @@ _HEADER: Final = struct.Struct(">4sBI")
 
 
 class Configure(msgspec.Struct, tag=True, frozen=True):
-    """First frame to a collector: what to connect to, and where to keep the history. The only frame with a password.
+    """First frame to a collector: what to connect to, and where to keep the history.
 
     Tasks are kept for ``keep_seconds``, within a file of ``keep_bytes``; None is no limit. Where the file can't be
     written, a ``temporary`` one takes its place, for a window; without a window there is no point in that.
@@ -34,6 +34,29 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
     temporary: bool = True
+
+
+class Examine(msgspec.Struct, tag=True, frozen=True):
+    """First frame to a child that tries what can be seen of a broker; it answers with `Found`, and ends.
+
+    Where not even to ``connect``, only the address and its options are read. Beside `Configure` the only frame with a
+    password.
+    """
+
+    url: str
+    password: str | None = None
+    options: dict[str, str] = {}
+    mode: Mode = "observe"
+    connect: bool = True
+
+
+class Found(msgspec.Struct, tag=True, frozen=True):
+    """One capability of a broker as it was found; ``ok`` is None where it could not be tried or told."""
+
+    name: str
+    ok: bool | None
+    text: str
+    remedy: str = ""
 
 
 class Committed(msgspec.Struct, tag=True, frozen=True):
@@ -106,7 +129,7 @@ class Peeked(msgspec.Struct, tag=True, frozen=True):
     error: str = ""
 
 
-Message = Configure | SwitchEvents | Peek | Committed | Keeping | Health | Notice | Peeked
+Message = Configure | Examine | SwitchEvents | Peek | Committed | Keeping | Health | Notice | Peeked | Found
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode

@@ -50,4 +50,5 @@ def broker_state(vitals: Vitals) -> BrokerState:
     found = pressing(vitals)
     lines = (profile.url or str(connection.history), health.text, *(finding.text for finding in found))
     tooltip = "\n".join(line for line in lines if line)
-    return BrokerState(profile.name, tag, short, colour, words.HEALTH[health.state][0], text, tooltip, badge(found))
+    dot = words.HEALTH[health.state][0]
+    return BrokerState(profile.name, tag, short, colour, dot, text, tooltip, badge(found), profile.colour)

@@ -14,9 +14,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import paths
 from app.models.diagnosis import Finding
+from app.models.target import Target
 from app.models.wire import Notice
 from app.ui import attention, words
+from app.ui.kept import Kept
 from app.ui.live import RANGES, TimeRange, View
 from app.ui.pages.overview import OverviewPage
 from app.ui.pages.queues import QueuesPage
@@ -27,11 +30,12 @@ from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import Mode, ThemeManager
 from app.ui.vitals import Vital, Vitals
 from app.ui.widgets.confirm_dialog import events_dialog
+from app.ui.widgets.connect_dialog import ConnectDialog
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
 from app.ui.widgets.keys_dialog import KeysDialog
 from app.ui.widgets.notice_bar import NoticeBar
-from app.ui.widgets.sidebar import PageEntry, Sidebar
+from app.ui.widgets.sidebar import CONNECT_KEY, PageEntry, Sidebar
 from app.ui.widgets.status_bar import StatusBar
 from app.ui.widgets.top_bar import TopBar
 
@@ -56,8 +60,12 @@ class MainWindow(QMainWindow):
 
     closed = Signal()
 
-    def __init__(self, supervisor: Supervisor, theme: ThemeManager, settings: QSettings) -> None:
+    def __init__(
+        self, supervisor: Supervisor, theme: ThemeManager, settings: QSettings, kept: Kept | None = None
+    ) -> None:
         super().__init__()
+        self._supervisor = supervisor
+        self._kept = kept or Kept(paths.profiles_file())
         self.setWindowTitle("Cloche")
         self.setMinimumSize(*_SMALLEST)
         self._theme = theme
@@ -101,6 +109,7 @@ class MainWindow(QMainWindow):
             self._add(connection)
         supervisor.added.connect(self._add)
         self._show_place()
+        self._offer_ways_in()
 
     @property
     def page(self) -> View:
@@ -138,6 +147,33 @@ class MainWindow(QMainWindow):
     def show_keys(self) -> None:
         """Show what each key does."""
         KeysDialog(self).open()
+
+    def show_connect(self) -> None:
+        """Ask which broker to connect to."""
+        dialog = ConnectDialog(self, self._theme, self._supervisor, self._kept)
+        dialog.chosen.connect(self.connect_to)
+        dialog.open()
+
+    def connect_to(self, target: Target) -> None:
+        """Watch one more broker, or go to it where it is watched already."""
+        known = [vitals.connection for vitals in self._brokers]
+        open_already = next((at for at, one in enumerate(known) if one.target.history == target.history), None)
+        if open_already is None:
+            open_already = len(known)
+            self._supervisor.add(target)
+        self.choose(open_already)
+
+    def _offer_ways_in(self) -> None:
+        kept = self._kept
+        self._home.show_profiles(kept.all)
+        kept.changed.connect(lambda: self._home.show_profiles(kept.all))
+        kept.opened.connect(self.connect_to)
+        kept.troubled.connect(lambda text: self.show_notice(Notice("kept", text)))
+        self._home.connect_wanted.connect(self.show_connect)
+        self._home.profile_chosen.connect(kept.open)
+        self._sidebar.connect_wanted.connect(self.show_connect)
+        if kept.said:
+            self.show_notice(Notice("profiles", kept.said))
 
     def _add(self, connection: Connection) -> None:
         vitals, place = Vitals(connection, self), len(self._brokers)
@@ -239,6 +275,7 @@ class MainWindow(QMainWindow):
             self._key(entry.key, lambda name=entry.name: self.show_page(name))
         for place in range(9):
             self._key(f"Ctrl+{place + 1}", lambda place=place: self.choose(place))
+        self._key(CONNECT_KEY, self.show_connect)
         self._key("Space", self._space)
         self._key("Home", self.range.go_live)
 

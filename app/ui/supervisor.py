@@ -14,7 +14,8 @@ from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
 from app.models.target import Target
-from app.models.wire import Committed, Health, Keeping, Notice, Peek, Peeked, SwitchEvents
+from app.models.wire import Committed, Examine, Health, Keeping, Notice, Peek, Peeked, SwitchEvents
+from app.ui.examiner import Examiner
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class Connection(QObject):
     def __init__(self, target: Target, executor: ThreadPoolExecutor, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.target = target
-        self.profile = Profile(target.name, target.url, target.environment, target.mode)
+        self.profile = Profile(target.name, target.url, target.environment, target.mode, target.colour)
         self.history: Path = target.history
         self.live = bool(target.url)
         self.health = Health(state="starting" if self.live else "file", since=time.time())
@@ -203,6 +204,7 @@ class Supervisor(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.connections: list[Connection] = []
+        self._examiners: set[Examiner] = set()
         # One thread answers all questions: SQLite is fast enough, and two would only contend for the interpreter.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="query")
 
@@ -214,10 +216,26 @@ class Supervisor(QObject):
         self.added.emit(connection)
         return connection
 
+    def examine(self, asked: Examine) -> Examiner:
+        """Have a broker looked at; the examiner is to be started, and may be stopped at any time."""
+        examiner = Examiner(asked, self)
+        self._examiners.add(examiner)
+        examiner.gone.connect(lambda: self._forget(examiner))
+        return examiner
+
     async def close(self) -> None:
         """End all collectors, all at once, and close their histories."""
         for connection in self.connections:
             connection.stop()
+        for examiner in self._examiners:
+            examiner.stop()
         for connection in self.connections:
             await connection.wait()
+        for examiner in tuple(self._examiners):
+            if examiner in self._examiners:  # it may have ended, and be forgotten, while others were waited for
+                await examiner.wait()
         self._executor.shutdown()
+
+    def _forget(self, examiner: Examiner) -> None:
+        self._examiners.discard(examiner)
+        examiner.deleteLater()

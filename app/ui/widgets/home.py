@@ -1,50 +1,99 @@
 """What the window shows while there is nothing to show: how to begin."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
+from app.models.profiles import Profile
 from app.ui import icons
 from app.ui.theme import ThemeManager
 from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.side_rows import ProfileRow
+from app.ui.widgets.sidebar import CONNECT_KEY
 
 _WAYS: Final = (
-    (
-        "Watch a broker",
-        "cloche redis://localhost:6379/0",
-        "The address your Celery app has as broker_url, of Redis or RabbitMQ.",
-    ),
     ("Try it without one", "cloche demo", "Starts a small broker and a few workers of its own on this machine."),
     ("Open a history", "cloche history.cloche", "A file that was recorded earlier, here or by a colleague."),
 )
 
 
 class HomePage(QWidget):
-    """Three ways in, each a command to copy."""
+    """Three ways in: a broker, which may be one that is kept, and two commands to copy.
+
+    Signals: ``connect_wanted``, and ``profile_chosen`` with the `Profile` of a kept one.
+    """
+
+    connect_wanted = Signal()
+    profile_chosen = Signal(object)
 
     def __init__(self, theme: ThemeManager) -> None:
         super().__init__()
         self.setProperty("role", "page")
         self._theme = theme
         self._copies: list[QToolButton] = []
+        self.profiles: list[ProfileRow] = []
+        self.connect_ = QPushButton("Connect to a broker …")
         column = QVBoxLayout()
         column.setSpacing(10)
         column.addWidget(PlainLabel("Nothing to watch yet", role="heading"))
-        column.addWidget(PlainLabel("Start Cloche with the address of a broker that Celery uses:", role="secondary"))
+        column.addWidget(PlainLabel("There are three ways to begin.", role="secondary"))
         column.addSpacing(6)
+        column.addWidget(self._way_to_brokers())
         for title, command, text in _WAYS:
             column.addWidget(self._way(title, command, text))
         inside = QWidget()
         inside.setLayout(column)
         inside.setFixedWidth(520)
-        whole = QVBoxLayout(self)
+        ground = QWidget()
+        whole = QVBoxLayout(ground)
         whole.addStretch(2)
         whole.addWidget(inside, 0, Qt.AlignmentFlag.AlignHCenter)
         whole.addStretch(3)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(ground)
+        area.viewport().setAutoFillBackground(False)
+        ground.setAutoFillBackground(False)
+        around = QVBoxLayout(self)
+        around.setContentsMargins(0, 0, 0, 0)
+        around.addWidget(area)
+        self.setFocusProxy(self.connect_)
         theme.changed.connect(self._wear)
         self._wear()
+
+    def show_profiles(self, kept: Sequence[Profile]) -> None:
+        """List the connections that are kept."""
+        for row in self.profiles:
+            self._kept.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        self.profiles = [ProfileRow(self._theme, profile) for profile in kept]
+        for row, profile in zip(self.profiles, kept, strict=True):
+            row.clicked.connect(lambda _=False, profile=profile: self.profile_chosen.emit(profile))
+            self._kept.addWidget(row)
+
+    def _way_to_brokers(self) -> QFrame:
+        card = QFrame()
+        card.setProperty("role", "card")
+        self.connect_.setProperty("kind", "primary")
+        self.connect_.setToolTip(f"Connect to a broker ({CONNECT_KEY})")
+        self.connect_.clicked.connect(self.connect_wanted)
+        self._kept = QVBoxLayout()
+        self._kept.setSpacing(2)
+        column = QVBoxLayout(card)
+        column.setContentsMargins(14, 10, 14, 12)
+        column.setSpacing(8)
+        column.addWidget(PlainLabel("Watch a broker", role="strong"))
+        text = "Redis or RabbitMQ: paste the address that your Celery app has as broker_url."
+        column.addWidget(PlainLabel(text, role="small"))
+        column.addLayout(self._kept)
+        column.addWidget(self.connect_, 0, Qt.AlignmentFlag.AlignLeft)
+        return card
 
     def _way(self, title: str, command: str, text: str) -> QFrame:
         card = QFrame()

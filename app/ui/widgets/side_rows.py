@@ -1,4 +1,4 @@
-"""The rows of the sidebar: a broker with its state, and a page with its key."""
+"""Rows that lead somewhere: a broker with its state, a page with its key, the way to one more broker."""
 
 import math
 from typing import Final
@@ -8,8 +8,10 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
-from app.models.qt.plain import plain_tip
-from app.ui import fonts, icons
+from app.models.profiles import Profile
+from app.models.qt.plain import plain_tip, visible
+from app.models.redact import redact_url
+from app.ui import fonts, icons, words
 from app.ui.theme import ThemeManager
 
 _LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -40,6 +42,8 @@ class BrokerState(msgspec.Struct, frozen=True):
     words: str
     tooltip: str = ""
     badge: Badge = Badge()
+    #: What its user tells it apart by, as ``#rrggbb``; None for the environment's colour.
+    own: str | None = None
 
 
 class SideRow(QAbstractButton):
@@ -112,7 +116,7 @@ class BrokerRow(SideRow):
         painter, theme, state = QPainter(self), self._theme.theme, self._state
         self._paint_ground(painter)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.colour(state.colour))
+        painter.setBrush(theme.colour(state.colour) if state.own is None else QColor(state.own))
         painter.drawRoundedRect(QRectF(0, 9, 3, self.height() - 18), 1.5, 1.5)
         painter.setBrush(theme.colour(state.dot))
         painter.drawEllipse(QRectF(15, 26, 8, 8))
@@ -175,3 +179,59 @@ class PageRow(SideRow):
         painter.setFont(fonts.ui_font(12))
         painter.setPen(self._colour("hint"))
         painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), _RIGHT, self._key)
+
+
+class ConnectRow(SideRow):
+    """The way to one more broker, and the key that leads there."""
+
+    def __init__(self, theme: ThemeManager, key: str) -> None:
+        super().__init__(theme, 32)
+        self._key = key
+        self.setCheckable(False)
+        self.setAccessibleName("Connect to a broker")
+        self.setToolTip(f"Connect to a broker ({key})")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, theme = QPainter(self), self._theme.theme
+        self._paint_ground(painter)
+        picture = icons.pixmap("plus", theme, "secondary", size=14, ratio=self.devicePixelRatio())
+        painter.drawPixmap(12, (self.height() - 14) // 2, picture)
+        painter.setFont(fonts.ui_font(13))
+        painter.setPen(theme.colour("secondary"))
+        painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), _LEFT, "Connect …")
+        painter.setFont(fonts.ui_font(12))
+        painter.setPen(self._colour("hint"))
+        painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), _RIGHT, self._key)
+
+
+class ProfileRow(SideRow):
+    """A connection that is kept: its colour, name and environment, and below its address."""
+
+    def __init__(self, theme: ThemeManager, profile: Profile) -> None:
+        super().__init__(theme, 44)
+        self.setCheckable(False)
+        self._profile = profile
+        self._token, self._tag, _ = words.ENVIRONMENTS[profile.environment]
+        self._url = visible(redact_url(profile.url))
+        tag = f", {self._tag.lower()}" if self._tag else ""
+        self.setAccessibleName(f"Connect to {profile.name}{tag}, {self._url}")
+        self.setToolTip(plain_tip(f"Connect to {profile.name}\n{self._url}"))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, theme, profile = QPainter(self), self._theme.theme, self._profile
+        self._paint_ground(painter)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour(self._token) if profile.colour is None else QColor(profile.colour))
+        painter.drawRoundedRect(QRectF(0, 9, 3, self.height() - 18), 1.5, 1.5)
+        right = self.width() - 12
+        painter.setFont(fonts.ui_font(10, QFont.Weight.Bold))
+        painter.setPen(theme.colour(self._token))
+        painter.drawText(QRectF(0, 4, right, 18), _RIGHT, self._tag)
+        for top, token, font, text, room in (
+            (4, "text", fonts.ui_font(13, QFont.Weight.Medium), visible(profile.name), right - 120),
+            (22, "secondary", fonts.ui_font(12), self._url, right - 14),
+        ):
+            painter.setFont(font)
+            painter.setPen(theme.colour(token))
+            shown = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideMiddle, room)
+            painter.drawText(QRectF(14, top, room, 18), _LEFT, shown)

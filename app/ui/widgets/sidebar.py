@@ -9,9 +9,11 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QScrollArea, QVBoxLayout, QW
 
 from app.ui.theme import ThemeManager
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
-from app.ui.widgets.side_rows import Badge, BrokerRow, BrokerState, PageRow
+from app.ui.widgets.side_rows import Badge, BrokerRow, BrokerState, ConnectRow, PageRow
 
 WIDTH: Final = 216
+#: What opens the dialog for one more broker.
+CONNECT_KEY: Final = "Ctrl+N"
 
 
 class PageEntry(NamedTuple):
@@ -26,11 +28,13 @@ class PageEntry(NamedTuple):
 class Sidebar(QFrame):
     """Brokers above, pages below.
 
-    Signals: ``broker_chosen`` with the broker's place in the list, ``page_chosen`` with the page's name.
+    Signals: ``broker_chosen`` with the broker's place in the list, ``page_chosen`` with the page's name,
+    ``connect_wanted`` when there is to be one more broker.
     """
 
     broker_chosen = Signal(object)
     page_chosen = Signal(str)
+    connect_wanted = Signal()
 
     def __init__(self, theme: ThemeManager, pages: Sequence[PageEntry]) -> None:
         super().__init__()
@@ -46,6 +50,8 @@ class Sidebar(QFrame):
             row = self._pages[entry.name]
             self._page_group.addButton(row)
             row.clicked.connect(lambda _=False, name=entry.name: self.page_chosen.emit(name))
+        self._connect = ConnectRow(theme, CONNECT_KEY)
+        self._connect.clicked.connect(self.connect_wanted)
         self._below = QWidget()
         self._below.hide()  # pages are of no use without a broker
         self._lay_out()
@@ -96,6 +102,8 @@ class Sidebar(QFrame):
         self._broker_rows = QVBoxLayout()
         self._broker_rows.setSpacing(2)
         column.addLayout(self._broker_rows)
+        column.addSpacing(4)
+        column.addWidget(self._connect)
         column.addWidget(self._below)
         column.addStretch(1)
         area = QScrollArea()
