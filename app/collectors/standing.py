@@ -103,4 +103,5 @@ class Meter:
 
 
 def _rate(number: int, seconds: float) -> float:
-    return number / seconds if seconds > 0 else 0.0
+    """Per second; what came in less than one is not blown up to a rate that never was."""
+    return number / max(1.0, seconds)
