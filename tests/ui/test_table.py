@@ -51,6 +51,16 @@ def _shown(table: RecordTable) -> dict[str, int]:
     return {column.name: table.columnWidth(column) for column in Column if not table.isColumnHidden(column)}
 
 
+def test_a_row_in_the_middle_is_shown_with_whole_rows_from_the_top_on(make: Make) -> None:
+    table = make(780)
+    for key in (40, 27, 25, 13):
+        assert table.go_to(key, centre=True)
+        top = table.verticalScrollBar().value()
+        assert top > 0
+        assert top % table.rowHeight(0) == 0
+        assert table.viewport().rect().contains(table.visualRect(table.currentIndex()).center())
+
+
 @pytest.mark.parametrize(
     ("width", "shown"),
     [

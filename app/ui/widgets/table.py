@@ -104,6 +104,10 @@ class RecordTable(QTableView):
         self.selectRow(row)
         hint = QAbstractItemView.ScrollHint
         self.scrollTo(self.model().index(row, 0), hint.PositionAtCenter if centre else hint.EnsureVisible)
+        if centre:
+            # With whole rows from the top on: one that is cut there looks like a mistake.
+            bar, height = self.verticalScrollBar(), max(1, self.rowHeight(row))
+            bar.setValue(bar.value() - bar.value() % height)
         return True
 
     def show_current(self) -> None:
