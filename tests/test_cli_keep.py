@@ -21,6 +21,7 @@ from app.models.wire import Configure
         (["--keep", "12h", "--keep-size", "500MB"], 12 * 3_600.0, 500_000_000),
         (["--keep", "1.5d", "--keep-size", "2 gb"], 1.5 * 86_400.0, 2_000_000_000),
         (["--keep", "forever", "--keep-size", "forever"], None, None),
+        (["--no-arguments"], 30 * 86_400.0, 5_000_000_000),
     ],
 )
 def test_limits_reach_the_collector_and_the_window(
@@ -45,6 +46,8 @@ def test_limits_reach_the_collector_and_the_window(
         (seconds, size, False)
     ]
     assert [(target.keep_seconds, target.keep_bytes) for target in opened] == [(seconds, size)]
+    kept = "--no-arguments" not in words
+    assert [each.keep_arguments for each in (*recorded, *opened)] == [kept, kept]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ option_option = click.option(
 
 
 def keep_options(command: Callable[..., None]) -> Callable[..., None]:
-    """How much of a history is kept: ``keep_seconds`` and ``keep_bytes`` as `Target` takes them, or unset."""
+    """How much of a history is kept: fields of `Target` that begin with ``keep_``, or unset."""
     size = click.option(
         "--keep-size",
         "keep_bytes",
@@ -108,7 +108,20 @@ def keep_options(command: Callable[..., None]) -> Callable[..., None]:
         callback=_limit,
         help="Remove tasks from the history that ended so long ago (12h, 30d …, forever).  [default: 30d]",
     )
-    return age(size(command))
+    arguments = click.option(
+        "--no-arguments",
+        "keep_arguments",
+        flag_value=False,
+        type=bool,
+        default=None,
+        callback=_said,
+        help="Do not keep what tasks are called with, nor what they return.",
+    )
+    return age(size(arguments(command)))
+
+
+def _said(_context: click.Context, _option: click.Parameter, value: bool | None) -> bool | msgspec.UnsetType:
+    return UNSET if value is None else value
 
 
 def _limit(_context: click.Context, option: click.Parameter, value: float | None) -> int | msgspec.UnsetType | None:
@@ -152,7 +165,7 @@ def target_at(
     *,
     mode: Mode | None = None,
     queues: Sequence[str] = (),
-    **keep: int | msgspec.UnsetType | None,
+    **keep: bool | int | msgspec.UnsetType | None,
 ) -> Target:
     """What a word points at: an address, a history file, or a profile of the user's; and what else was said of it."""
     given = options_of(options)

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -67,6 +67,7 @@ class Collector:
         self._stopping = threading.Event()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         keep = Keep(config.keep_seconds, config.keep_bytes)
+        self._keep_arguments = config.keep_arguments
         self._writer = Keeper(Path(config.history), keep, temporary=config.temporary)
         self._writer.set_meta(name=config.name, broker=redact_url(config.url))
         self._normaliser = Normaliser()
@@ -194,6 +195,7 @@ class Collector:
             # No place takes what is collected, and memory is no place for all of it.
             self._shed["no room for the history"] += len(events)
             return
+        self._forget_values(events)
         known = len(self._reducer.queues)
         seen = self._steady.at(chunk.seen)
         events, left = self._shedder.keep(events, self._events.fill, self._reducer.in_memory)
@@ -209,6 +211,12 @@ class Collector:
         if self._is_much:
             self._take_commits()
             self._commit_if_due()
+
+    def _forget_values(self, events: Sequence[Event]) -> None:
+        """Leave out what is not to be kept."""
+        if not self._keep_arguments:
+            for event in events:
+                event.args = event.kwargs = event.result = None
 
     @property
     def _is_much(self) -> bool:
@@ -252,6 +260,8 @@ class Collector:
             elif isinstance(item, Peeked):
                 self._emit(item)
             else:
+                if isinstance(item, Ends):
+                    self._forget_values(item.events)
                 self._questions.take(item, now)
                 if isinstance(item, Inspection) and item.learnt.get("queues"):
                     self._queues.add(item.learnt["queues"])

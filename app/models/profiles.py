@@ -41,6 +41,7 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     queues: list[str] = []
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
+    keep_arguments: bool = True
     id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
 
 

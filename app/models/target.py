@@ -39,12 +39,13 @@ class Target(msgspec.Struct, frozen=True):
     colour: str | None = None
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
+    keep_arguments: bool = True
 
     def configure(self, history: Path, *, mode: Mode | None = None, temporary: bool = True) -> Configure:
         """What a collector is told, to record into a history."""
         return Configure(
             self.name, self.url, str(history), self.password, mode or self.mode, self.options, self.queues,
-            self.keep_seconds, self.keep_bytes, temporary,
+            self.keep_seconds, self.keep_bytes, self.keep_arguments, temporary,
         )  # fmt: skip
 
 
@@ -77,5 +78,5 @@ def target_of_profile(profile: Profile, password: str | None = None) -> Target:
     return Target(
         profile.name, history_file(f"{profile.name[:MAX_NAME]}-{profile.id[:8]}"), profile.url, password,
         profile.options, profile.queues, profile.environment, profile.mode, profile.colour, profile.keep_seconds,
-        profile.keep_bytes,
+        profile.keep_bytes, profile.keep_arguments,
     )  # fmt: skip

@@ -20,7 +20,8 @@ _HEADER: Final = struct.Struct(">4sBI")
 class Configure(msgspec.Struct, tag=True, frozen=True):
     """First frame to a collector: what to connect to, and where to keep the history.
 
-    Tasks are kept for ``keep_seconds``, within a file of ``keep_bytes``; None is no limit. Where the file can't be
+    Tasks are kept for ``keep_seconds``, within a file of ``keep_bytes``; None is no limit. Unless
+    ``keep_arguments``, what tasks are called with is not kept, nor what they return. Where the file can't be
     written, a ``temporary`` one takes its place, for a window; without a window there is no point in that.
     """
 
@@ -33,6 +34,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     queues: list[str] = []
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
+    keep_arguments: bool = True
     temporary: bool = True
 
 

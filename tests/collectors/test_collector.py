@@ -13,9 +13,11 @@ from redis import Redis
 
 from app.collectors import runner
 from app.collectors.committer import Committer
+from app.collectors.results import Ends
 from app.models.history.charts import Span
 from app.models.history.keeper import Keeper
 from app.models.history.rows import Rows
+from app.models.records import Event
 from app.models.wire import Committed, Configure, Health, Notice
 from tests.bench.load import events
 from tests.helpers.collecting import child, collecting, hear
@@ -263,3 +265,30 @@ def test_large_tasks_wait_for_a_slow_disk_in_the_ring_and_not_as_changes(
         finally:
             goes_on.set()
         eventually(lambda: reader.accounting().stored == sent, "all of them")
+
+
+def test_what_is_not_to_be_kept_of_tasks_reaches_no_file(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    canary = "canary-of-a-customer"
+    with (
+        collecting(redis_server.url, tmp_path / "h.cloche", keep_arguments=False) as running,
+        reading(tmp_path / "h.cloche") as reader,
+    ):
+        common = {"uuid": "t1", "hostname": "celery@w1", "pid": 1}
+        for kind, more in (
+            ("sent", {"args": canary, "kwargs": canary, "name": "add"}),
+            ("received", {"args": canary, "kwargs": canary, "name": "add"}),
+            ("started", {}),
+            ("succeeded", {"result": canary, "runtime": 0.1}),
+        ):
+            event = {"type": f"task-{kind}", "timestamp": time.time(), **common, **more}
+            client.publish("/0.celeryev/task.multi", envelope(event))
+        ended = Event("task-succeeded", "celery@w1", time.time(), "t2", result=canary, seen=time.time())
+        running.collector._put(Ends([ended]))
+        eventually(lambda: (task := reader.task("t1")) is not None and task.state == "SUCCESS", "its end")
+        task = reader.task("t1")
+        assert task is not None
+        assert (task.name, task.args, task.kwargs, task.result, task.runtime) == ("add", None, None, None, 0.1)
+        eventually(lambda: ended.result is None, "that the backend's word is not kept either")
+    assert all(canary.encode() not in path.read_bytes() for path in tmp_path.iterdir())
