@@ -47,7 +47,7 @@ def test_limits_reach_the_collector_and_the_window(
     ]
     assert [(target.keep_seconds, target.keep_bytes) for target in opened] == [(seconds, size)]
     kept = "--no-arguments" not in words
-    assert [each.keep_arguments for each in (*recorded, *opened)] == [kept, kept]
+    assert [config.keep_arguments for config in recorded] == [target.keep_arguments for target in opened] == [kept]
 
 
 @pytest.mark.parametrize(
