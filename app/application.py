@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtWidgets import QApplication
 
 from app import paths
@@ -27,6 +27,8 @@ __all__ = ["Ready", "Target", "run"]
 Ready = Callable[[Supervisor], Awaitable[bool]]
 #: Seconds that pictures wait for a broker that says nothing.
 FIRST_NEWS: Final = 10.0
+#: Milliseconds between two collections of garbage.
+SWEEP: Final = 10_000
 OnShots = Callable[[list[Path]], None]
 
 
@@ -72,6 +74,8 @@ class Session:
         stored = QSettings(str(settings), QSettings.Format.IniFormat)
         self._window = MainWindow(self._supervisor, self._theme, stored, Kept(paths.profiles_file()))
         self._ended = asyncio.Event()
+        self._sweep = QTimer()
+        self._sweep.timeout.connect(gc.collect)
         self._window.closed.connect(self._ended.set)
 
     async def run(
@@ -96,6 +100,9 @@ class Session:
             # What is alive now stays so: the garbage collector need not look through it again, 60 ms each time.
             gc.collect()
             gc.freeze()
+            # What belongs to Qt must be deleted in Qt's thread: elsewhere the collector never runs by itself.
+            gc.disable()
+            self._sweep.start(SWEEP)
             if shots is not None:
                 return await self._draw(shots, duration, ready, on_shots)
             if duration is not None:
