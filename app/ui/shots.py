@@ -25,10 +25,11 @@ async def take_shots(
     taken = []
     mode = theme.mode
     window.show()
-    for name, page in window.pages.items():
+    for name in window.pages:
         for width, height in sizes:
             window.resize(width, height)
             window.show_page(name)
+            page = window.page
             await _loaded(page)
             prepare = getattr(page, "prepare_shot", None)
             if prepare is not None:
@@ -45,7 +46,7 @@ async def take_shots(
 
 async def _loaded(page: View) -> None:
     """Until the page has read once more, or said why it can't."""
-    if page.connection is None:
+    if not page.connections:
         return
     done = asyncio.get_running_loop().create_future()
 

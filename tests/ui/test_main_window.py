@@ -49,7 +49,7 @@ def open_window(qtbot: QtBot, theme: ThemeManager, supervisor: Supervisor, setti
 
 async def settled(window: MainWindow) -> None:
     """Until neither the frame nor a page reads."""
-    for vitals in window._brokers:
+    for vitals in window.scope.brokers:
         if not vitals._reads:
             await emitted(vitals.changed)
         await vitals.settled()
@@ -278,7 +278,7 @@ def test_a_history_in_trouble_stays_a_finding_though_its_notice_was_dismissed(
         await settled(window)
         for text, first in (("The disk is full. Free space on it.", "error: The disk is full"), ("", "error: Worker")):
             connection.noticed.emit(Notice("history", text, "error"))
-            await emitted(window._brokers[0].changed)
+            await emitted(window.scope.brokers[0].changed)
             assert window._overview._findings.texts()[0].startswith(first)
 
     run(story())
@@ -293,7 +293,7 @@ def test_a_pause_counts_tasks_that_came_meanwhile(
         supervisor.add(Target("shop", history))
         await settled(window)
         window.range.set_paused(True)
-        vitals = window._brokers[0]
+        vitals = window.scope.brokers[0]
         assert vitals.vital is not None
         vitals.vital = Vital(last_task=vitals.vital.last_task + 1240)
         vitals.changed.emit()
