@@ -1,5 +1,6 @@
 """Several brokers at once: what each knows, side by side, and a task found on any of them."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from PySide6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
 
+from app.models.history.charts import Span
 from app.models.records import Accounting, Gap
 from app.models.target import Target
 from app.models.wire import Health
@@ -73,6 +75,13 @@ def _opened(
 def column(table: RecordTable, at: int) -> list[str]:
     model = table.model()
     return [str(model.index(row, at).data()) for row in range(model.rowCount())]
+
+
+def add_a_task(depot: Path) -> None:
+    more, now = History(depot), time.time()
+    more.fold(received("second", now, "w9@depot", "depot.pack"), succeeded("second", now, 0.1, "w9@depot"), now=now)
+    more.commit(now)
+    more.close()
 
 
 def test_queues_and_workers_of_all_brokers_stand_in_one_table_each(open_window: Open, run: Run) -> None:
@@ -146,11 +155,7 @@ def test_a_row_that_was_chosen_does_not_move_when_more_comes(
         assert isinstance(page, AcrossTasks)
         page.search_for("name:depot.pack")
         await until(lambda: column(page.table, 0) == [THERE])
-        more = History(depot)
-        now = time.time()
-        more.fold(received("second", now, "w9@depot", "depot.pack"), succeeded("second", now, 0.1, "w9@depot"), now=now)
-        more.commit(now)
-        more.close()
+        add_a_task(depot)
         connection = supervisor.connections[1]
         page.table.selectRow(0)
         connection.committed.emit()
@@ -158,6 +163,36 @@ def test_a_row_that_was_chosen_does_not_move_when_more_comes(
         assert column(page.table, 0) == [THERE]
         page.set_following(True)
         await until(lambda: column(page.table, 0) == [THERE, THERE])
+
+    run(story())
+
+
+def test_a_row_chosen_while_a_search_is_under_way_stays_in_its_place(
+    open_window: Open, depot: Path, supervisor: Supervisor, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def up_to_now(*_: object) -> Span:
+        return Span(time.time() - 900.0, time.time() + 60.0)
+
+    async def story() -> None:
+        window = open_window()
+        window.show_page("tasks")
+        page = window.page
+        assert isinstance(page, AcrossTasks)
+        page.search_for("name:depot.pack")
+        await until(lambda: column(page.table, 0) == [THERE])
+        await page.settled()
+        monkeypatch.setattr("app.ui.pages.across_tasks.common_span", up_to_now)
+        add_a_task(depot)
+        answers = threading.Event()
+        supervisor._executor.submit(answers.wait)
+        try:
+            page.reload()
+            await until(lambda: any(hunter.busy for hunter in page._hunters))
+            page.table.selectRow(0)
+        finally:
+            answers.set()
+        await page.settled()
+        assert column(page.table, 0) == [THERE]
 
     run(story())
 
