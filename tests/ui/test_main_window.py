@@ -389,5 +389,10 @@ def test_a_picture_of_every_page_is_taken_in_both_themes(
             f"{page}-{mode}-1024x700.png" for page in window.pages for mode in ("dark", "light")
         )
         assert all(path.stat().st_size > 10_000 for path in taken)
+        supervisor.add(Target("depot", history))
+        taken = await take_shots(window, theme, tmp_path / "shots", sizes=((1024, 700),))
+        across = {f"all-{page}-{mode}-1024x700.png" for page in window.across for mode in ("dark", "light")}
+        assert across == {path.name for path in taken if path.name.startswith("all-")}
+        assert not window.scope.all
 
     run(story())
