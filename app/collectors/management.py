@@ -68,7 +68,7 @@ class Management(msgspec.Struct, frozen=True):
     @property
     def shown(self) -> str:
         """Its address, for people."""
-        return f"{'http' if self.tls is None else 'https'}://{self.host}:{self.port}{self.path}"
+        return f"{'http' if self.tls is None else 'https'}://{self.host}:{self.port}{self.path}{self.line.route}"
 
     def queues(self, page: int = 1) -> tuple[list[Managed], int]:
         """Queues of a page, from 1, and how many pages there are. Raises `BrokerError`."""
