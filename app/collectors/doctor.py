@@ -194,8 +194,8 @@ def _connection(broker: Broker) -> Iterator[Finding]:
             yield Finding("connect", True, f"{broker.shown} answers.")
             yield Finding("sign in", False, str(fault), broker.remedies.sign_in)
         else:
-            reached = fault.fault not in ("network", "name")
-            remedy = "" if reached or jump_host is not None else "Check that the broker runs and that this machine may reach it."
+            unreached = fault.fault in ("network", "name") and jump_host is None
+            remedy = "Check that the broker runs and that this machine may reach it." if unreached else ""
             yield Finding("connect", False, str(fault), remedy)
         return
     yield Finding("connect", True, f"{broker.shown} answers{f', {server}' if server else ''}.")

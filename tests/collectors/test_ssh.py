@@ -4,8 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -17,8 +16,7 @@ from click.testing import CliRunner
 from redis import Redis
 
 from app.cli import cli
-from app.collectors import amqp_queues, redis_role
-from app.collectors.amqp import amqp_address, amqp_connection
+from app.collectors.amqp import amqp_address
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.brokers import broker_at, options_for
 from app.collectors.doctor import examine
@@ -29,15 +27,14 @@ from app.collectors.ssh import JumpHost, jump_host_of
 from app.collectors.ssh_errors import ssh_error
 from app.collectors.transport import redis_address
 from app.models.wire import Configure, Health
-from tests.collectors.conftest import command
 from tests.helpers import rabbits
 from tests.helpers.celery_apps import make_app, worker
-from tests.helpers.collecting import child, collecting, hear
+from tests.helpers.collecting import child, hear
 from tests.helpers.hearing import listening, subscribed
 from tests.helpers.histories import reading
 from tests.helpers.hostile import good
 from tests.helpers.servers import HOST, RabbitServer, RedisServer, SentinelServer
-from tests.helpers.sshd import ALIAS, SshServer
+from tests.helpers.sshd import ALIAS, SshServer, is_alive, tunnels
 from tests.helpers.tls import TlsFront, certificate
 from tests.helpers.waiting import eventually
 
@@ -50,12 +47,6 @@ def bastion() -> Iterator[SshServer]:
     """A jump host of the test's own."""
     with SshServer() as server:
         yield server
-
-
-def ours(process: psutil.Process | None = None) -> list[psutil.Process]:
-    """What runs of ssh for us now, and that for others on the way."""
-    found = (process or psutil.Process()).children(recursive=True)
-    return [each for each in found if each.status() != psutil.STATUS_ZOMBIE and each.name() == "ssh"]
 
 
 # --- what is read ----------------------------------------------------------------------------------------------------
@@ -83,9 +74,9 @@ def test_a_jump_host_is_read(written: str, by_hand: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "-oProxyCommand=true", "-W", "ops@-oProxyCommand=true", "-l@bastion", "bastion -v", "bastion\n", "bastion\t", " ",
-        "bastion;true", "$(true)", "`true`", "a|b", "a&b", "a'b", 'a"b', "a\\b", "a\x00b", "a\u202eb", "h:port", "h:",
-        "h:123456", "@h", "a@", "[::1", "ssh://h", "%h", "~root", "b\u00fccher",
+        "-oProxyCommand=true", "-W", "ops@-oProxyCommand=true", "-l@bastion", "bastion -v", "bastion\n", "bastion\t",
+        " ", "bastion;true", "$(true)", "`true`", "a|b", "a&b", "a'b", 'a"b', "a\\b", "a\x00b", "a\u202eb", "h:port",
+        "h:", "h:123456", "@h", "a@", "[::1", "ssh://h", "%h", "~root", "b\u00fccher",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("url", ["redis://h", "sentinel://h?master_name=m", "amqp://h"])
@@ -164,8 +155,8 @@ def recording(config: Configure) -> Iterator[psutil.Process]:
 
 
 def directly(process: psutil.Process) -> list[object]:
-    """Connections that a process has, but for those to others of this machine in the file system."""
-    return process.net_connections(kind="inet")
+    """Connections of a process that go over a network, and not through ssh."""
+    return list(process.net_connections(kind="inet"))
 
 
 def test_tasks_queues_workers_and_results_are_seen_through_a_jump_host_and_nothing_goes_beside_it(
@@ -192,9 +183,9 @@ def test_tasks_queues_workers_and_results_are_seen_through_a_jump_host_and_nothi
         workers = {running.hostname: ("prefork", 2)}
         eventually(lambda: {w.hostname: (w.pool, w.slots) for w in reader.workers()} == workers, "answers", within=60)
         assert directly(process) == []
-        assert 3 <= len(ours(process)) <= 4
-        tunnels = ours(process)
-    eventually(lambda: not any(each.is_running() for each in tunnels), "their end")
+        assert 3 <= len(tunnels(process)) <= 4
+        left = tunnels(process)
+    eventually(lambda: not any(map(is_alive, left)), "their end")
     app.close()
 
 
@@ -208,7 +199,7 @@ def test_the_result_backend_is_asked_through_the_same_jump_host(bastion: SshServ
     with address.connect() as connection:
         connection.sendall(b"PING\r\n")
         assert connection.recv(100) == b"+PONG\r\n"
-        assert len(ours()) == 1
+        assert len(tunnels()) == 1
 
 
 def test_rabbitmq_and_its_management_api_are_reached_through_a_jump_host(
@@ -240,9 +231,8 @@ def test_rabbitmq_and_its_management_api_are_reached_through_a_jump_host(
 
 
 def test_f02_the_master_is_found_and_again_after_a_failover_through_a_jump_host(
-    bastion: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bastion: SshServer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(redis_role, "ROLE_PAUSE", 1.0)
     with (
         RedisServer() as old,
         RedisServer("--replicaof", HOST, str(old.port)) as new,
@@ -252,9 +242,10 @@ def test_f02_the_master_is_found_and_again_after_a_failover_through_a_jump_host(
     ):
         eventually(lambda: successor.info("replication")["master_link_status"] == "up", "the replication")
         eventually(lambda: watcher.sentinel_master("shop")["num-slaves"] == 1, "that the sentinel knows both")
-        options = {**bastion.options, "master_name": "shop"}
         url = f"sentinel://{HOST}:1;{sentinel.url}"  # one that is gone comes first
-        with collecting(url, tmp_path / "h", queues=["mail"], options=options), reading(tmp_path / "h") as reader:
+        options = {**bastion.options, "master_name": "shop"}
+        config = Configure("shop", url, str(tmp_path / "h"), options=options, queues=["mail"])
+        with recording(config) as process, reading(tmp_path / "h") as reader:
             with Redis.from_url(old.url) as master:
                 eventually(lambda: master.publish(CHANNEL, good(1)) and reader.task("good-1"), "an event")
             old.kill()
@@ -262,12 +253,7 @@ def test_f02_the_master_is_found_and_again_after_a_failover_through_a_jump_host(
             eventually(lambda: successor.publish(CHANNEL, good(2)) and reader.task("good-2"), "an event", within=60)
             successor.lpush("mail", "x")
             eventually(lambda: [q.ready for q in reader.queues() if q.name == "mail"] == [1], "a depth", within=60)
-            assert directly_to(new.port, sentinel.port) == set()
-
-
-def directly_to(*ports: int) -> set[int]:
-    """Ports of these that we are connected to ourselves, and not with a client of this test's own."""
-    return set()
+            assert directly(process) == []
 
 
 def test_a_jump_host_behind_another_is_reached_as_the_users_settings_say(
@@ -276,10 +262,10 @@ def test_a_jump_host_behind_another_is_reached_as_the_users_settings_say(
     with SshServer() as outer, SshServer() as inner:
         inner.settle(inner.host(ALIAS, "ProxyJump outer"), outer.host("outer"))
         with subscribed(redis_server.url, inner.options) as heard:
-            assert len(ours()) == 2
+            assert len(tunnels()) == 2
             client.publish(CHANNEL, "x")
             eventually(lambda: heard.take().payloads == [b"x"], "an event")
-        eventually(lambda: not ours(), "the end of both")
+        eventually(lambda: not tunnels(), "the end of both")
         assert (outer.sign_ins, inner.sign_ins) == (1, 1)
         outer.forget()
         with listening(redis_server.url, inner.options) as heard:
@@ -346,10 +332,10 @@ def test_tls_inside_the_tunnel_proves_the_brokers_own_name(bastion: SshServer, t
             # Where TLS breaks off without a word, that is no end in order.
             assert heard.lost().error is not None
             assert "The SSH tunnel through bastion broke off" in str(heard.lost().error)
-        eventually(lambda: not ours(), "the end of ssh")
+        eventually(lambda: not tunnels(), "the end of ssh")
 
 
-@pytest.mark.parametrize("kind", ["redis", "amqp"])
+@pytest.mark.parametrize("kind", ["rediss", "amqps"])
 @pytest.mark.parametrize(
     ("name", "trust", "sentence"),
     [
@@ -367,16 +353,13 @@ def test_whoever_answers_beyond_the_tunnel_and_proves_nothing_gets_no_byte_of_a_
         "nothing": {},
         "another pin": {"ssl_fingerprint": "0" * 64, "ssl_cert_reqs": "none"},
     }[trust]
-    with TlsFront(pem, redis_server.port) as front, pytest.raises(BrokerError, match=sentence) as refusal:
-        if kind == "redis":
-            url = f"rediss://user:{SECRET}@{HOST}:{front.port}/0"
-            RedisQueues(redis_address(url, None, {**bastion.options, **given}), on_command=lambda _: None).poll()
-        else:
-            url = f"amqps://user:{SECRET}@{HOST}:{front.port}/"
-            amqp_connection(amqp_address(url, None, {**bastion.options, **given}), "test")
+    with TlsFront(pem, redis_server.port) as front:
+        broker = broker_at(f"{kind}://user:{SECRET}@{HOST}:{front.port}/", None, {**bastion.options, **given})
+        with pytest.raises(BrokerError, match=sentence) as refusal:
+            broker.greet()
     assert "No password was sent." in str(refusal.value)
     assert front.heard == b""
-    assert ours() == []
+    assert tunnels() == []
 
 
 def test_rabbitmq_over_tls_inside_a_tunnel(
@@ -390,7 +373,121 @@ def test_rabbitmq_over_tls_inside_a_tunnel(
         )
         queues = AmqpQueues(amqp_address(url, None, bastion.options), ["mail"], on_command=lambda _: None)
         assert [(queue.name, queue.ready) for queue in queues.poll().queues] == [("mail", 0)]
-        assert len(ours()) == 1
+        assert len(tunnels()) == 1
         queues.close()
-        assert ours() == []
+        assert tunnels() == []
         assert b"guest" in front.heard
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def found(url: str, options: dict[str, str]) -> dict[str, tuple[bool | None, str]]:
+    return {each.name: (each.ok, each.text) for each in examine(url, None, options, listen=0.1)}
+
+
+def test_the_doctor_names_the_tunnel_before_the_connection(bastion: SshServer, redis_server: RedisServer) -> None:
+    findings = found(redis_server.url, bastion.options)
+    assert list(findings)[:3] == ["SSH tunnel", "connect", "sign in"]
+    assert findings["SSH tunnel"] == (True, "signed in at bastion.")
+    assert findings["connect"][1].startswith(f"{HOST}:{redis_server.port}/0 through bastion answers, Redis ")
+    assert found(f"redis://{HOST}:1/0", bastion.options) == {
+        "SSH tunnel": (True, "signed in at bastion."),
+        "connect": (
+            False,
+            f"bastion does not reach {HOST}:1: Connection refused. Is it running, and is that its name there?",
+        ),
+    }
+    bastion.forget()
+    refused = found(redis_server.url, bastion.options)
+    assert list(refused) == ["SSH tunnel"]
+    assert refused["SSH tunnel"][0] is False
+    assert f"Connect once in a terminal (ssh -F {bastion.config} bastion)" in refused["SSH tunnel"][1]
+
+
+def test_the_command_line_and_profiles_take_a_jump_host(
+    bastion: SshServer, redis_server: RedisServer, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    client.lpush("mail", "x")
+    words = [word for key, value in bastion.options.items() for word in ("--option", f"{key}={value}")]
+    done = CliRunner().invoke(cli, ["queues", redis_server.url, "--queue", "mail", "--mode", "passive", *words])
+    assert done.exit_code == 0, done.output
+    assert bastion.sign_ins == 1
+    assert "mail" in done.stdout
+    assert CliRunner().invoke(cli, ["profiles", "add", "shop", redis_server.url, *words]).exit_code == 0
+    done = CliRunner().invoke(cli, ["queues", "shop", "--queue", "mail", "--mode", "passive"])
+    assert done.exit_code == 0, done.output
+    assert bastion.sign_ins == 2
+
+
+@pytest.mark.parametrize("address", ["redis://{}", "amqp://{}/"])
+@pytest.mark.parametrize(
+    ("settings", "fault", "sentence"),
+    [
+        (("Port 1",), "network", "No connection to the jump host 127.0.0.1:1: Connection refused."),
+        (("HostName nobody.invalid",), "name", "The jump host's name nobody.invalid can't be looked up"),
+        (("IdentityFile none",), "tunnel", "refused the sign-in by SSH (publickey). Load your key into the SSH agent"),
+        (("Nonsense yes",), "tunnel", "ssh does not accept its settings: "),
+        (("HostKeyAlgorithms ssh-rsa",), "tunnel", "find no way to speak with each other"),
+        (("ProxyCommand printf '\\033[31mgo\\342\\200\\256away' >&2; exit 1",), "network", "to the jump host bastion"),
+    ],
+)
+def test_why_there_is_no_tunnel_is_said(
+    bastion: SshServer, address: str, settings: tuple[str, ...], fault: str, sentence: str
+) -> None:
+    lines = [
+        line for line in bastion.host().splitlines() if line.split()[0] not in {each.split()[0] for each in settings}
+    ]
+    bastion.settle("\n".join((lines[0], *settings, *lines[1:])) + "\n")
+    with pytest.raises(BrokerError) as refusal:
+        broker_at(address.format(HOST), None, bastion.options).greet()
+    assert sentence in str(refusal.value)
+    assert refusal.value.fault == fault
+    assert str(refusal.value).isprintable()
+    assert tunnels() == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault", "sentence"),
+    [
+        ("AllowTcpForwarding no", "tunnel", "bastion does not permit a tunnel to 127.0.0.1:{}"),
+        ("PermitOpen 127.0.0.1:1", "tunnel", "bastion does not permit a tunnel to 127.0.0.1:{}"),
+    ],
+)
+@pytest.mark.parametrize("address", ["redis://{}", "amqp://{}/"])
+def test_a_jump_host_that_permits_no_tunnel_is_named(setting: str, fault: str, sentence: str, address: str) -> None:
+    with SshServer(setting) as strict, RedisServer() as server:
+        with pytest.raises(BrokerError) as refusal:
+            broker_at(address.format(f"{HOST}:{server.port}"), None, strict.options).greet()
+        assert sentence.format(server.port) in str(refusal.value)
+        assert refusal.value.fault == fault
+
+
+#: What OpenSSH 9.2 wrote, of which not all can be had from a server at will.
+WORDS = [
+    ("Host key for [h]:22 has changed and you have requested strict checking.|Host key verification failed.", "tunnel"),
+    ("WARNING: REVOKED HOST KEY DETECTED!|Host key verification failed.", "tunnel"),
+    (
+        "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures|Disconnected from 10.0.0.1",
+        "tunnel",
+    ),
+    ("Bad owner or permissions on /home/x/.ssh/config", "tunnel"),
+    ("kex_exchange_identification: Connection closed by remote host|Connection closed by 10.0.0.1 port 22", "network"),
+    ("Connection timed out during banner exchange", "network"),
+    ("", "network"),
+]
+
+
+@pytest.mark.parametrize(("said", "fault"), WORDS)
+def test_the_words_of_ssh_become_a_sentence(said: str, fault: str) -> None:
+    error = ssh_error(said.split("|") if said else [], "bastion", "ssh bastion", "h:6379", signed_in=False)
+    assert error.fault == fault
+    assert str(error)[0] in "TNbs"
+    assert "{" not in str(error)
+
+
+def test_what_broke_off_later_is_told_as_that() -> None:
+    said = ["Timeout, server 10.0.0.1 not responding.", "Transferred: sent 1, received 1 bytes, in 1 seconds"]
+    error = ssh_error(said, "bastion", "ssh bastion", "h:6379", signed_in=True)
+    assert str(error) == "The SSH tunnel through bastion broke off: Timeout, server 10.0.0.1 not responding."

@@ -143,6 +143,20 @@ class SshServer(Server):
         return self._exchange(b"").startswith(b"SSH-")
 
 
+def tunnels(process: psutil.Process | None = None) -> list[psutil.Process]:
+    """What runs of ssh for a process, or for this one, and that for others on the way."""
+    found = (process or psutil.Process()).children(recursive=True)
+    return [each for each in found if is_alive(each) and each.name() == "ssh"]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _key(path: Path) -> Path:
     if not path.exists():
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)]
