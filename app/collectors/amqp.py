@@ -97,7 +97,8 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
         raise BrokerError("address", "The broker address can't be read: check host and port.") from None
     if ";" in parts.netloc.rpartition("@")[2]:
         raise BrokerError("address", "Several addresses in one are not supported: give that of one RabbitMQ node.")
-    options = dict(parse_qsl(parts.query)) | dict(options or {})
+    parameters = dict(parse_qsl(parts.query))
+    options = parameters | dict(options or {})
     unknown = next((key for key in options if key not in OPTIONS), None)
     if unknown is not None:
         raise BrokerError("address", f"The option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
@@ -114,7 +115,7 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
         event_exchange=options.get("event_exchange", "celeryev"),
         control_exchange=options.get("control_exchange", "celery"),
         management_url=options.get("management_url", ""),
-        line=Line(jump_host=jump_host_of(options)),
+        line=Line(jump_host=jump_host_of(options, parameters)),
     )
     _ = address.management  # raises where its address makes no sense
     for name in (address.virtual_host, address.event_exchange, f"reply.{address.control_exchange}.pidbox"):

@@ -22,7 +22,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -282,8 +282,14 @@ class _SecureTunnel(Tunnel, ssl.SSLSocket):
     """A tunnel with TLS inside."""
 
 
-def jump_host_of(options: Mapping[str, str]) -> JumpHost | None:
-    """The jump host that options name, if they do. Raises `BrokerError` (fault ``address``)."""
+def jump_host_of(options: Mapping[str, str], parameters: Collection[str] = ()) -> JumpHost | None:
+    """The jump host that options name, if they do; ``parameters`` of an address may not.
+
+    An address comes from anywhere, and settings of ssh may name programs to be run. Raises `BrokerError` (fault
+    ``address``).
+    """
+    if any(option in parameters for option in OPTIONS):
+        raise BrokerError("address", "A jump host is no part of an address: give it as an option, such as ssh=bastion.")
     given, config = options.get("ssh", ""), options.get("ssh_config", "")
     if not given:
         if config:

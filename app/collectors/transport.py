@@ -92,9 +92,7 @@ class RedisAddress(msgspec.Struct, frozen=True):
         return self.line.connect(host, port, max(0.1, deadline - time.monotonic()), tls=self.tls)
 
     def through(self, jump_host: JumpHost | None) -> Self:
-        """The same by way of another's jump host, where it names none itself."""
-        if jump_host is None or self.line.jump_host is not None:
-            return self
+        """The same by way of a jump host, or directly."""
         return msgspec.structs.replace(self, line=Line(jump_host=jump_host))
 
     @property
@@ -143,7 +141,8 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         raise BrokerError("address", "The broker address can't be read: check host and port.") from None
     if parts.scheme not in SCHEMES or (others and not sentinels):
         raise BrokerError("address", f"This is no address of a Redis. They begin with {'://, '.join(SCHEMES)}://.")
-    given = dict(parse_qsl(urlsplit(others[-1] if others else first).query, keep_blank_values=True)) | (options or {})
+    parameters = dict(parse_qsl(urlsplit(others[-1] if others else first).query, keep_blank_values=True))
+    given = parameters | (options or {})
     unknown = next((key for key in given if key not in OPTIONS), None)
     if unknown is not None:
         raise BrokerError("address", f"The transport option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
@@ -156,7 +155,7 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         raise BrokerError("address", f"The database in a Redis address is a number, not {database!r}.")
     if local and not parts.path.strip("/"):
         raise BrokerError("address", "The path of the socket is missing. Write it like redis+socket:///path/to/socket.")
-    jump_host = jump_host_of(given)
+    jump_host = jump_host_of(given, parameters)
     if local and jump_host is not None:
         raise BrokerError(
             "address", "A socket in the file system is not reached through a jump host: give host and port."

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import psutil
 import pytest
@@ -14,14 +13,13 @@ from app.collectors.errors import NAMES
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.transport import redis_address
 from app.models.wire import Configure, Health
-from tests.collectors.test_amqp_events import subscribed as subscribed_to_rabbitmq
 from tests.helpers.collecting import Running, child, collecting, hear
 from tests.helpers.hearing import subscribed
 from tests.helpers.histories import reading
 from tests.helpers.hostile import good
 from tests.helpers.proxy import FaultProxy
-from tests.helpers.servers import HOST, RabbitServer, RedisServer
-from tests.helpers.sshd import ALIAS, SshServer, is_alive, tunnels
+from tests.helpers.servers import HOST, RedisServer
+from tests.helpers.sshd import SshServer, is_alive, tunnels
 from tests.helpers.waiting import eventually
 
 CHANNEL = "/0.celeryev/task.multi"
@@ -174,13 +172,19 @@ def test_f34_a_jump_host_that_hangs_is_noticed_like_a_broker_that_does(
     assert tunnels() == []
 
 
-def test_f34_over_rabbitmq_a_tunnel_that_breaks_is_made_anew(
-    bastion: SshServer, rabbitmq_server: RabbitServer, rabbitmq_url: str
+def test_f34_over_rabbitmq_a_tunnel_that_breaks_is_a_gap_and_is_made_anew(
+    bastion: SshServer, rabbitmq_url: str, tmp_path: Path
 ) -> None:
-    with subscribed_to_rabbitmq(f"{rabbitmq_url}?ssh={ALIAS}&ssh_config={quote(str(bastion.config))}") as heard:
+    with (
+        collecting(rabbitmq_url, tmp_path / "h", options=bastion.options) as collector,
+        reading(tmp_path / "h") as reader,
+    ):
         bastion.cut()
-        eventually(lambda: heard.linked(2), "the next subscription")
-        assert "The SSH tunnel through bastion broke off" in str(heard.errors()[0])
+        eventually(lambda: collector.was("disconnected"), "that it is noticed")
+        eventually(lambda: collector.state == "live", "the next subscription")
+        (gap,) = eventually(reader.gaps, "the gap")
+        assert gap.why.startswith("The SSH tunnel through bastion broke off")
+    assert tunnels() == []
 
 
 # --- nothing stays behind --------------------------------------------------------------------------------------------
