@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.brokers import broker_at, options_for
 from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
+from app.collectors.line import CONNECT_TIMEOUT
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.results import results_address
 from app.collectors.ssh import JumpHost, jump_host_of
@@ -33,6 +35,7 @@ from tests.helpers.collecting import child, hear
 from tests.helpers.hearing import listening, subscribed
 from tests.helpers.histories import reading
 from tests.helpers.hostile import good
+from tests.helpers.proxy import FaultProxy
 from tests.helpers.servers import HOST, RabbitServer, RedisServer, SentinelServer
 from tests.helpers.sshd import ALIAS, SshServer, is_alive, tunnels
 from tests.helpers.tls import TlsFront, certificate
@@ -227,6 +230,8 @@ def test_rabbitmq_and_its_management_api_are_reached_through_a_jump_host(
             lambda: [w.pool for w in reader.workers() if w.hostname == running.hostname] == ["prefork"], within=60
         )
         assert directly(process) == []
+        # However often the management API is asked: events, queues, workers, and that.
+        assert bastion.sign_ins == len(tunnels(process)) == 4
     app.close()
 
 
@@ -308,6 +313,56 @@ def test_a_connection_that_the_user_keeps_open_is_used_where_nobody_could_sign_i
     finally:
         master.terminate()
         master.wait()
+
+
+def test_what_the_users_settings_do_besides_does_not_come_into_the_tunnel_nor_stay_behind(
+    bastion: SshServer, redis_server: RedisServer, client: Redis
+) -> None:
+    place = bastion.folder / "master"
+    talks = ("PermitLocalCommand yes", "LocalCommand echo garbage")
+    stays = ("ControlMaster auto", f"ControlPath {place}", "ControlPersist yes")
+    bastion.settle(bastion.host(ALIAS, "LogLevel QUIET", *talks, *stays))
+    with subscribed(redis_server.url, bastion.options) as heard:
+        client.publish(CHANNEL, "x")
+        eventually(lambda: heard.take().payloads == [b"x"], "an event")
+        assert not place.exists()
+    assert tunnels() == []
+
+
+def test_nobody_is_asked_anything_not_even_on_the_way(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    program = tmp_path / "askpass"
+    program.write_text(f"#!/bin/sh\ntouch {asked}\necho yes\n", encoding="ascii")
+    program.chmod(0o755)
+    for name, value in (("SSH_ASKPASS", str(program)), ("SSH_ASKPASS_REQUIRE", "force"), ("DISPLAY", ":9")):
+        monkeypatch.setenv(name, value)
+    with SshServer() as outer, SshServer() as inner:
+        inner.settle(inner.host(ALIAS, "ProxyJump outer"), outer.host("outer"))
+        outer.forget()
+        with pytest.raises(BrokerError, match="on the way to bastion is not known"):
+            broker_at(redis_server.url, None, inner.options).greet()
+        assert not asked.exists()
+        assert (outer.folder / "known_hosts").read_text(encoding="ascii") == ""
+
+
+def test_a_jump_host_that_is_far_away_leaves_time_for_what_lies_behind_it(bastion: SshServer) -> None:
+    with (
+        RedisServer() as server,
+        SentinelServer(server) as sentinel,
+        FaultProxy(bastion.port) as far,
+    ):
+        far.delay(0.3)
+        lines = [f"  Port {far.port}" if "Port" in line else line for line in bastion.host().splitlines()]
+        bastion.settle("\n".join(["Host bastion", f"  HostKeyAlias [{HOST}]:{bastion.port}", *lines[1:], ""]))
+        options = {**bastion.options, "master_name": "shop"}
+        began = time.monotonic()
+        with redis_address(sentinel.url, None, options).connect() as connection:
+            connection.sendall(b"PING\r\n")
+            assert connection.recv(100) == b"+PONG\r\n"
+        # Or it was not far.
+        assert time.monotonic() - began > CONNECT_TIMEOUT
 
 
 # --- TLS inside ------------------------------------------------------------------------------------------------------
