@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import amqp
+import msgspec
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -24,7 +25,6 @@ from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT
 from app.collectors.redis_queues import RedisQueues
-from app.collectors.results import results_address
 from app.collectors.ssh import JumpHost, jump_host_of
 from app.collectors.ssh_errors import ssh_error
 from app.collectors.transport import redis_address
@@ -32,6 +32,7 @@ from app.models.wire import Configure, Health
 from tests.helpers import rabbits
 from tests.helpers.celery_apps import make_app, worker
 from tests.helpers.collecting import child, hear
+from tests.helpers.events import envelope, raw
 from tests.helpers.hearing import listening, subscribed
 from tests.helpers.histories import reading
 from tests.helpers.hostile import good
@@ -194,15 +195,22 @@ def test_tasks_queues_workers_and_results_are_seen_through_a_jump_host_and_nothi
     app.close()
 
 
-def test_the_result_backend_is_asked_through_the_same_jump_host(bastion: SshServer, redis_server: RedisServer) -> None:
-    broker = broker_at("redis://broker.invalid", None, bastion.options)
-    assert results_address(redis_server.url).through(None).shown == f"{HOST}:{redis_server.port}/0"
-    address = results_address(redis_server.url).through(broker.jump_host)
-    assert address.line.jump_host is broker.jump_host
-    with address.connect() as connection:
-        connection.sendall(b"PING\r\n")
-        assert connection.recv(100) == b"+PONG\r\n"
-        assert len(tunnels()) == 1
+def test_the_result_backend_is_asked_through_the_same_jump_host(
+    bastion: SshServer, redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    backend = f"redis://{HOST}:{redis_server.port}/1"
+    config = Configure("shop", redis_server.url, str(tmp_path / "h"), mode="passive")
+    with recording(config), reading(tmp_path / "h") as reader:
+        client.publish(CHANNEL, envelope(raw("task-started", uuid="t1", hostname="w@a", timestamp=time.time())))
+        eventually(lambda: reader.task("t1"), "the task")
+    with Redis.from_url(backend) as results:
+        results.set("celery-task-meta-t1", '{"status": "SUCCESS", "result": 5}')
+    options = {**bastion.options, "result_backend": backend}
+    config = msgspec.structs.replace(config, options=options)
+    with recording(config) as process, reading(tmp_path / "h") as reader:
+        eventually(lambda: (task := reader.task("t1")) and task.state == "SUCCESS", "its end", within=60)
+        assert directly(process) == []
+        assert len(tunnels(process)) == 3
 
 
 def test_rabbitmq_and_its_management_api_are_reached_through_a_jump_host(
