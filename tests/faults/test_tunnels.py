@@ -9,7 +9,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from app.collectors.errors import NAMES
+from app.collectors.errors import NAMES, BrokerError
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.transport import redis_address
 from app.models.wire import Configure, Health
@@ -172,6 +172,19 @@ def test_f34_a_jump_host_that_hangs_is_noticed_like_a_broker_that_does(
     assert tunnels() == []
 
 
+def test_f34_a_jump_host_that_hangs_when_it_is_called_is_given_up(
+    bastion: SshServer, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bastion.freeze()
+    with pytest.raises(BrokerError, match=r"No SSH connection to the jump host bastion: .*timed out") as given_up:
+        redis_address(redis_server.url, None, bastion.options).connect()
+    assert given_up.value.fault == "network"
+    monkeypatch.setattr("app.collectors.ssh.SIGN_IN_TIMEOUT", 0.5)
+    with pytest.raises(BrokerError, match="did not let us in within"):
+        redis_address(redis_server.url, None, bastion.options).connect()
+    assert tunnels() == []
+
+
 def test_f34_over_rabbitmq_a_tunnel_that_breaks_is_a_gap_and_is_made_anew(
     bastion: SshServer, rabbitmq_url: str, tmp_path: Path
 ) -> None:
@@ -247,6 +260,9 @@ def test_no_password_is_told_to_ssh_in_any_way(bastion: SshServer, tmp_path: Pat
         config = Configure("shop", server.url, str(tmp_path / "h"), SECRET, options=bastion.options)
         with recording(config) as collector, Redis.from_url(server.url, password=SECRET) as client:
             eventually(client.pubsub_numpat, "the subscription")
+            assert all(
+                {"BatchMode=yes", "StrictHostKeyChecking=yes"} < {*each.cmdline()} for each in tunnels(collector)
+            )
             for each in [collector, *collector.children(recursive=True)]:
                 told = " ".join([*each.cmdline(), *each.environ().values()])
                 assert SECRET not in told
