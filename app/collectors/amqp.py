@@ -25,6 +25,8 @@ from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT, Line
 from app.collectors.management import Management, management_at
+from app.collectors.ssh import OPTIONS as SSH_OPTIONS
+from app.collectors.ssh import jump_host_of
 from app.collectors.tls import OPTIONS as TLS_OPTIONS
 from app.collectors.tls import Tls, tls_of
 from app.collectors.transport import ANSWER_TIMEOUT, network_error
@@ -33,7 +35,7 @@ from app.secrets import Secret
 SCHEMES: Final = ("amqp", "amqps", "pyamqp")
 PORTS: Final = {False: 5672, True: 5671}
 #: Celery transport options and setting names that a connection understands.
-OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", "management_url", *TLS_OPTIONS)
+OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", "management_url", *TLS_OPTIONS, *SSH_OPTIONS)
 #: Seconds of silence after which RabbitMQ gives us up, at the earliest. Ours for it are much shorter: it can be asked.
 HEARTBEAT: Final = 60
 MAX_HEARTBEAT: Final = 3_600
@@ -71,7 +73,8 @@ class AmqpAddress(msgspec.Struct, frozen=True):
     @property
     def shown(self) -> str:
         """The address without user and password, for people."""
-        return f"{self.authority}{'' if self.virtual_host == '/' else f'/{clean_word(self.virtual_host)}'}"
+        virtual_host = "" if self.virtual_host == "/" else f"/{clean_word(self.virtual_host)}"
+        return f"{self.authority}{virtual_host}{self.line.route}"
 
     @property
     def authority(self) -> str:
@@ -94,7 +97,8 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
         raise BrokerError("address", "The broker address can't be read: check host and port.") from None
     if ";" in parts.netloc.rpartition("@")[2]:
         raise BrokerError("address", "Several addresses in one are not supported: give that of one RabbitMQ node.")
-    options = dict(parse_qsl(parts.query)) | dict(options or {})
+    parameters = dict(parse_qsl(parts.query))
+    options = parameters | dict(options or {})
     unknown = next((key for key in options if key not in OPTIONS), None)
     if unknown is not None:
         raise BrokerError("address", f"The option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
@@ -111,6 +115,7 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
         event_exchange=options.get("event_exchange", "celeryev"),
         control_exchange=options.get("control_exchange", "celery"),
         management_url=options.get("management_url", ""),
+        line=Line(jump_host=jump_host_of(options, parameters)),
     )
     _ = address.management  # raises where its address makes no sense
     for name in (address.virtual_host, address.event_exchange, f"reply.{address.control_exchange}.pidbox"):
@@ -132,6 +137,10 @@ class _OverLine:
 
     def _connect(self, host: str, port: int, timeout: float) -> None:
         self.sock = self.address.line.connect(host, port, timeout)
+
+    def _set_socket_options(self, settings: dict[int, int] | None) -> None:
+        if self.address.line.jump_host is None:  # they are those of TCP, which ssh speaks then
+            super()._set_socket_options(settings)  # type: ignore[misc]
 
 
 class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]

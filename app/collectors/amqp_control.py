@@ -63,9 +63,10 @@ class AmqpControl(Control):
             channel.close()  # which py-amqp has opened again where it was refused something
 
     def _ask(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
+        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
     ) -> dict[str, Any]:
         def asked(connection: amqp.Connection) -> dict[str, Any]:
+            deadline = time.monotonic() + timeout
             channel = connection.channel()
             answers = self._answers(channel, Request.of(command, arguments, destination, *self._reply_to()), deadline)
             channel.close()

@@ -60,7 +60,9 @@ class AmqpQueues:
                 self._names.setdefault(name)
 
     def close(self) -> None:
-        """Close the connection; the next look opens another."""
+        """Close the connections; the next look opens others."""
+        if self._management is not None:
+            self._management.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             try:

@@ -22,6 +22,7 @@ from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_queues import RedisQueues
+from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import OPTIONS, RedisAddress, redis_address
 from app.models.profiles import Mode
@@ -47,6 +48,10 @@ class Broker(Protocol):
     @property
     def shown(self) -> str:
         """The address without password, for people."""
+
+    @property
+    def jump_host(self) -> JumpHost | None:
+        """What all connections go through, if they do."""
 
     @property
     def source(self) -> str:
@@ -85,6 +90,10 @@ class _Redis(msgspec.Struct, frozen=True):
     @property
     def shown(self) -> str:
         return self.address.shown
+
+    @property
+    def jump_host(self) -> JumpHost | None:
+        return self.address.line.jump_host
 
     @property
     def source(self) -> str:
@@ -137,6 +146,10 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
     @property
     def shown(self) -> str:
         return self.address.shown
+
+    @property
+    def jump_host(self) -> JumpHost | None:
+        return self.address.line.jump_host
 
     @property
     def source(self) -> str:
@@ -194,6 +207,9 @@ class _Kombu(msgspec.Struct, frozen=True):
     @property
     def shown(self) -> str:
         return self.address.shown
+
+    @property
+    def jump_host(self) -> None: ...
 
     @property
     def source(self) -> str:

@@ -104,7 +104,7 @@ class Control:
         self.allow(command)
         if not arguments.keys() <= _ARGUMENTS.get(command, set()):
             raise Forbidden(command)
-        return self._ask(command, arguments, destination, time.monotonic() + timeout)
+        return self._ask(command, arguments, destination, timeout)
 
     def allow(self, command: Command) -> None:
         """Raises `Forbidden` where the access mode does not allow a command."""
@@ -119,9 +119,9 @@ class Control:
         raise NotImplementedError
 
     def _ask(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
+        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
     ) -> dict[str, Any]:
-        """Answers that came before the (monotonic) deadline. Raises `BrokerError`."""
+        """Answers that came in time, which begins when a connection stands. Raises `BrokerError`."""
         raise NotImplementedError
 
 

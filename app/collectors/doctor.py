@@ -178,15 +178,24 @@ class Examination:
 
 
 def _connection(broker: Broker) -> Iterator[Finding]:
+    server, fault = "", None
     try:
         server = broker.greet()
-    except BrokerError as fault:
+    except BrokerError as error:
+        fault = error
+    jump_host = broker.jump_host
+    if jump_host is not None:
+        text = f"signed in at {jump_host.shown}." if jump_host.reached else str(fault)
+        yield Finding("SSH tunnel", jump_host.reached, text)
+        if not jump_host.reached:
+            return
+    if fault is not None:
         if fault.fault == "auth":
             yield Finding("connect", True, f"{broker.shown} answers.")
             yield Finding("sign in", False, str(fault), broker.remedies.sign_in)
         else:
-            reached = fault.fault not in ("network", "name")
-            remedy = "" if reached else "Check that the broker runs and that this machine may reach it."
+            unreached = fault.fault in ("network", "name") and jump_host is None
+            remedy = "Check that the broker runs and that this machine may reach it." if unreached else ""
             yield Finding("connect", False, str(fault), remedy)
         return
     yield Finding("connect", True, f"{broker.shown} answers{f', {server}' if server else ''}.")

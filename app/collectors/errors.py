@@ -3,15 +3,19 @@
 from typing import Final, Literal
 
 Fault = Literal[
-    "address", "name", "network", "slow", "auth", "permission", "full", "loading", "script", "replica", "moved",
-    "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy",
+    "address", "name", "network", "tunnel", "slow", "auth", "permission", "full", "loading", "script", "replica",
+    "moved", "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy",
 ]  # fmt: skip
+
+#: A refusal is tried again this rarely, so that no account gets locked (SAFETY F08).
+AUTH_PAUSE: Final = 30.0
 
 #: What a connection with a fault is, in two or three words.
 NAMES: Final[dict[Fault, str]] = {
     "address": "wrong address",
     "name": "name not found",
     "network": "not reached",
+    "tunnel": "no tunnel",
     "slow": "slow",
     "auth": "sign-in refused",
     "permission": "not permitted",
@@ -40,3 +44,8 @@ class BrokerError(Exception):
         super().__init__(text)
         self.fault = fault
         self.since = since
+
+    @property
+    def refused(self) -> bool:
+        """Whether to try again soon is in vain, and may lock an account: somebody has to change something first."""
+        return self.fault in ("auth", "permission", "tunnel")

@@ -63,6 +63,8 @@ def kombu_address(url: str, password: str | None = None, options: Mapping[str, s
         text = f"{scheme}:// brokers pass each message to one receiver only, so Celery's events can't be listened to."
         raise BrokerError("address", f"{text} Celery itself offers no monitoring with them.")
     rest = dict(options or {})
+    if rest.get("ssh"):
+        raise BrokerError("address", f"{scheme}:// brokers are not reached through a jump host (ssh).")
     exchange = rest.pop("event_exchange", "celeryev")
     return KombuAddress(url, scheme, Secret(password) if password else None, exchange, rest)
 

@@ -7,28 +7,30 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from app.collectors.errors import BrokerError
+from app.collectors.errors import AUTH_PAUSE, BrokerError
+from app.collectors.ssh import SIGN_IN_TIMEOUT, JumpHost, Tunnel
 from app.collectors.tls import Tls
 
-#: A refused sign-in is tried again this rarely, so that no account gets locked (SAFETY F08).
-AUTH_PAUSE: Final = 30.0
 #: Seconds to wait for a connection, its name included.
 CONNECT_TIMEOUT: Final = 5.0
 
 #: What a name server is asked, as `socket.getaddrinfo`: (host, port, type=…) → families and places.
 Lookup = Callable[..., list[tuple[Any, ...]]]
+_Socket = TypeVar("_Socket", bound=socket.socket)
 
 
 class Line:
     """Connects to one broker, from any thread.
 
     Its name is looked up anew for each connection (SAFETY F15), in a thread of its own: nobody can end a lookup, so
-    nobody waits for one longer than for a connection. ``lookup`` looks it up; by default, the system does.
+    nobody waits for one longer than for a connection. ``lookup`` looks it up; by default, the system does. Where there
+    is a ``jump_host``, all goes through that, names included.
     """
 
-    def __init__(self, lookup: Lookup | None = None) -> None:
+    def __init__(self, lookup: Lookup | None = None, jump_host: JumpHost | None = None) -> None:
+        self.jump_host = jump_host
         self._lookup = lookup or socket.getaddrinfo
         self._lock = threading.Lock()
         self._looking: Future[list[tuple[Any, ...]]] | None = None
@@ -36,13 +38,27 @@ class Line:
         self._signing = threading.Lock()
         self._refused: tuple[float, BrokerError] | None = None
 
+    @property
+    def route(self) -> str:
+        """What follows an address, for people."""
+        return "" if self.jump_host is None else f" through {self.jump_host.shown}"
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a connection may take longer than its timeout."""
+        return 0.0 if self.jump_host is None else SIGN_IN_TIMEOUT
+
     def connect(
         self, host: str, port: int, timeout: float = CONNECT_TIMEOUT, *, tls: Tls | None = None
     ) -> socket.socket:
         """A connected socket, to the first of the name's addresses that takes it, and secured where that is asked for.
 
-        Raises ``OSError``.
+        Signing in at a jump host takes its own time. Raises ``OSError``, or `BrokerError` where there is no tunnel.
         """
+        if self.jump_host is not None:
+            tunnel = self._keep(self.jump_host.connect(host, port))
+            tunnel.settimeout(timeout)
+            return tunnel if tls is None else self.secure(tunnel, host, timeout, tls)
         deadline = time.monotonic() + timeout
         failed: OSError = socket.gaierror(socket.EAI_NONAME, "it has no address")
         for family, kind, protocol, _, place in self._places(host, port, timeout):
@@ -71,7 +87,9 @@ class Line:
         return made
 
     def _socket(self, family: int, kind: int, protocol: int) -> socket.socket:
-        made = socket.socket(family, kind, protocol)
+        return self._keep(socket.socket(family, kind, protocol))
+
+    def _keep(self, made: _Socket) -> _Socket:
         with self._lock:
             self._sockets.add(made)
         return made
@@ -79,10 +97,7 @@ class Line:
     def secure(self, plain: socket.socket, host: str, timeout: float, tls: Tls) -> socket.socket:
         """A secure connection over a plain one. Raises ``OSError``, and then both are closed."""
         plain.settimeout(max(0.1, timeout))
-        made = tls.secure(plain, host)
-        with self._lock:
-            self._sockets.add(made)
-        return made
+        return self._keep(plain.secured(tls, host) if isinstance(plain, Tunnel) else tls.secure(plain, host))
 
     def drop(self) -> None:
         """Break all connections at once, whoever waits on them: what was already received can still be read."""

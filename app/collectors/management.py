@@ -6,7 +6,7 @@ host that the user did not name.
 
 import base64
 import http.client
-import time
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -53,8 +53,11 @@ class _Page(msgspec.Struct):
     page_count: int = 1
 
 
-class Management(msgspec.Struct, frozen=True):
-    """The API of one broker, for one virtual host."""
+class Management(msgspec.Struct):
+    """The API of one broker, for one virtual host. Not thread-safe.
+
+    Its connection is kept between two questions: each new one would be a sign-in at a jump host, too.
+    """
 
     host: str
     port: int
@@ -64,11 +67,12 @@ class Management(msgspec.Struct, frozen=True):
     password: Secret
     tls: Tls | None
     line: Line
+    _kept: http.client.HTTPConnection | None = None
 
     @property
     def shown(self) -> str:
         """Its address, for people."""
-        return f"{'http' if self.tls is None else 'https'}://{self.host}:{self.port}{self.path}"
+        return f"{'http' if self.tls is None else 'https'}://{self.host}:{self.port}{self.path}{self.line.route}"
 
     def queues(self, page: int = 1) -> tuple[list[Managed], int]:
         """Queues of a page, from 1, and how many pages there are. Raises `BrokerError`."""
@@ -88,23 +92,19 @@ class Management(msgspec.Struct, frozen=True):
         ]  # fmt: skip
         return queues, max(1, found.page_count)
 
+    def close(self) -> None:
+        """Close the connection; the next question opens another."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
     def _get(self, place: str) -> bytes:
-        signed = base64.b64encode(f"{self.username}:{self.password.reveal()}".encode()).decode("ascii")
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_TIMEOUT)
-        deadline = time.monotonic() + ANSWER_TIMEOUT
         try:
-            # A socket of the broker's line: the same check of certificates, the same end when all is dropped.
-            connection.sock = self.line.connect(self.host, self.port, ANSWER_TIMEOUT, tls=self.tls)
-            connection.sock.settimeout(max(0.1, deadline - time.monotonic()))
-            connection.request("GET", place, headers={"Authorization": f"Basic {signed}", "Accept": "application/json"})
-            with connection.getresponse() as response:
-                text = response.read(MAX_ANSWER + 1)
+            response, text = self._answer(place)
         except OSError as error:
             raise network_error(error, self.host, self.shown) from error
         except http.client.HTTPException as error:
             raise BrokerError("protocol", f"What answers at {self.shown} does not speak HTTP.") from error
-        finally:
-            connection.close()
         if response.status != http.client.OK:
             why = _STATES.get(response.status, f"answered {response.status} {clean_word(response.reason[:100])}.")
             fault: Fault = "permission" if response.status in (401, 403) else "protocol"
@@ -112,6 +112,31 @@ class Management(msgspec.Struct, frozen=True):
         if len(text) > MAX_ANSWER:
             raise BrokerError("protocol", f"The answer of {self.shown} is too large.")
         return text
+
+    def _answer(self, place: str) -> tuple[http.client.HTTPResponse, bytes]:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with suppress(ConnectionError):  # it was closed meanwhile, which is no failure
+                return self._ask(kept, place)
+        connection = http.client.HTTPConnection(self.host, self.port)
+        connection.auto_open = 0
+        # A socket of the broker's line: the same check of certificates, the same end when all is dropped.
+        connection.sock = self.line.connect(self.host, self.port, ANSWER_TIMEOUT, tls=self.tls)
+        connection.sock.settimeout(ANSWER_TIMEOUT)
+        return self._ask(connection, place)
+
+    def _ask(self, connection: http.client.HTTPConnection, place: str) -> tuple[http.client.HTTPResponse, bytes]:
+        signed = base64.b64encode(f"{self.username}:{self.password.reveal()}".encode()).decode("ascii")
+        try:
+            connection.request("GET", place, headers={"Authorization": f"Basic {signed}", "Accept": "application/json"})
+            with connection.getresponse() as response:
+                text = response.read(MAX_ANSWER + 1)
+                if response.isclosed() and connection.sock is not None:
+                    self._kept = connection
+            return response, text
+        finally:
+            if self._kept is not connection:
+                connection.close()
 
 
 def management_at(

@@ -9,8 +9,7 @@ from typing import Final
 import msgspec
 
 from app.collectors.bell import Bell
-from app.collectors.errors import BrokerError
-from app.collectors.line import AUTH_PAUSE
+from app.collectors.errors import AUTH_PAUSE, BrokerError
 from app.collectors.queues import Poll, Queues
 
 #: Seconds between two looks at queue depths, and the longest pause after trouble.
@@ -72,7 +71,7 @@ class QueuePoller(threading.Thread):
                     self._broken_off = False
                     continue
                 self._say({"queues": error})
-                pause = AUTH_PAUSE if error.fault in ("auth", "permission") else min(pause * 2, TROUBLE_PAUSE)
+                pause = AUTH_PAUSE if error.refused else min(pause * 2, TROUBLE_PAUSE)
             else:
                 self._say({"queues": None, "slow": _slow(poll.took), **poll.troubles})
                 pause = QUEUE_PAUSE

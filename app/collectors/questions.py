@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from app.collectors.control import Forbidden
+from app.collectors.errors import AUTH_PAUSE
 from app.collectors.inquiry import Answer, Inquiry, Inspection, Reached, Switched, WhoHas
-from app.collectors.line import AUTH_PAUSE
 from app.collectors.pollers import Trouble
 from app.collectors.results import Ends, Results
 from app.models.reducer import Reducer
@@ -96,8 +96,8 @@ class Questions:
     def trouble(self, trouble: Trouble) -> None:
         """Workers can't be asked (or can be again)."""
         if trouble.error is not None:
-            refused = trouble.error.fault in ("auth", "permission")
-            self._ask_after = time.monotonic() + (AUTH_PAUSE if refused else UNANSWERED_PAUSE)
+            pause = AUTH_PAUSE if trouble.error.refused else UNANSWERED_PAUSE
+            self._ask_after = time.monotonic() + pause
         self.answered = trouble.error is None
 
     def _inspect(self, inquiry: Inquiry) -> None:

@@ -56,15 +56,15 @@ class RedisControl(Control):
         return {hostname: hostname in answers or self._heard > len(answers) for hostname in hostnames}
 
     def _ask(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
+        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
     ) -> dict[str, Any]:
         try:
-            return self._answers(command, arguments, destination, deadline)
+            return self._answers(command, arguments, destination, timeout)
         except (redis.RedisError, OSError) as error:
             raise broker_error(error, self._address) from error
 
     def _answers(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
+        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
     ) -> dict[str, Any]:
         address, own = self._address, str(uuid.uuid4())
         exchange, bindings = self._exchange, self._bindings
@@ -74,6 +74,7 @@ class RedisControl(Control):
         answers: dict[str, Any] = {}
         self._on_command(3)
         self._client.sadd(bindings, binding)
+        deadline = time.monotonic() + timeout
         try:
             message = envelope(asked, f"{address.control_exchange}.pidbox", deadline)
             self._heard = int(self._client.publish(address.control_channel, message))

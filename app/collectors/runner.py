@@ -78,7 +78,9 @@ class Collector:
         control = None if config.mode == "passive" else broker.control(config.mode, on_command=self._count_commands)
         inquiry = None if control is None else Inquiry(control, self._put)
         results = (
-            None if backend is None else Results(results_address(backend), self._put, on_command=self._count_commands)
+            None
+            if backend is None
+            else Results(results_address(backend).through(broker.jump_host), self._put, on_command=self._count_commands)
         )
         self._questions = Questions(self._reducer, inquiry, results, emit)
         self._peeker = Peeker(broker, self._put, on_command=self._count_commands)

@@ -15,8 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from app.collectors.errors import BrokerError
-from app.collectors.line import AUTH_PAUSE
+from app.collectors.errors import AUTH_PAUSE, BrokerError
 from app.collectors.normalise import Normaliser
 from app.models.records import Event
 
@@ -85,7 +84,7 @@ class Backoff:
         if lasted > HEALTHY_AFTER:
             self.reset()
         pause, self._next = self._next, min(self._next * 2, BACKOFF[1])
-        if error.fault in ("auth", "permission"):
+        if error.refused:
             return AUTH_PAUSE
         if isinstance(error.__cause__, TimeoutError):
             pause = min(pause, SILENT_PAUSE)

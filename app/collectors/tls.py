@@ -40,14 +40,14 @@ class Tls(msgspec.Struct, frozen=True):
         """Whether the certificate is trusted for what it is, and not for who signed it."""
         return self.fingerprint is not None
 
-    def secure(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
-        """A secure connection over a plain one to ``host``, within that one's timeout.
+    def secure(self, plain: socket.socket, host: str, kind: type[ssl.SSLSocket] = ssl.SSLSocket) -> ssl.SSLSocket:
+        """A secure connection, of this ``kind``, over a plain one to ``host``, within that one's timeout.
 
         Raises ``OSError``: `ssl.SSLCertVerificationError` where the other end does not prove who it is.
         """
-        made = self.context().wrap_socket(
-            plain, server_hostname=self.server_name or host, do_handshake_on_connect=False
-        )
+        context = self.context()
+        context.sslsocket_class = kind
+        made = context.wrap_socket(plain, server_hostname=self.server_name or host, do_handshake_on_connect=False)
         try:
             _shake_hands(made)
             if self.fingerprint is not None:

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from typing import Final
+from typing import Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -12,6 +12,8 @@ from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError, Fault
 from app.collectors.line import CONNECT_TIMEOUT, Line
 from app.collectors.sentinel import find_master
+from app.collectors.ssh import OPTIONS as SSH_OPTIONS
+from app.collectors.ssh import JumpHost, TunnelError, jump_host_of
 from app.collectors.tls import OPTIONS as TLS_OPTIONS
 from app.collectors.tls import Tls, tls_of
 from app.secrets import Secret
@@ -34,7 +36,7 @@ SCHEMES: Final = ("redis", "rediss", "sentinel", "redis+socket")
 #: Celery transport options (``broker_transport_options``) and setting names that a connection understands.
 OPTIONS: Final = (
     "global_keyprefix", "priority_steps", "sep", "fanout_prefix", "fanout_patterns", "event_exchange",
-    "control_exchange", "unacked_key", "unacked_index_key", "virtual_host", "master_name", *TLS_OPTIONS,
+    "control_exchange", "unacked_key", "unacked_index_key", "virtual_host", "master_name", *TLS_OPTIONS, *SSH_OPTIONS,
 )  # fmt: skip
 #: What ``fanout_prefix`` is where it is just on or off.
 _SWITCHES: Final = {"true": "/{db}.", "1": "/{db}.", "false": "", "0": "", "": ""}
@@ -71,10 +73,9 @@ class RedisAddress(msgspec.Struct, frozen=True):
         if self.path is not None:
             return f"{self.path} (database {self.database})"
         if self.sentinels:
-            return (
-                f"{clean_word(self.master_name)} of {', '.join(f'{h}:{p}' for h, p in self.sentinels)}/{self.database}"
-            )
-        return f"{self.host}:{self.port}/{self.database}"
+            places = ", ".join(f"{host}:{port}" for host, port in self.sentinels)
+            return f"{clean_word(self.master_name)} of {places}/{self.database}{self.line.route}"
+        return f"{self.host}:{self.port}/{self.database}{self.line.route}"
 
     def connect(self, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
         """A connected socket, secured where that is asked for.
@@ -85,9 +86,14 @@ class RedisAddress(msgspec.Struct, frozen=True):
             return self.line.connect_local(self.path, timeout)
         if not self.sentinels:
             return self.line.connect(self.host, self.port, timeout, tls=self.tls)
+        timeout += self.line.patience
         deadline = time.monotonic() + timeout
         host, port = find_master(self.line, self.sentinels, self.master_name, timeout, self.tls)
         return self.line.connect(host, port, max(0.1, deadline - time.monotonic()), tls=self.tls)
+
+    def through(self, jump_host: JumpHost | None) -> Self:
+        """The same by way of a jump host, or directly."""
+        return msgspec.structs.replace(self, line=Line(jump_host=jump_host))
 
     @property
     def event_channel(self) -> str:
@@ -135,7 +141,8 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         raise BrokerError("address", "The broker address can't be read: check host and port.") from None
     if parts.scheme not in SCHEMES or (others and not sentinels):
         raise BrokerError("address", f"This is no address of a Redis. They begin with {'://, '.join(SCHEMES)}://.")
-    given = dict(parse_qsl(urlsplit(others[-1] if others else first).query, keep_blank_values=True)) | (options or {})
+    parameters = dict(parse_qsl(urlsplit(others[-1] if others else first).query, keep_blank_values=True))
+    given = parameters | (options or {})
     unknown = next((key for key in given if key not in OPTIONS), None)
     if unknown is not None:
         raise BrokerError("address", f"The transport option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
@@ -148,6 +155,11 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         raise BrokerError("address", f"The database in a Redis address is a number, not {database!r}.")
     if local and not parts.path.strip("/"):
         raise BrokerError("address", "The path of the socket is missing. Write it like redis+socket:///path/to/socket.")
+    jump_host = jump_host_of(given, parameters)
+    if local and jump_host is not None:
+        raise BrokerError(
+            "address", "A socket in the file system is not reached through a jump host: give host and port."
+        )
     try:
         steps = tuple(int(step) for step in given.get("priority_steps", "0,3,6,9").strip("[]() ").split(","))
     except ValueError as error:
@@ -171,6 +183,7 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         event_exchange=given.get("event_exchange", "celeryev"),
         control_exchange=given.get("control_exchange", "celery"),
         unacked=given.get("unacked_key", "unacked"),
+        line=Line(jump_host=jump_host),
     )
 
 
@@ -186,6 +199,8 @@ def _host(written: str | None) -> str:
 
 def network_error(error: OSError, host: str, where: str) -> BrokerError:
     """What a failure on the way to ``host`` means, in words; ``where`` is the broker's address as it is shown."""
+    if isinstance(error, TunnelError):
+        return BrokerError(error.known.fault, str(error.known))
     if isinstance(error, TimeoutError):
         return BrokerError("network", f"The broker {where} does not answer. Check host, port and firewall.")
     if isinstance(error, socket.gaierror):

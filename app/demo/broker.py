@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from app.paths import outside_environment
+
 HOST = "127.0.0.1"
 READY_WITHIN_SECONDS = 10.0
 PORTS_TRIED = 3
@@ -231,14 +233,3 @@ def free_ports(count: int) -> Iterator[int]:
             probe.bind((HOST, 0))
             port = int(probe.getsockname()[1])
         yield port
-
-
-def outside_environment() -> dict[str, str]:
-    """Our environment for programs that are not ours: a frozen bundle's library path would break the system's."""
-    environment = dict(os.environ)
-    if getattr(sys, "frozen", False):
-        for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
-            environment.pop(name, None)
-            if f"{name}_ORIG" in environment:
-                environment[name] = environment[f"{name}_ORIG"]
-    return environment

@@ -16,6 +16,7 @@ from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.errors import BrokerError
 from app.models.records import Queue
 from tests.helpers import rabbits
+from tests.helpers.proxy import FaultProxy
 from tests.helpers.servers import HOST, RabbitServer
 from tests.helpers.waiting import eventually
 
@@ -57,6 +58,24 @@ def test_all_queues_of_the_virtual_host_are_found_with_what_is_unacked(
         assert {name: (each.ready, each.unacked) for name, each in seen.items()} == {
             "mail": (2, 1), "nobody/consumes me": (0, 0),
         }  # fmt: skip
+
+
+def test_its_connection_is_kept_and_made_anew_where_it_ended(rabbitmq_server: RabbitServer, rabbitmq_url: str) -> None:
+    with FaultProxy(rabbitmq_server.management_port) as proxy:
+        made = amqp_address(rabbitmq_url, None, {"management_url": f"http://{HOST}:{proxy.port}"}).management
+        assert made is not None
+        for _ in range(3):
+            made.queues()
+        assert (proxy.accepted, proxy.open) == (1, 1)
+        proxy.cut()
+        made.queues()
+        proxy.reset()
+        made.queues()
+        assert proxy.accepted == 3
+        made.close()
+        eventually(lambda: proxy.open == 0, "its end")
+        made.queues()
+        made.close()
 
 
 def test_a_virtual_host_with_a_slash_in_its_name_is_asked_by_that_name(

@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from app.collectors import line, rights
-from app.collectors.errors import NAMES, BrokerError, Fault
+from app.collectors.errors import AUTH_PAUSE, NAMES, BrokerError, Fault
 from app.collectors.redis_control import RedisControl
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.rights import Rights
@@ -74,7 +74,7 @@ def test_f08_all_connections_together_try_a_refused_password_once(tmp_path: Path
 
 
 def test_f08_a_refused_password_is_tried_again_after_half_a_minute() -> None:
-    assert Backoff().after(BrokerError("auth", "no"), 0.1) == line.AUTH_PAUSE >= 30.0
+    assert Backoff().after(BrokerError("auth", "no"), 0.1) == AUTH_PAUSE >= 30.0
 
 
 def test_f08_a_password_that_is_right_again_is_used(monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer) -> None:
