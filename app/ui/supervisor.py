@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -13,12 +13,27 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
+from app.models.surveys import Survey
 from app.models.target import Target
-from app.models.wire import Committed, Examine, Health, Keeping, Notice, Peek, Peeked, SwitchEvents
+from app.models.wire import (
+    Committed,
+    Examine,
+    Health,
+    Keeping,
+    Notice,
+    Peek,
+    Peeked,
+    Search,
+    StopSearch,
+    Surveyed,
+    SwitchEvents,
+)
 from app.ui.examiner import Examiner
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
+
+_RECORDED: Final = "This was recorded. What waits in a queue is seen while Cloche is connected."
 
 #: Milliseconds after which a collector that ended unexpectedly is started again, and how often that is done within a
 #: minute (SAFETY F23).
@@ -57,6 +72,8 @@ class Connection(QObject):
         #: Looks into queues that are under way, by number, and how many there were.
         self._answers: dict[int, asyncio.Future[Peeked]] = {}
         self._asked = 0
+        #: The search in a queue that is under way, by its number, and what it was answered.
+        self._searching: tuple[int, asyncio.Queue[Surveyed]] | None = None
         self._watch = QTimer(self)
         self._watch.timeout.connect(self.committed)
 
@@ -92,18 +109,54 @@ class Connection(QObject):
             self.events_switched = on
             self._link.send(SwitchEvents(on))
 
-    async def peek(self, queue: str, start: int, count: int, *, newest: bool) -> Peeked:
-        """Messages that wait in a queue, as the collector sees them now, or a sentence why they can't be seen."""
+    async def peek(self, queue: str, start: int, count: int, *, newest: bool, agreed: bool = False) -> Peeked:
+        """Messages that wait in a queue, as the collector sees them now, or a sentence why they can't be seen.
+
+        ``agreed`` is whether the user knows that it marks them, where it does.
+        """
         if self._link is None or not self.live:
-            return Peeked(0, error="This was recorded. What waits in a queue is seen while Cloche is connected.")
+            return Peeked(0, error=_RECORDED)
         self._asked += 1
         answer: asyncio.Future[Peeked] = asyncio.get_running_loop().create_future()
         self._answers[self._asked] = answer
-        self._link.send(Peek(self._asked, queue, start, count, newest))
+        self._link.send(Peek(self._asked, queue, start, count, newest, agreed))
         try:
             return await answer
         finally:
             self._answers.pop(self._asked, None)
+
+    async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncIterator[Surveyed]:
+        """Look through a queue for a message, or for names: what is found, again and again until it ended.
+
+        See `wire.Search`. It ends any other, and by itself when nobody listens any more.
+        """
+        if self._link is None or not self.live:
+            yield Surveyed(0, error=_RECORDED)
+            return
+        self._end_search(Surveyed(0, Survey(state="stopped")))
+        self._asked += 1
+        answers = asyncio.Queue[Surveyed]()
+        searching = self._searching = self._asked, answers
+        self._link.send(Search(self._asked, queue, wanted, further))
+        try:
+            while True:
+                answer = await answers.get()
+                if answer.error or answer.survey.state != "looking":
+                    break
+                yield answer
+        except (asyncio.CancelledError, GeneratorExit):
+            if self._searching is searching:
+                self.stop_search()
+            raise
+        finally:
+            if self._searching is searching:
+                self._searching = None
+        yield answer
+
+    def stop_search(self) -> None:
+        """Look no further through the queue that is looked through; what was found is still told."""
+        if self._searching is not None and self._link is not None:
+            self._link.send(StopSearch(self._searching[0]))
 
     def stop(self) -> None:
         """Ask the collector to end."""
@@ -161,16 +214,24 @@ class Connection(QObject):
             self.noticed.emit(message)
         elif isinstance(message, Peeked):
             self._take(message)
+        elif isinstance(message, Surveyed) and self._searching is not None and self._searching[0] == message.number:
+            self._searching[1].put_nowait(message)
 
     def _take(self, found: Peeked) -> None:
         answer = self._answers.get(found.number)
         if answer is not None and not answer.done():
             answer.set_result(found)
 
+    def _end_search(self, answer: Surveyed) -> None:
+        """Nobody answers any more what is looked for."""
+        if self._searching is not None:
+            self._searching[1].put_nowait(answer)
+
     def _answer_all(self, why: str) -> None:
         """Nobody answers any more what was asked."""
         for number in self._answers:
             self._take(Peeked(number, error=why))
+        self._end_search(Surveyed(0, error=why))
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:
