@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -13,7 +13,6 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
-from app.models.surveys import Survey
 from app.models.target import Target
 from app.models.wire import (
     Committed,
@@ -125,7 +124,7 @@ class Connection(QObject):
         finally:
             self._answers.pop(self._asked, None)
 
-    async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncIterator[Surveyed]:
+    async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncGenerator[Surveyed, None]:
         """Look through a queue for a message, or for names: what is found, again and again until it ended.
 
         See `wire.Search`. It ends any other, and by itself when nobody listens any more.
@@ -133,14 +132,18 @@ class Connection(QObject):
         if self._link is None or not self.live:
             yield Surveyed(0, error=_RECORDED)
             return
-        self._end_search(Surveyed(0, Survey(state="stopped")))
+        before, self._searching = self._searching, None
         self._asked += 1
         answers = asyncio.Queue[Surveyed]()
         searching = self._searching = self._asked, answers
+        if before is not None:
+            before[1].put_nowait(Surveyed(before[0]))
         self._link.send(Search(self._asked, queue, wanted, further))
         try:
             while True:
                 answer = await answers.get()
+                if self._searching is not searching:
+                    return
                 if answer.error or answer.survey.state != "looking":
                     break
                 yield answer
@@ -222,16 +225,12 @@ class Connection(QObject):
         if answer is not None and not answer.done():
             answer.set_result(found)
 
-    def _end_search(self, answer: Surveyed) -> None:
-        """Nobody answers any more what is looked for."""
-        if self._searching is not None:
-            self._searching[1].put_nowait(answer)
-
     def _answer_all(self, why: str) -> None:
         """Nobody answers any more what was asked."""
         for number in self._answers:
             self._take(Peeked(number, error=why))
-        self._end_search(Surveyed(0, error=why))
+        if self._searching is not None:
+            self._searching[1].put_nowait(Surveyed(0, error=why))
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:
