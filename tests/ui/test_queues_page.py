@@ -388,9 +388,11 @@ def test_a_message_is_found_by_its_id_and_an_empty_field_leads_back(
         assert stand.searches[1:] == [("mail", "mail-31", True)]
         assert search.said.text() == "Found, with 1,234 messages before it."
         assert (search.further.isVisible(), shown(page), pane.place.text()) == (False, ["mail-31"], "Found")
-        search.field.clear()
+        assert (pane.leave.isVisible(), pane.again.isVisible(), pane.on.isVisible()) == (True, False, False)
+        pane.leave.click()
         await page.settled()
         assert (shown(page)[0], pane.place.text(), search.said.isVisible()) == ("mail-0", "1–20 of 45 messages", False)
+        assert (pane.leave.isVisible(), pane.again.isVisible(), pane.on.isVisible()) == (False, True, True)
 
     run(story())
 
@@ -452,6 +454,27 @@ def test_what_marks_messages_is_said_first_and_done_when_it_is_agreed_to(
         assert (pane._said.text(), shown(page)) == (MARKS, []), "of another queue it is asked again"
 
     run(story())
+
+
+def test_messages_of_another_broker_are_not_those_of_a_queue_of_the_same_name(
+    looking: tuple[QueuesPage, Looking], run: Run, history: History
+) -> None:
+    page, _ = looking
+    other = Looking(history.path)
+    other.error = "There is nothing to see here."
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        assert len(shown(page)) == 20
+        page.set_connection(other)  # type: ignore[arg-type]
+        await emitted(page.loaded)
+        page.inspect("mail")
+        await emitted(page.loaded)
+        await page.settled()
+        assert (shown(page), page._details.messages._said.text()) == ([], other.error)
+
+    run(story())
+    other.close()
 
 
 def test_all_of_a_message_is_unfolded_and_folded_with_the_next_page(

@@ -70,6 +70,7 @@ class QueueInspector(Inspector):
         self.search = QueueSearch(theme)
         self.search.wanted.connect(self._want_search)
         self.search.stopped.connect(self.search_stopped)
+        self.messages.left.connect(self.search.leave)
         self.search.left.connect(lambda: self._want_messages(0, self.messages.order.isChecked()))
         self.add_tab("Messages", self.search, self.messages)
         self.tabs.currentChanged.connect(self._look)
@@ -95,6 +96,12 @@ class QueueInspector(Inspector):
         )
         self._nobody.setText("" if takers else _why_nobody(queue))
         self._nobody.setVisible(not takers)
+
+    def forget_messages(self) -> None:
+        """Show those of no queue: one of the same name elsewhere has others."""
+        self._looked = ""
+        self.search.clear()
+        self.messages.clear("")
 
     def _look(self) -> None:
         """Ask for messages when their tab is opened, or another queue is shown in it; they don't move by themselves."""

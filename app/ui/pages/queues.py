@@ -15,6 +15,7 @@ from app.ui import words
 from app.ui.live import TimeRange
 from app.ui.pages.queue_inspector import QueueInspector
 from app.ui.pages.table_page import TablePage
+from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.crosshair import Crosshair
 from app.ui.widgets.table import Width
@@ -103,6 +104,10 @@ class QueuesPage(TablePage):
     def _look_no_further(self) -> None:
         if self.connection is not None:
             self.connection.stop_search()
+
+    def set_connection(self, connection: Connection | None) -> None:
+        super().set_connection(connection)
+        self._details.forget_messages()
 
     def close_inspector(self) -> None:
         self._look_no_further()

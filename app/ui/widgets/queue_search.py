@@ -32,7 +32,6 @@ class QueueSearch(QWidget):
         self.field = QLineEdit()
         self.field.setPlaceholderText("Find by id, or by task")
         self.field.setAccessibleName("Find a message by its id, by how it begins, or by its task")
-        self.field.setClearButtonEnabled(True)
         self.names, self.stop = QPushButton("Count tasks"), QPushButton("Stop")
         self.further = QPushButton("Look further")
         self.names.setToolTip("Which tasks wait here: all messages are looked at, or a sample of a large queue")
@@ -50,6 +49,10 @@ class QueueSearch(QWidget):
         self.bars.chosen.connect(self._choose)
         self._lay_out()
         self.clear()
+
+    def leave(self) -> None:
+        """See no more of what was found."""
+        self.field.clear()
 
     def clear(self) -> None:
         """Begin anew, as with another queue."""

@@ -26,9 +26,11 @@ class WaitingMessages(QWidget):
     """One page of a queue's messages, or those that were found there.
 
     ``wanted``: another page, by its start, whether the newest come first, and whether the user agreed to what it does.
+    ``left``: what was found need not be seen any more.
     """
 
     wanted = Signal(int, bool, bool)
+    left = Signal()
 
     def __init__(self, theme: ThemeManager) -> None:
         super().__init__()
@@ -41,12 +43,13 @@ class WaitingMessages(QWidget):
         self.order = QPushButton("Newest first")
         self.order.setCheckable(True)
         self.back, self.on, self.again = QPushButton("Back"), QPushButton("More"), QPushButton("Look again")
-        self.agree = QPushButton(f"Look at {PAGE} messages")
+        self.agree, self.leave = QPushButton(f"Look at {PAGE} messages"), QPushButton("Back to the queue")
         self.order.toggled.connect(lambda: self._want(0))
         self.back.clicked.connect(lambda: self._want(self._start - PAGE))
         self.on.clicked.connect(lambda: self._want(self._start + PAGE))
         self.again.clicked.connect(lambda: self._want(self._start))
         self.agree.clicked.connect(self._agree)
+        self.leave.clicked.connect(self.left)
         self._said = PlainLabel(role="secondary")
         self._said.setWordWrap(True)
         head, foot = QHBoxLayout(), QHBoxLayout()
@@ -54,6 +57,7 @@ class WaitingMessages(QWidget):
         head.addStretch(1)
         head.addWidget(self.order)
         head.addWidget(self.again)
+        head.addWidget(self.leave)
         foot.addWidget(self.back)
         foot.addWidget(self.on)
         foot.addStretch(1)
@@ -97,6 +101,8 @@ class WaitingMessages(QWidget):
         self._fill([(message.place or 0, message) for message in messages])
         self._start = 0
         self._allow(0, turns=False)
+        self.again.hide()
+        self.leave.show()
 
     def _show_nothing(self, text: str) -> None:
         self._start = self._total = 0
@@ -116,6 +122,7 @@ class WaitingMessages(QWidget):
         for button in (self.order, self.back, self.on):
             button.setVisible(turns)
         self.again.show()
+        self.leave.hide()
 
     def _want(self, start: int) -> None:
         self.wanted.emit(max(0, start), self.order.isChecked(), self._agreed)
@@ -149,9 +156,9 @@ class _Row(QFrame):
         self._all: LongText | None = None
         self._arguments, self._more = ElidedLabel(role="mono"), ElidedLabel(role="secondary")
         first, second = QHBoxLayout(), QHBoxLayout()
-        first.addWidget(self.fold)
         first.addWidget(self._name, 1)
         first.addWidget(self._size)
+        first.addWidget(self.fold)
         second.addWidget(self._id)
         second.addWidget(self._copy)
         second.addStretch(1)
