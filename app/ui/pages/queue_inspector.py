@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSignalBlocker, Signal
 
 from app.models import formats
 from app.models.history.charts import Series, Span
@@ -100,6 +100,8 @@ class QueueInspector(Inspector):
     def forget_messages(self) -> None:
         """Show those of no queue: one of the same name elsewhere has others."""
         self._looked = ""
+        with QSignalBlocker(self.messages.order):
+            self.messages.order.setChecked(False)
         self.search.clear()
         self.messages.clear("")
 

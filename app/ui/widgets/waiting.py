@@ -110,7 +110,7 @@ class WaitingMessages(QWidget):
         self.place.setText("")
         self._say(text)
         self.agree.hide()
-        self._allow(shown=0)
+        self._allow(shown=0, turns=False)
 
     def _say(self, text: str) -> None:
         self._said.setText(text)
@@ -129,7 +129,7 @@ class WaitingMessages(QWidget):
 
     def _agree(self) -> None:
         self._agreed = True
-        self._want(0)
+        self.wanted.emit(0, False, True)
 
     def _fill(self, messages: Sequence[tuple[int, Message]]) -> None:
         while len(self._rows) < len(messages):
