@@ -13,7 +13,7 @@ import hiredis
 _GREETING: Final = frozenset({"AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING"})
 #: Elements of a list that are asked for at once, to be shown, and to be looked through.
 MOST: Final = 100
-MOST_AT_ONCE: Final = 5_000
+MOST_AT_ONCE: Final = 2_000
 #: Commands of two words, of those that are used here.
 _FAMILIES: Final = frozenset({"CLIENT", "MEMORY"})
 

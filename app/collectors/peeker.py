@@ -62,7 +62,7 @@ class Peeker(threading.Thread):
                 case Search():
                     self._begin(asked)
                 case StopSearch():
-                    self._stop(asked.number)
+                    self._end_search(asked.number)
 
     def _peek(self, asked: Peek) -> Peeked:
         if self._broker.marks and (self._mode != "operate" or not asked.agreed):
@@ -97,7 +97,7 @@ class Peeker(threading.Thread):
             surveyor.survey.state = "looking"
         else:
             if before is not None:
-                self._stop(before.number)
+                self._end_search(before.number)
             try:
                 self._searchor = self._broker.survey(asked.queue, asked.wanted)
             except BrokerError as error:
@@ -125,7 +125,7 @@ class Peeker(threading.Thread):
             surveyor.rest()
         self._put(Surveyed(asked.number, told))
 
-    def _stop(self, number: int) -> None:
+    def _end_search(self, number: int) -> None:
         surveyor, asked = self._searchor, self._search
         if surveyor is None or asked is None or asked.number != number:
             return

@@ -296,11 +296,11 @@ class Collector:
     def _age(self, poll: Poll) -> None:
         """How long each queue's oldest message waits: exactly if its ``task-sent`` was seen, else since we saw it."""
         if poll.heads is not None:
-            for queue in poll.queues:
-                before = self._heads.pop(queue.name, {})
-                heads = {head: before.get(head, poll.at) for head in poll.heads.get(queue.name, ())}
+            for name, found in poll.heads.items():
+                before = self._heads.pop(name, {})
+                heads = {head: before.get(head, poll.at) for head in found}
                 if heads:
-                    self._heads[queue.name] = heads
+                    self._heads[name] = heads
         for polled in poll.queues:
             if polled.ready and (heads_seen := self._heads.get(polled.name)):
                 since, exact = zip(*(self._waits_since(head, seen) for head, seen in heads_seen.items()), strict=True)
