@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from app import __version__, display
-from app.cli.broker import doctor, messages, queues
+from app.cli.broker import doctor, queues
 from app.cli.history import export, stats
+from app.cli.messages import messages
 from app.cli.profiles import profiles
 from app.cli.record import record
 from app.cli.words import Sentence, for_option, keep_options, mode_option, option_option, shots_option, target_at, told

@@ -1,4 +1,4 @@
-"""What can be asked of a broker at once, without recording: `cloche doctor`, `queues` and `messages`."""
+"""What can be asked of a broker at once, without recording: `cloche doctor` and `queues`."""
 
 import json
 import sys
@@ -11,12 +11,10 @@ import click
 import msgspec
 
 from app.cli.words import json_option, mode_option, option_option, queue_option, target_at, told
-from app.models.formats import bytes_, date_time, number_of
 from app.models.profiles import Mode
 
 if TYPE_CHECKING:
     from app.collectors.listing import Listing
-    from app.models.records import Message
 
 
 @click.command()
@@ -71,45 +69,6 @@ def queues(url: str, options: Sequence[str], queues: Sequence[str], mode: Mode |
         return 0
 
     sys.exit(told(listed))
-
-
-@click.command()
-@click.argument("url", metavar="URL|PROFILE")
-@click.argument("queue")
-@option_option
-@click.option("--newest", is_flag=True, help="From the newest on, instead of from the one that is taken next.")
-@click.option("--start", type=click.IntRange(0), default=0, metavar="N", help="Pass over so many.")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="So many at most.")
-@json_option
-def messages(
-    url: str, queue: str, options: Sequence[str], start: int, limit: int, *, newest: bool, as_json: bool
-) -> None:
-    """Messages that wait in a queue, looked at and not taken."""
-    from app.collectors.brokers import broker_at
-
-    target = target_at(url, options)
-
-    def shown() -> int:
-        broker = broker_at(target.url, target.password, target.options)
-        page = broker.peek(queue, start=start, count=limit, newest=newest)
-        if as_json:
-            click.echo(json.dumps(msgspec.to_builtins(page), indent=2))
-            return 0
-        for place, message in enumerate(page.messages, page.start):
-            click.echo(_line(place, message))
-        shown = f"{page.start + 1:,}–{page.start + len(page.messages):,} of " if page.messages else ""
-        click.echo(f"{shown}{number_of(page.total, 'message')} in {queue}", err=True)
-        return 0
-
-    sys.exit(told(shown))
-
-
-def _line(place: int, message: "Message") -> str:
-    arguments = " ".join(filter(None, (message.args, message.kwargs)))
-    eta = f"eta {date_time(message.eta)}" if message.eta is not None else ""
-    priority = f"priority {message.priority}" if message.priority else ""
-    words = (message.id or "?", message.name or "?", arguments, eta, priority, bytes_(message.size), message.note)
-    return f"{place:>6,}  {'  '.join(filter(None, words))}"
 
 
 def _date_heads(found: "Listing", history: Path) -> None:

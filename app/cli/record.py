@@ -26,6 +26,9 @@ from app.cli.words import (
 from app.models.profiles import Mode
 from app.models.wire import Health, Message, Notice
 
+#: What `--json` tells of the collector, once a second.
+_SAID = ("state", "text", "events_per_second", "behind", "lost", "commands_per_second", "round_trip")
+
 
 @click.command()
 @click.argument("url", metavar="URL|PROFILE")
@@ -111,7 +114,7 @@ class _Progress:
         self.last_text = health.text
         if self._json:
             said = msgspec.structs.asdict(health)
-            click.echo(json.dumps({key: said[key] for key in ("state", "text", "events_per_second", "behind", "lost")}))
+            click.echo(json.dumps({key: said[key] for key in _SAID}))
             return
         self._notify("health", health.text)
         if self._terminal:

@@ -17,7 +17,7 @@ from app.collectors.runner import Collector
 from app.collectors.speaker import Speaker
 from app.collectors.transport import BrokerError
 from app.models.history.errors import HistoryError
-from app.models.wire import Configure, Deframer, Examine, Found, Message, Notice, Peek, SwitchEvents, WireError, frame
+from app.models.wire import Asked, Configure, Deframer, Examine, Found, Message, Notice, WireError, frame
 
 READ_SIZE: Final = 1 << 16
 
@@ -100,7 +100,7 @@ def _stop_after(messages: Iterator[Message], examination: Examination) -> None:
 def _obey(messages: Iterator[Message], collector: Collector) -> None:
     """Pass on what the window asks, and stop when it is gone."""
     for message in messages:
-        if isinstance(message, SwitchEvents | Peek):
+        if isinstance(message, Asked):
             collector.take(message)
     collector.stop()
 

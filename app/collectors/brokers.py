@@ -7,6 +7,7 @@ import msgspec
 import redis
 
 from app.collectors import amqp as rabbitmq
+from app.collectors import amqp_messages
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_queues import AmqpQueues
@@ -22,13 +23,17 @@ from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_queues import RedisQueues
+from app.collectors.redis_survey import RedisSurvey
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import OPTIONS, RedisAddress, redis_address
 from app.models.profiles import Mode
+from app.models.surveys import MARKS, Survey
 
 #: Schemes of Redis, which never goes through kombu: that would re-run other people's tasks (SAFETY 1.1).
 _REDIS: Final = ("redis", "rediss", "sentinel", "")
+
+_TAKES: Final = "Messages can't be looked at over this kind of broker without taking them."
 
 Wake = Callable[[], None]
 OnCommand = Callable[[int], None]
@@ -40,6 +45,18 @@ class Remedies(msgspec.Struct, frozen=True):
     sign_in: str
     listen: str
     queues: str
+
+
+class Surveyor(Protocol):
+    """Looks through a queue, a piece at a time; see `RedisSurvey`. Not thread-safe."""
+
+    survey: Survey
+
+    def look(self) -> None:
+        """Look at one more piece. Raises `BrokerError`."""
+
+    def rest(self) -> None:
+        """Close the connection; the next look opens another."""
 
 
 class Broker(Protocol):
@@ -77,8 +94,15 @@ class Broker(Protocol):
     def control(self, mode: Mode, *, on_command: OnCommand) -> Control | None:
         """What asks its workers; None where that is not possible."""
 
+    @property
+    def marks(self) -> bool:
+        """Whether messages are marked by a look, so that it takes operate mode and somebody who wants it."""
+
     def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
         """Messages that wait in a queue, looked at and not taken; see `redis_messages.peek`. Raises `BrokerError`."""
+
+    def survey(self, queue: str, wanted: str = "") -> Surveyor:
+        """What looks through a queue. Raises `BrokerError` where that can't be done."""
 
     def drop(self) -> None:
         """Break off connections that may be dead since the computer slept."""
@@ -133,8 +157,15 @@ class _Redis(msgspec.Struct, frozen=True):
     def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
         return RedisControl(self.address, mode, on_command=on_command)
 
+    @property
+    def marks(self) -> bool:
+        return False
+
     def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
         return peek(self.address, queue, start=start, count=count, newest=newest)
+
+    def survey(self, queue: str, wanted: str = "") -> Surveyor:
+        return RedisSurvey(self.address, queue, wanted)
 
     def drop(self) -> None:
         self.address.line.drop()
@@ -189,12 +220,18 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
     def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
         return AmqpControl(self.address, mode, on_command=on_command)
 
+    @property
+    def marks(self) -> bool:
+        return True
+
     def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
-        del queue, start, count, newest
-        raise BrokerError(
-            "permission",
-            "RabbitMQ marks messages as redelivered when somebody looks at them, so Cloche does not in this version.",
-        )
+        if start or newest:
+            raise BrokerError("protocol", "RabbitMQ shows only the messages that are delivered next.")
+        return amqp_messages.peek(self.address, queue, count=count)
+
+    def survey(self, queue: str, wanted: str = "") -> Surveyor:
+        del queue, wanted
+        raise BrokerError("permission", f"{MARKS} So Cloche does not look through whole queues there.")
 
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.
@@ -237,9 +274,17 @@ class _Kombu(msgspec.Struct, frozen=True):
     def control(self, mode: Mode, *, on_command: OnCommand) -> None:
         del mode, on_command
 
+    @property
+    def marks(self) -> bool:
+        return False
+
     def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
         del queue, start, count, newest
-        raise BrokerError("protocol", "Messages can't be looked at over this kind of broker without taking them.")
+        raise BrokerError("protocol", _TAKES)
+
+    def survey(self, queue: str, wanted: str = "") -> Surveyor:
+        del queue, wanted
+        raise BrokerError("protocol", _TAKES)
 
     def drop(self) -> None: ...
 

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 Fault = Literal[
     "address", "name", "network", "tunnel", "slow", "auth", "permission", "full", "loading", "script", "replica",
-    "moved", "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy",
+    "moved", "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy", "absent",
 ]  # fmt: skip
 
 #: A refusal is tried again this rarely, so that no account gets locked (SAFETY F08).
@@ -31,6 +31,7 @@ NAMES: Final[dict[Fault, str]] = {
     "clock": "clock was set",
     "protocol": "not understood",
     "busy": "not ready",
+    "absent": "no such queue",
 }
 
 

@@ -11,8 +11,9 @@ import hiredis
 
 #: What every connection says first, and to find out whether it is still there.
 _GREETING: Final = frozenset({"AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING"})
-#: Elements of a list that are asked for at once.
+#: Elements of a list that are asked for at once, to be shown, and to be looked through.
 MOST: Final = 100
+MOST_AT_ONCE: Final = 2_000
 #: Commands of two words, of those that are used here.
 _FAMILIES: Final = frozenset({"CLIENT", "MEMORY"})
 
@@ -65,14 +66,27 @@ LOOKING: Final = Guard(frozenset({"ROLE", "LLEN", "HLEN", "LINDEX", "HVALS", "ME
 RESULTS: Final = Guard(frozenset({"STRLEN", "MGET"}))
 
 
-def _is_short(words: Sequence[str]) -> bool:
-    """Whether a range of a list is counted from one end, and short."""
-    first, last = int(words[1]), int(words[2])
-    return (first < 0) == (last < 0) and last - first < MOST
+def _is_short(most: int) -> Allows:
+    """Tells whether a range of a list is counted from one end, and has at most so many elements."""
+
+    def is_short(words: Sequence[str]) -> bool:
+        first, last = int(words[1]), int(words[2])
+        return (first < 0) == (last < 0) and last - first < most
+
+    return is_short
 
 
-#: Looking at messages in a queue.
-PEEKING: Final = Guard(frozenset({"LLEN", "MEMORY USAGE"}), {"LRANGE": (4, _is_short)})
+def _is_server(words: Sequence[str]) -> bool:
+    return words[0] == "server"
+
+
+#: Looking at messages in a queue, and through all of them; how a list is read depends on the server's version.
+PEEKING: Final = Guard(
+    frozenset({"LLEN", "LINDEX", "MEMORY USAGE"}), {"LRANGE": (4, _is_short(MOST)), "INFO": (2, _is_server)}
+)
+SURVEYING: Final = Guard(
+    frozenset({"LLEN", "MEMORY USAGE"}), {"LRANGE": (4, _is_short(MOST_AT_ONCE)), "INFO": (2, _is_server)}
+)
 
 
 def asking(channel: str, bindings: str, exchange: str) -> Guard:

@@ -1,5 +1,6 @@
 """What is in a broker's queues now, for somebody who asks once."""
 
+import difflib
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from typing import Final
 import msgspec
 
 from app.collectors.brokers import Broker
+from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_active_queues
 from app.collectors.queues import Head
@@ -19,6 +21,8 @@ PATIENCE: Final = 10.0
 PAUSE: Final = 0.2
 #: Seconds that workers have to answer.
 ANSWER: Final = 2.0
+#: Names that are offered in place of one that is not there.
+NEAR: Final = 3
 
 
 class Listing(msgspec.Struct):
@@ -58,6 +62,22 @@ def list_queues(broker: Broker, mode: Mode, names: Iterable[str] = ()) -> Listin
     troubles += [str(error) for error in poll.troubles.values() if error is not None]
     queues = [found[name] for name in sorted(found)]
     return Listing(queues, heads, poll.complete, consumed is not None, troubles)
+
+
+def missing(broker: Broker, mode: Mode, name: str) -> BrokerError | None:
+    """What to say where there is no such queue: none that can be found has the name. Raises `BrokerError`."""
+    found = list_queues(broker, mode)
+    names = [queue.name for queue in found.queues]
+    if name in names or not found.complete:
+        return None
+    near = difflib.get_close_matches(name, names, n=NEAR)
+    consumed = " and no worker consumes it" if found.asked else ""
+    meant = f" Did you mean {' or '.join(near)}?" if near else ""
+    return BrokerError(
+        "absent",
+        f"The broker {broker.shown} has no queue {clean_word(name)!r}: nothing waits there, no exchange leads "
+        f"to it{consumed}.{meant}",
+    )
 
 
 def _consumed(broker: Broker, mode: Mode) -> tuple[Counter[str] | None, list[str]]:

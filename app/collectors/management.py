@@ -25,6 +25,7 @@ PORTS: Final = {"http": 15672, "https": 15671}
 PAGE: Final = 500
 MAX_ANSWER: Final = 4 << 20
 _COLUMNS: Final = "name,messages_ready,messages_unacknowledged,consumers"
+_NATURE: Final = "type,arguments,effective_policy_definition,delivery_limit"
 _STATES: Final = {
     401: "refused the sign-in. The user needs the tag management, monitoring or administrator.",
     403: "refused the sign-in. The user needs the tag management, monitoring or administrator.",
@@ -39,6 +40,28 @@ class Managed(msgspec.Struct, frozen=True):
     ready: int | None = None
     unacked: int | None = None
     consumers: int | None = None
+
+
+class Nature(msgspec.Struct, frozen=True):
+    """What a queue is: ``classic``, ``quorum`` or ``stream``; and after how many deliveries it drops a message."""
+
+    kind: str
+    limit: int | None = None
+
+
+class _Policy(msgspec.Struct):
+    limit: int | None = msgspec.field(name="delivery-limit", default=None)
+
+
+class _Arguments(msgspec.Struct):
+    limit: int | None = msgspec.field(name="x-delivery-limit", default=None)
+
+
+class _Nature(msgspec.Struct):
+    type: str = "classic"
+    arguments: _Arguments = msgspec.field(default_factory=_Arguments)
+    effective_policy_definition: _Policy | list[Any] | None = None
+    delivery_limit: int | str | None = None
 
 
 class _Queue(msgspec.Struct):
@@ -97,6 +120,19 @@ class Management(msgspec.Struct):
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
+
+    def nature(self, queue: str) -> Nature:
+        """What one queue is. Raises `BrokerError`."""
+        place = f"{self.path}/queues/{quote(self.virtual_host, safe='')}/{quote(queue, safe='')}"
+        place += f"?columns={_NATURE}"
+        try:
+            found = msgspec.json.decode(self._get(place), type=_Nature)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BrokerError("protocol", f"What answers at {self.shown} is not RabbitMQ's management API.") from error
+        policy = found.effective_policy_definition
+        limits = (found.arguments.limit, policy.limit if isinstance(policy, _Policy) else None, found.delivery_limit)
+        known = [limit for limit in limits if isinstance(limit, int) and limit >= 0]
+        return Nature(clean_word(found.type[:MAX_WORD]), min(known, default=None))
 
     def _get(self, place: str) -> bytes:
         try:

@@ -7,6 +7,7 @@ the headers are shown, which tell the task and how its arguments looked to who s
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from app.collectors.checks import MAX_INTEGER, MAX_WORD
 from app.collectors.clean import clean_text, clean_word
 from app.collectors.inflate import Refused, inflate
+from app.models.formats import bytes_
 from app.models.lifecycle import epoch
 from app.models.records import Message
 
@@ -22,13 +24,17 @@ MAX_BODY: Final = 1 << 20
 #: Characters of arguments and headers that are shown.
 MAX_SHOWN: Final = 8_192
 #: Headers that are shown by themselves.
-_OWN: Final = frozenset({"task", "id", "eta", "expires", "retries", "argsrepr", "kwargsrepr", "origin"})
+_OWN: Final = frozenset({"task", "id", "eta", "expires", "retries", "argsrepr", "kwargsrepr", "origin", "redelivered"})
+#: Content types of kombu's serializers; without one, it is JSON (``kombu.serialization``).
+_JSON: Final = "application/json"
 _SERIALIZERS: Final = {
     "application/x-python-serialize": "pickle",
     "application/x-yaml": "YAML",
     "application/x-msgpack": "MessagePack",
     "application/data": "binary data",
+    "text/plain": "plain text",
 }
+_RUNS_CODE: Final = ("pickle", "YAML")
 
 
 class _Properties(msgspec.Struct):
@@ -49,17 +55,22 @@ def read_message(raw: bytes) -> Message:
         envelope = msgspec.convert(json.loads(raw.decode("utf-8", "surrogateescape")), _Envelope)
     except (ValueError, RecursionError):
         return Message(size=len(raw), note="It is not a message of Celery's.")
-    message = _of_headers(envelope.headers, len(raw))
-    priority = envelope.properties.priority
-    message.priority = priority if isinstance(priority, int) and 0 <= priority <= MAX_INTEGER else None
-    message.content_type = clean_word((envelope.content_type or "")[:MAX_WORD])
+    message = _of_headers(envelope.headers, envelope.content_type, envelope.properties.priority, len(raw))
     try:
-        _read_body(message, envelope)
+        body = _unwrapped(envelope)
+        _read_body(message, body, envelope.content_type, envelope.headers)
     except _Unread as unread:
-        message.note = str(unread)
-    if message.args is None and message.kwargs is None:
-        message.args, message.kwargs = (_text(envelope.headers.get(key)) for key in ("argsrepr", "kwargsrepr"))
-        message.source = "header" if message.args is not None or message.kwargs is not None else ""
+        _show_headers(message, envelope.headers, str(unread))
+    return message
+
+
+def read_parts(headers: Mapping[str, Any], body: bytes, content_type: str | None, priority: object) -> Message:
+    """What is known of a message whose parts a broker keeps apart, as RabbitMQ does."""
+    message = _of_headers(headers, content_type, priority, len(body))
+    try:
+        _read_body(message, body, content_type, headers)
+    except _Unread as unread:
+        _show_headers(message, headers, str(unread))
     return message
 
 
@@ -67,7 +78,7 @@ class _Unread(Exception):
     """Why a body is not read, in a sentence."""
 
 
-def _of_headers(headers: dict[str, Any], size: int) -> Message:
+def _of_headers(headers: Mapping[str, Any], content_type: str | None, priority: object, size: int) -> Message:
     retries = headers.get("retries")
     others = {key: value for key, value in headers.items() if key not in _OWN and value not in (None, [], {}, "")}
     return Message(
@@ -76,53 +87,82 @@ def _of_headers(headers: dict[str, Any], size: int) -> Message:
         name=_word(headers.get("task")),
         eta=_moment(headers.get("eta")),
         expires=_moment(headers.get("expires")),
+        priority=priority if isinstance(priority, int) and 0 <= priority <= MAX_INTEGER else None,
         retries=retries if isinstance(retries, int) and 0 <= retries <= MAX_INTEGER else 0,
         origin=_word(headers.get("origin")),
+        content_type=clean_word((content_type or "")[:MAX_WORD]),
         headers=_json(others) if others else None,
+        redelivered=headers.get("redelivered") is True,
     )
 
 
-def _read_body(message: Message, envelope: _Envelope) -> None:
-    body = _bytes(envelope)
-    kind = envelope.content_type or "application/json"
-    if kind != "application/json":
-        what = _SERIALIZERS.get(kind, "of a kind")
-        raise _Unread(f"Its arguments are {what} that Cloche does not load, as that could run code.")
+def _show_headers(message: Message, headers: Mapping[str, Any], why: str) -> None:
+    """Show arguments as their sender did, where they can't be read themselves."""
+    message.note = why
+    message.args, message.kwargs = (_text(headers.get(key)) for key in ("argsrepr", "kwargsrepr"))
+    message.source = "header" if message.args is not None or message.kwargs is not None else ""
+
+
+def _read_body(message: Message, body: bytes, content_type: str | None, headers: Mapping[str, Any]) -> None:
+    kind = content_type or _JSON
+    if kind != _JSON:
+        what = _SERIALIZERS.get(kind) or f"of the kind “{message.content_type}”"
+        why = ", as that could run code" if what in _RUNS_CODE else ""
+        raise _Unread(f"Its body is {what}, {bytes_(len(body))}, which Cloche does not load{why}.")
+    body = _inflated(body, headers.get("compression"))
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         raise _Unread("Its body can't be read.") from None
     if isinstance(value, list) and len(value) == 3 and isinstance(value[0], list):  # noqa: PLR2004 - args, kwargs, embed
         message.args, message.kwargs, message.source = _json(value[0]), _json(value[1]), "body"
+        message.embed = _embedded(value[2])
     elif isinstance(value, dict):  # protocol 1: all of it is in the body
         message.id = message.id or _word(value.get("id"))
         message.name = message.name or _word(value.get("task"))
         message.eta = message.eta or _moment(value.get("eta"))
         message.expires = message.expires or _moment(value.get("expires"))
+        retries = value.get("retries")
+        message.retries = retries if isinstance(retries, int) and 0 <= retries <= MAX_INTEGER else message.retries
         message.args, message.kwargs = _json(value.get("args") or []), _json(value.get("kwargs") or {})
+        message.embed = _embedded({key: value.get(key) for key in ("callbacks", "errbacks", "chord")})
         message.source = "body"
     else:
         raise _Unread("Its body is not that of a task.")
 
 
-def _bytes(envelope: _Envelope) -> bytes:
+def _unwrapped(envelope: _Envelope) -> bytes:
+    """Bytes of a body, which kombu's virtual transports put into JSON."""
     if len(envelope.body) > MAX_BODY * 2:
-        raise _Unread("Its body is too large to be read here.")
+        raise _Unread(f"Its body, {bytes_(len(envelope.body))}, is too large to be read here.")
     body = envelope.body.encode("utf-8", "surrogateescape")
-    if envelope.properties.body_encoding == "base64":
-        try:
-            body = base64.b64decode(body, validate=True)
-        except binascii.Error:
-            raise _Unread("Its body can't be read.") from None
-    compression = envelope.headers.get("compression")
+    if envelope.properties.body_encoding != "base64":
+        return body
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error:
+        raise _Unread("Its body can't be read.") from None
+
+
+def _inflated(body: bytes, compression: object) -> bytes:
     if compression:
+        kind = str(compression)
         try:
-            body = inflate(body, str(compression), MAX_BODY)
-        except Refused:
-            raise _Unread("Its body is compressed in a way, or so much, that it is not read here.") from None
+            body = inflate(body, kind, MAX_BODY)
+        except Refused as refused:
+            shown = clean_word(kind[:MAX_WORD])
+            raise _Unread(f"Its body is compressed ({shown}) and is not read here: {refused}.") from None
     if len(body) > MAX_BODY:
-        raise _Unread("Its body is too large to be read here.")
+        raise _Unread(f"Its body, {bytes_(len(body))}, is too large to be read here.")
     return body
+
+
+def _embedded(value: object) -> str | None:
+    """What follows a task, without what is not there."""
+    if not isinstance(value, dict):
+        return None
+    present = {key: each for key, each in value.items() if each not in (None, [], {})}
+    return _json(present) if present else None
 
 
 def _word(value: object) -> str | None:
@@ -138,10 +178,11 @@ def _moment(value: object) -> float | None:
 
 
 def _json(value: object) -> str:
+    """As JSON, with what AMQP has and JSON has not in words of Python's."""
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=False, default=str)
         shown = clean_text(text, MAX_SHOWN)
         # Where something in it would be escaped, it is so by JSON's own rules, and stays JSON.
-        return shown if shown == text else clean_text(json.dumps(value), MAX_SHOWN)
+        return shown if shown == text else clean_text(json.dumps(value, default=str), MAX_SHOWN)
     except RecursionError:
         return "…"

@@ -21,7 +21,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Poll(msgspec.Struct):
-    """One look at all queues. ``heads`` are the oldest messages by queue, or None where this was not a look at them.
+    """One look at all queues. ``heads`` are the oldest messages of those queues of which they were looked at, or None.
 
     ``took`` is how long the broker took to answer, in seconds; ``troubles`` what it refuses and what it is.
     ``complete`` is whether all was looked through by now that tells which queues there are.

@@ -11,6 +11,7 @@ from app.collectors.guard import MOST, PEEKING
 from app.collectors.messages import read_message
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
+from app.collectors.redis_lists import QueueList, measure
 from app.collectors.transport import RedisAddress
 from app.models.records import Message
 
@@ -19,17 +20,21 @@ MAX_BYTES: Final = 4 << 20
 
 
 class Page(msgspec.Struct):
-    """Some messages of a queue: ``start`` is the place of the first of them, ``total`` how many wait there."""
+    """Some messages of a queue: ``start`` is the place of the first of them, ``total`` how many wait there.
+
+    ``turns`` is whether there are other pages to look at than the first.
+    """
 
     messages: list[Message]
     start: int
     total: int
+    turns: bool = True
 
 
 class _Part(msgspec.Struct):
     """Part of one list of a queue: messages from the ``first`` to before the ``last``, counted from the oldest."""
 
-    key: str
+    of: QueueList
     first: int
     last: int
 
@@ -41,41 +46,67 @@ def peek(address: RedisAddress, queue: str, *, start: int = 0, count: int = 20, 
     """
     client = redis_client(address, "cloche-messages", PEEKING)
     try:
-        return _peek(client, address.priority_keys(queue), start, min(count, MOST), newest=newest)
+        lists = measure(client, address, queue)
+        return _peek(client, lists, start, min(count, MOST), newest=newest)
     except (redis.RedisError, OSError) as error:
         raise broker_error(error, address) from error
     finally:
         client.close()
 
 
-def _peek(client: redis.Redis, keys: Sequence[str], start: int, count: int, *, newest: bool) -> Page:
-    asked = client.pipeline(transaction=False)
-    for key in keys:
-        asked.llen(key)
-        asked.memory_usage(key, samples=5)
-    found = asked.execute()
-    lengths, weights = found[::2], found[1::2]
-    total = sum(lengths)
-    sizes = zip(lengths, weights, strict=True)
-    average = max((weight / length for length, weight in sizes if length and weight), default=0.0)
+def _peek(client: redis.Redis, lists: Sequence[QueueList], start: int, count: int, *, newest: bool) -> Page:
+    total = sum(each.length for each in lists)
+    average = max((each.average for each in lists), default=0.0)
     if average > MAX_BYTES:
-        raise BrokerError("busy", "The messages of this queue are too large to look at without harm to the broker.")
+        raise too_large()
     count = max(1, min(count, int(MAX_BYTES / average) if average else count))
     first = max(0, total - start - count) if newest else min(start, total)
     last = total - start if newest else first + count
     looking = client.pipeline(transaction=False)
-    for part in _parts(keys, lengths, first, last):
-        # The oldest is at the right end of its list.
-        looking.lrange(part.key, -part.last, -part.first - 1)
-    messages = [read_message(raw) for piece in (looking.execute() if len(looking) else ()) for raw in reversed(piece)]
+    pieces = [_ask(looking, part, newest=newest) for part in _parts(lists, first, last)]
+    replies = iter(looking.execute() if len(looking) else ())
+    # Each piece is told from the newest on.
+    raws = [raw for piece in pieces for raw in reversed(_flat([next(replies) for _ in range(piece)]))]
+    messages = [read_message(raw) for raw in raws]
     return Page(messages[::-1] if newest else messages, start, total)
 
 
-def _parts(keys: Sequence[str], lengths: Sequence[int], first: int, last: int) -> Iterator[_Part]:
+def _ask(looking: redis.client.Pipeline, part: _Part, *, newest: bool) -> int:
+    """Ask for a part, by as many commands as are returned; places are counted from the end that is looked at."""
+    of, high, low = part.of, part.last, part.first
+    index = of.length - high
+    if of.allows(index):
+        if newest:
+            looking.lrange(of.key, index, of.length - low - 1)
+        else:
+            looking.lrange(of.key, -high, -low - 1)
+        return 1
+    if high * (high - low) > of.reach or of.oldest:
+        raise BrokerError(
+            "busy", "To reach messages so deep in this queue would hold up the broker. Look from the other end."
+        )
+    for place in range(high, low, -1):
+        looking.lindex(of.key, -place)
+    return high - low
+
+
+def _flat(replies: Sequence[list[bytes] | bytes | None]) -> list[bytes]:
+    """Messages of the replies to ``LRANGE`` and ``LINDEX``; what is gone by then is not among them."""
+    return [
+        raw for reply in replies for raw in (reply if isinstance(reply, list) else [] if reply is None else [reply])
+    ]
+
+
+def _parts(lists: Sequence[QueueList], first: int, last: int) -> Iterator[_Part]:
     """Parts of the lists that make up the messages from the ``first`` to before the ``last`` of all."""
     before = 0
-    for key, length in zip(keys, lengths, strict=True):
-        low, high = max(0, first - before), min(length, last - before)
+    for each in lists:
+        low, high = max(0, first - before), min(each.length, last - before)
         if low < high:
-            yield _Part(key, low, high)
-        before += length
+            yield _Part(each, low, high)
+        before += each.length
+
+
+def too_large() -> BrokerError:
+    """What is said of messages of many megabytes."""
+    return BrokerError("busy", "The messages of this queue are too large to look at without harm to the broker.")

@@ -6,7 +6,8 @@ within bounds.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +36,8 @@ SCAN_COUNT: Final = 500
 SCAN_PAUSE: Final = 60.0
 #: Seconds between two looks at what is expensive: heads of queues, and `unacked` by queue.
 LOOK_PAUSE: Final = 3.0
+#: Blocks of a value by which its size is told.
+SAMPLES: Final = 5
 
 _BINDINGS: Final = "_kombu.binding."
 #: How exchanges end that carry remote control, and no tasks.
@@ -61,8 +64,18 @@ class _Held(msgspec.Struct):
     scheduled: Counter[str] = msgspec.field(default_factory=Counter)
 
 
+class _Question(msgspec.Struct):
+    """Commands, and what is done with the replies to them, in place of which refusals may stand."""
+
+    commands: list[tuple[Any, ...]]
+    take: Callable[[Iterator[Any]], None]
+
+
 class RedisQueues:
     """Polls queue depths over one connection. Not thread-safe.
+
+    All that is asked at a time goes in one pipeline. What follows from the replies is asked with the next poll, and
+    only with the first one at once, so that one look is enough to see what there is.
 
     Parameters: ``names`` are queues always shown; others are found through kombu's bindings or told with `add`.
     """
@@ -72,10 +85,18 @@ class RedisQueues:
         self._names: dict[str, None] = dict.fromkeys(names)
         self._client: redis.Redis = redis_client(address, "cloche-queues", LOOKING)
         self._on_command = on_command
+        self._first = True
         self._cursor = 0
         self._scan_at = 0.0
+        #: Bindings that were found, and not looked into: their keys, with their exchanges.
+        self._found: list[tuple[bytes | str, str]] = []
         self._look_at = 0.0
+        #: Queues of the last look, and the lists of theirs whose oldest message is to be looked at, by key.
+        self._looked: list[str] = []
+        self._tails: dict[str, str] = {}
+        self._heads: dict[str, list[Head]] | None = None
         self._held: _Held | None = None
+        self._wants_held = False
         self._turns = Turns()
         self._rights = Rights(address.shown)
         self._role = RoleWatch(address.shown)
@@ -102,54 +123,95 @@ class RedisQueues:
 
     def _poll(self) -> Poll:
         now = time.monotonic()
-        if self._role.due:
-            self._ask_role()
-        if now >= self._scan_at:
-            self._discover(now)
+        first, self._heads = self._first, None
+        before = [self._ask_role(), self._discover(now), self._look_into_bindings()]
+        if first:
+            self._run(before)
+            before = [self._look_into_bindings()]
+            self._run(before)
+            before = []
         names = self._turns.take(self._names)
-        lengths, held = self._lengths(names)
-        took = self._took
-        heads = None
-        if now >= self._look_at:
+        lengths: dict[str, list[Any]] = {}
+        looks = now >= self._look_at
+        if looks:
             self._look_at = now + LOOK_PAUSE
-            heads = self._heads(lengths)
-            self._held = self._unacked(held)
+        self._run([*before, self._oldest(), self._unacked(), self._count(names, lengths, weigh=looks)])
+        took, self._first = self._took, False
+        if first:
+            self._run([self._oldest(), self._unacked()])
         queues = [self._queue(name, lengths.get(name, [])) for name in names]
         troubles = {"rights": self._rights.trouble(), "role": self._role.trouble}
-        return Poll(time.time(), queues, heads, took, troubles, complete=self._cursor == 0 and self._turns.round)
+        complete = self._cursor == 0 and not self._found and self._turns.round
+        return Poll(time.time(), queues, self._heads, took, troubles, complete=complete)
 
-    def _ask_role(self) -> None:
+    def _run(self, questions: Iterable[_Question | None]) -> None:
+        """Ask all of these in one pipeline. Raises what concerns them all."""
+        asked = [question for question in questions if question is not None and question.commands]
+        if not asked:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for question in asked:
+            for words in question.commands:
+                pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
+        self._on_command(1)
+        began = time.monotonic()
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        self._took = time.monotonic() - began
+        fatal = next((reply for reply in replies if is_fatal(reply)), None)
+        if fatal is not None:
+            raise fatal
+        told = iter(replies)
+        for question in asked:
+            question.take(islice(told, len(question.commands)))
+
+    def _ask_role(self) -> _Question | None:
+        if not self._role.due:
+            return None
         self._role.asked()
         if not self._rights.may("ROLE"):
-            return
+            return None
         if self._role.searching:
             self._client.connection_pool.disconnect()
-        (reply,) = self._run(self._client.pipeline(transaction=False).execute_command("ROLE"))  # type: ignore[no-untyped-call]
-        if self._rights.take("ROLE", reply):
-            self._role.take(reply)
 
-    def _lengths(self, names: Iterable[str]) -> tuple[dict[str, list[Any]], Any]:
-        """Length of each list of these queues, by priority step, and of `unacked`; errors stand in place of lengths."""
+        def take(replies: Iterator[Any]) -> None:
+            reply = next(replies)
+            if self._rights.take("ROLE", reply):
+                self._role.take(reply)
+
+        return _Question([("ROLE",)], take)
+
+    def _count(self, names: Sequence[str], lengths: dict[str, list[Any]], *, weigh: bool) -> _Question:
+        """Length of each list of these queues, by priority step, and of `unacked`; errors stand in place of lengths.
+
+        Where they are to be weighed too, what follows from that is asked for next.
+        """
         address, rights = self._address, self._rights
-        pipeline = self._client.pipeline(transaction=False)
         names = [name for name in names if rights.may("LLEN", name)]
-        for name in names:
-            for key in address.priority_keys(name):
-                pipeline.llen(key)
+        keys = {name: address.priority_keys(name) for name in names}
+        held_key = address.key(address.unacked)
+        commands: list[tuple[Any, ...]] = [("LLEN", key) for name in names for key in keys[name]]
         counts_held = rights.may("HLEN", address.unacked)
         if counts_held:
-            pipeline.hlen(address.key(address.unacked))
-        found = self._run(pipeline)
-        held = found.pop() if counts_held else None
-        if counts_held:
-            rights.take("HLEN", held, address.unacked)
-        steps = len(address.steps)
-        lengths = {name: found[at * steps : (at + 1) * steps] for at, name in enumerate(names)}
-        for name, counts in lengths.items():
-            odd = next((count for count in counts if not isinstance(count, int)), None)
-            if odd is not None or rights.refusing:
-                rights.take("LLEN", odd, name)
-        return lengths, held
+            commands.append(("HLEN", held_key))
+        weighs = weigh and rights.may("MEMORY USAGE")
+        if weighs:
+            weighed = [*(key for name in names for key in keys[name]), held_key]
+            commands += [("MEMORY USAGE", key, "SAMPLES", SAMPLES) for key in weighed]
+
+        def take(replies: Iterator[Any]) -> None:
+            for name in names:
+                counts = lengths[name] = list(islice(replies, len(address.steps)))
+                odd = next((count for count in counts if not isinstance(count, int)), None)
+                if odd is not None or rights.refusing:
+                    rights.take("LLEN", odd, name)
+            held = next(replies) if counts_held else None
+            if counts_held:
+                rights.take("HLEN", held, address.unacked)
+            if weigh:
+                self._weigh(keys, lengths, replies if weighs else repeat(None))
+                self._weigh_held(held, next(replies) if weighs else None)
+
+        return _Question(commands, take)
 
     def _queue(self, name: str, counts: list[Any]) -> Queue:
         queue = Queue(name, time.time())
@@ -161,60 +223,53 @@ class RedisQueues:
             queue.by_priority = {str(step): count for step, count in zip(self._address.steps, counts, strict=True)}
         return queue
 
-    def _run(self, pipeline: Any) -> list[Any]:
-        """Replies to what a pipeline holds; a refusal stands in place of a reply. Raises what concerns them all."""
-        if not len(pipeline):
-            return []
-        self._on_command(1)
-        asked = time.monotonic()
-        replies: list[Any] = pipeline.execute(raise_on_error=False)
-        self._took = time.monotonic() - asked
-        fatal = next((reply for reply in replies if is_fatal(reply)), None)
-        if fatal is not None:
-            raise fatal
-        return replies
+    def _weigh(self, keys: dict[str, list[str]], lengths: dict[str, list[Any]], sizes: Iterator[Any]) -> None:
+        """Choose the lists whose oldest message is small enough to look at."""
+        self._looked, self._tails = list(keys), {}
+        for name, lists in keys.items():
+            for key, count, size in zip(lists, lengths[name], sizes, strict=False):
+                weighed = self._rights.take("MEMORY USAGE", size) and isinstance(size, int)
+                if weighed and isinstance(count, int) and count and size / count <= MAX_HEAD_BYTES:
+                    self._tails[key] = name
+        if not self._tails or not self._rights.may("LINDEX"):
+            self._heads = {name: [] for name in self._looked}
 
-    def _heads(self, lengths: dict[str, list[Any]]) -> dict[str, list[Head]]:
-        """The oldest message of each list, which is at its tail, where messages are small enough to look at."""
-        lists = {
-            key: (name, count)
-            for name, counts in lengths.items()
-            for key, count in zip(self._address.priority_keys(name), counts, strict=True)
-            if isinstance(count, int) and count
-        }
-        rights = self._rights
-        if not (rights.may("MEMORY USAGE") and rights.may("LINDEX")):
-            return {}
-        pipeline = self._client.pipeline(transaction=False)
-        for key in lists:
-            pipeline.memory_usage(key, samples=5)
-        sizes = dict(zip(lists, self._run(pipeline), strict=True))
-        for size in sizes.values():
-            rights.take("MEMORY USAGE", size)
-        small = [key for key, size in sizes.items() if isinstance(size, int) and size / lists[key][1] <= MAX_HEAD_BYTES]
-        for key in small:
-            pipeline.lindex(key, -1)
-        heads: dict[str, list[Head]] = {}
-        for key, message in zip(small, self._run(pipeline), strict=True):
-            if rights.take("LINDEX", message) and isinstance(message, bytes):
-                heads.setdefault(lists[key][0], []).append(Head(_headers(message).id))
-        return heads
+    def _oldest(self) -> _Question | None:
+        """The oldest message of each list, which is at its tail."""
+        tails, self._tails = self._tails, {}
+        if not tails or not self._rights.may("LINDEX"):
+            return None
 
-    def _unacked(self, held: Any) -> _Held | None:
-        """Messages that workers hold; None where they can't be looked at, or are too many to."""
-        if held == 0:
-            return _Held()
-        if not isinstance(held, int) or held > MAX_UNACKED:
+        def take(replies: Iterator[Any]) -> None:
+            heads: dict[str, list[Head]] = {name: [] for name in self._looked}
+            for name, message in zip(tails.values(), replies, strict=True):
+                if self._rights.take("LINDEX", message) and isinstance(message, bytes):
+                    heads[name].append(Head(_headers(message).id))
+            self._heads = heads
+
+        return _Question([("LINDEX", key, -1) for key in tails], take)
+
+    def _weigh_held(self, held: Any, size: Any) -> None:
+        """Whether messages that workers hold are looked at: where they are neither too many nor too large."""
+        known = self._rights.take("MEMORY USAGE", size) and isinstance(size, int) and size <= MAX_UNACKED_BYTES
+        self._wants_held = bool(known and isinstance(held, int) and 0 < held <= MAX_UNACKED)
+        if not self._wants_held:
+            self._held = _Held() if held == 0 else None
+
+    def _unacked(self) -> _Question | None:
+        """Messages that workers hold, by queue."""
+        wanted, self._wants_held = self._wants_held, False
+        if not wanted or not self._rights.may("HVALS"):
             return None
-        key, rights = self._address.key(self._address.unacked), self._rights
-        if not (rights.may("MEMORY USAGE") and rights.may("HVALS")):
-            return None
-        (size,) = self._run(self._client.pipeline(transaction=False).memory_usage(key, samples=5))
-        if not rights.take("MEMORY USAGE", size) or not isinstance(size, int) or size > MAX_UNACKED_BYTES:
-            return None
-        (values,) = self._run(self._client.pipeline(transaction=False).hvals(key))
-        if not rights.take("HVALS", values) or not isinstance(values, list):
-            return None
+
+        def take(replies: Iterator[Any]) -> None:
+            values = next(replies)
+            known = self._rights.take("HVALS", values) and isinstance(values, list)
+            self._held = self._split(values) if known else None
+
+        return _Question([("HVALS", self._address.key(self._address.unacked))], take)
+
+    def _split(self, values: Iterable[Any]) -> _Held:
         split, now = _Held(), time.time()
         for value in values:
             try:
@@ -226,36 +281,43 @@ class RedisQueues:
             split.scheduled[name] += (epoch(_headers(raw).eta) or 0.0) > now
         return split
 
-    def _discover(self, now: float) -> None:
-        """Look for kombu's bindings, a bounded number of keys each time, and take the queues they name."""
+    def _discover(self, now: float) -> _Question | None:
+        """Look for kombu's bindings, a bounded number of keys each time, to take the queues that they name."""
         rights = self._rights
-        if not (rights.may("SCAN") and rights.may("SSCAN")):
-            return
-        pattern = f"{glob_escape(self._address.key(_BINDINGS))}*"
-        (reply,) = self._run(
-            self._client.pipeline(transaction=False).scan(self._cursor, match=pattern, count=SCAN_COUNT)
-        )
-        if not rights.take("SCAN", reply) or isinstance(reply, redis.RedisError):
-            # Queues are then those told by `task-sent`, workers and the user, and the one that Celery has by default.
-            self.add(["celery"])
-            return
-        self._cursor, found = reply
-        if self._cursor == 0:
-            self._scan_at = now + SCAN_PAUSE
-        for key in found:
-            exchange = _text(key).removeprefix(self._address.key(_BINDINGS))
-            if exchange != self._address.event_exchange and not exchange.endswith(_MAILBOX):
-                self._take_bindings(key, exchange)
+        if now < self._scan_at or not (rights.may("SCAN") and rights.may("SSCAN")):
+            return None
+        bindings = self._address.key(_BINDINGS)
 
-    def _take_bindings(self, key: bytes | str, exchange: str) -> None:
-        """Queues that are bound to an exchange; another kind of value under its key is not ours to judge."""
-        (reply,) = self._run(self._client.pipeline(transaction=False).sscan(key, 0, count=SCAN_COUNT))
-        if not self._rights.take("SSCAN", reply):
-            self.add(["celery"])
-            return
-        if isinstance(reply, redis.RedisError):
-            return
-        _, members = reply
+        def take(replies: Iterator[Any]) -> None:
+            reply = next(replies)
+            if not rights.take("SCAN", reply) or isinstance(reply, redis.RedisError):
+                # Queues are then those told by `task-sent`, workers and the user, and the one Celery has by default.
+                self.add(["celery"])
+                return
+            self._cursor, found = reply
+            if self._cursor == 0:
+                self._scan_at = now + SCAN_PAUSE
+            for key in found:
+                exchange = _text(key).removeprefix(bindings)
+                if exchange != self._address.event_exchange and not exchange.endswith(_MAILBOX):
+                    self._found.append((key, exchange))
+
+        return _Question([("SCAN", self._cursor, "MATCH", f"{glob_escape(bindings)}*", "COUNT", SCAN_COUNT)], take)
+
+    def _look_into_bindings(self) -> _Question | None:
+        """Queues that are bound to exchanges; another kind of value under such a key is not ours to judge."""
+        found, self._found = self._found, []
+
+        def take(replies: Iterator[Any]) -> None:
+            for (_, exchange), reply in zip(found, replies, strict=True):
+                if not self._rights.take("SSCAN", reply):
+                    self.add(["celery"])
+                elif not isinstance(reply, redis.RedisError):
+                    self._take_bindings(exchange, reply[1])
+
+        return _Question([("SSCAN", key, 0, "COUNT", SCAN_COUNT) for key, _ in found], take)
+
+    def _take_bindings(self, exchange: str, members: Iterable[bytes | str]) -> None:
         for member in members:
             routing_key, _, bound = _text(member).partition(self._address.separator)
             name = bound.rpartition(self._address.separator)[2]

@@ -27,7 +27,7 @@ from app.models.history.retention import Keep
 from app.models.records import Event
 from app.models.redact import redact_url
 from app.models.reducer import Reducer
-from app.models.wire import Committed, Configure, Keeping, Message, Notice, Peek, Peeked, SwitchEvents
+from app.models.wire import Asked, Committed, Configure, Keeping, Message, Notice, Peeked, Surveyed, SwitchEvents
 
 #: Seconds a change waits for its commit at most while little happens, and while much does.
 COMMIT_SOON: Final = 0.05
@@ -48,7 +48,7 @@ PRESSED_PAUSE: Final = 0.001
 END_PATIENCE: Final = 1.0
 
 Emit = Callable[[Message], None]
-Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents | Peeked
+Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents | Peeked | Surveyed
 
 
 class Collector:
@@ -83,7 +83,7 @@ class Collector:
             else Results(results_address(backend).through(broker.jump_host), self._put, on_command=self._count_commands)
         )
         self._questions = Questions(self._reducer, inquiry, results, emit)
-        self._peeker = Peeker(broker, self._put, on_command=self._count_commands)
+        self._peeker = Peeker(broker, config.mode, self._put, on_command=self._count_commands)
         self._drop = broker.drop
         self._clocks = ClockWatch(self._put)
         self._steady = Steady()
@@ -150,12 +150,12 @@ class Collector:
     def _now(self) -> float:
         return self._steady.at(time.time())
 
-    def take(self, message: SwitchEvents | Peek) -> None:
+    def take(self, message: Asked) -> None:
         """Do what the window asks; may be called from any thread."""
-        if isinstance(message, Peek):
-            self._peeker.ask(message)
-        else:
+        if isinstance(message, SwitchEvents):
             self._put(message)
+        else:
+            self._peeker.ask(message)
 
     def _put(self, item: Item) -> None:
         self._inbox.put(item)
@@ -259,7 +259,7 @@ class Collector:
                 self._clock_set(item)
             elif isinstance(item, SwitchEvents):
                 self._questions.switch_events(on=item.on)
-            elif isinstance(item, Peeked):
+            elif isinstance(item, Peeked | Surveyed):
                 self._emit(item)
             else:
                 if isinstance(item, Ends):
@@ -298,11 +298,11 @@ class Collector:
     def _age(self, poll: Poll) -> None:
         """How long each queue's oldest message waits: exactly if its ``task-sent`` was seen, else since we saw it."""
         if poll.heads is not None:
-            for queue in poll.queues:
-                before = self._heads.pop(queue.name, {})
-                heads = {head: before.get(head, poll.at) for head in poll.heads.get(queue.name, ())}
+            for name, found in poll.heads.items():
+                before = self._heads.pop(name, {})
+                heads = {head: before.get(head, poll.at) for head in found}
                 if heads:
-                    self._heads[queue.name] = heads
+                    self._heads[name] = heads
         for polled in poll.queues:
             if polled.ready and (heads_seen := self._heads.get(polled.name)):
                 since, exact = zip(*(self._waits_since(head, seen) for head, seen in heads_seen.items()), strict=True)

@@ -199,8 +199,10 @@ class Message(msgspec.Struct, gc=False):
     """One message that waits in a queue, looked at and not taken.
 
     ``args`` and ``kwargs`` are JSON where their ``source`` is the *body*, and how they looked to the sender where it is
-    a *header*. ``headers`` are those that are not shown by themselves, as JSON. ``size`` is in bytes, ``note`` a
-    sentence where something could not be read.
+    a *header*; ``embed`` is what follows the task (its chain, chord and callbacks), as JSON. ``headers`` are those that
+    are not shown by themselves, as JSON. ``place`` is the number of messages before it, where that is known. ``size``
+    is in bytes, ``note`` a sentence where something could not be read. A ``redelivered`` one was fetched before, by a
+    worker or by who looked at it.
     """
 
     size: int
@@ -215,7 +217,10 @@ class Message(msgspec.Struct, gc=False):
     retries: int = 0
     origin: str | None = None
     content_type: str = ""
+    embed: str | None = None
     headers: str | None = None
+    place: int | None = None
+    redelivered: bool = False
     note: str = ""
 
 

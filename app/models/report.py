@@ -8,11 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from app.models.diagnosis import class_counts, diagnose
-from app.models.formats import UNKNOWN, clock_offset, clock_time, count, date_time, duration
+from app.models.formats import UNKNOWN, clock_offset, clock_time, count, date_time, duration, number_of, percent
 from app.models.history.charts import Span
 from app.models.history.reader import Reader
 from app.models.rollups import Percentiles
 from app.models.signs import look
+from app.models.surveys import Survey
 
 PERCENTILES: Final = ("p50", "p95", "p99")
 _EVENTS: Final = {True: "on", False: "off", None: UNKNOWN}
@@ -133,6 +134,17 @@ def queue_table(queues: Sequence[Mapping[str, Any]]) -> list[str]:
             (q["name"], *(count(q[key]) for key in ("ready", "unacked", "scheduled", "consumers")), _oldest(q))
             for q in queues
         ],
+    )
+
+
+def name_table(survey: Survey) -> list[str]:
+    """Lines of a table of the tasks that wait in a queue."""
+    rows = [(name or "(no task)", number) for name, number in survey.names]
+    if survey.others:
+        rows.append((f"({number_of(survey.others, 'more task')})", survey.other))
+    return _table(
+        ("task", "messages", "share"),
+        [(name, count(number), percent(number / survey.looked)) for name, number in rows],
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from app.models import records
 from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Mode
+from app.models.surveys import Survey
 
 MAGIC: Final = b"ClcH"
 VERSION: Final = 1
@@ -112,26 +113,64 @@ class SwitchEvents(msgspec.Struct, tag=True, frozen=True):
 
 
 class Peek(msgspec.Struct, tag=True, frozen=True):
-    """To a collector: look at ``count`` messages of a queue from a place on; the answer has the same ``number``."""
+    """To a collector: look at ``count`` messages of a queue from a place on; the answer has the same ``number``.
+
+    ``agreed`` is whether the user knows that it marks them, where it does.
+    """
 
     number: int
     queue: str
     start: int = 0
     count: int = 20
     newest: bool = False
+    agreed: bool = False
 
 
 class Peeked(msgspec.Struct, tag=True, frozen=True):
-    """Messages that wait in a queue, of ``total``, or a sentence why they can't be looked at."""
+    """Messages that wait in a queue, of ``total``, or a sentence why they can't be looked at.
+
+    ``turns`` is whether there are other pages than the first. What has to be ``agreed`` to may be asked for again then.
+    """
 
     number: int
     messages: list[records.Message] = []
     start: int = 0
     total: int = 0
+    turns: bool = True
+    error: str = ""
+    agreed: bool = True
+
+
+class Search(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: look through a queue for a message (by its id, how that begins, or its task), or for all names.
+
+    Answers have the same ``number``, and each says more, until its state is another than *looking*. ``further`` goes
+    on with the one before, where that is paused. A new one ends any other.
+    """
+
+    number: int
+    queue: str
+    wanted: str = ""
+    further: bool = False
+
+
+class StopSearch(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: look no further."""
+
+    number: int
+
+
+class Surveyed(msgspec.Struct, tag=True, frozen=True):
+    """What a look through a queue found so far, or a sentence why it ended."""
+
+    number: int
+    survey: Survey = msgspec.field(default_factory=Survey)
     error: str = ""
 
 
-Message = Configure | Examine | SwitchEvents | Peek | Committed | Keeping | Health | Notice | Peeked | Found
+#: What a collector is asked while it runs.
+Asked = SwitchEvents | Peek | Search | StopSearch
+Message = Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode

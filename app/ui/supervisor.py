@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,11 +14,25 @@ from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
 from app.models.target import Target
-from app.models.wire import Committed, Examine, Health, Keeping, Notice, Peek, Peeked, SwitchEvents
+from app.models.wire import (
+    Committed,
+    Examine,
+    Health,
+    Keeping,
+    Notice,
+    Peek,
+    Peeked,
+    Search,
+    StopSearch,
+    Surveyed,
+    SwitchEvents,
+)
 from app.ui.examiner import Examiner
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
+
+_RECORDED: Final = "This was recorded. What waits in a queue is seen while Cloche is connected."
 
 #: Milliseconds after which a collector that ended unexpectedly is started again, and how often that is done within a
 #: minute (SAFETY F23).
@@ -57,6 +71,8 @@ class Connection(QObject):
         #: Looks into queues that are under way, by number, and how many there were.
         self._answers: dict[int, asyncio.Future[Peeked]] = {}
         self._asked = 0
+        #: The search in a queue that is under way, by its number, and what it was answered.
+        self._searching: tuple[int, asyncio.Queue[Surveyed]] | None = None
         self._watch = QTimer(self)
         self._watch.timeout.connect(self.committed)
 
@@ -92,18 +108,58 @@ class Connection(QObject):
             self.events_switched = on
             self._link.send(SwitchEvents(on))
 
-    async def peek(self, queue: str, start: int, count: int, *, newest: bool) -> Peeked:
-        """Messages that wait in a queue, as the collector sees them now, or a sentence why they can't be seen."""
+    async def peek(self, queue: str, start: int, count: int, *, newest: bool, agreed: bool = False) -> Peeked:
+        """Messages that wait in a queue, as the collector sees them now, or a sentence why they can't be seen.
+
+        ``agreed`` is whether the user knows that it marks them, where it does.
+        """
         if self._link is None or not self.live:
-            return Peeked(0, error="This was recorded. What waits in a queue is seen while Cloche is connected.")
+            return Peeked(0, error=_RECORDED)
         self._asked += 1
         answer: asyncio.Future[Peeked] = asyncio.get_running_loop().create_future()
         self._answers[self._asked] = answer
-        self._link.send(Peek(self._asked, queue, start, count, newest))
+        self._link.send(Peek(self._asked, queue, start, count, newest, agreed))
         try:
             return await answer
         finally:
             self._answers.pop(self._asked, None)
+
+    async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncGenerator[Surveyed, None]:
+        """Look through a queue for a message, or for names: what is found, again and again until it ended.
+
+        See `wire.Search`. It ends any other, and by itself when nobody listens any more.
+        """
+        if self._link is None or not self.live:
+            yield Surveyed(0, error=_RECORDED)
+            return
+        before, self._searching = self._searching, None
+        self._asked += 1
+        answers = asyncio.Queue[Surveyed]()
+        searching = self._searching = self._asked, answers
+        if before is not None:
+            before[1].put_nowait(Surveyed(before[0]))
+        self._link.send(Search(self._asked, queue, wanted, further))
+        try:
+            while True:
+                answer = await answers.get()
+                if self._searching is not searching:
+                    return
+                if answer.error or answer.survey.state != "looking":
+                    break
+                yield answer
+        except (asyncio.CancelledError, GeneratorExit):
+            if self._searching is searching:
+                self.stop_search()
+            raise
+        finally:
+            if self._searching is searching:
+                self._searching = None
+        yield answer
+
+    def stop_search(self) -> None:
+        """Look no further through the queue that is looked through; what was found is still told."""
+        if self._searching is not None and self._link is not None:
+            self._link.send(StopSearch(self._searching[0]))
 
     def stop(self) -> None:
         """Ask the collector to end."""
@@ -161,6 +217,8 @@ class Connection(QObject):
             self.noticed.emit(message)
         elif isinstance(message, Peeked):
             self._take(message)
+        elif isinstance(message, Surveyed) and self._searching is not None and self._searching[0] == message.number:
+            self._searching[1].put_nowait(message)
 
     def _take(self, found: Peeked) -> None:
         answer = self._answers.get(found.number)
@@ -171,6 +229,8 @@ class Connection(QObject):
         """Nobody answers any more what was asked."""
         for number in self._answers:
             self._take(Peeked(number, error=why))
+        if self._searching is not None:
+            self._searching[1].put_nowait(Surveyed(0, error=why))
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:

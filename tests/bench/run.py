@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import big_history, commits, endurance, ingest, machine, together, window
+from tests.bench import queues as long_queues
 from tests.bench.ingest import STREAMS
 from tests.bench.machine import median
 from tests.bench.recorder import WrongHistory
@@ -64,6 +65,11 @@ def memory(given: argparse.Namespace) -> dict[str, Any]:
     """Collector and window together at a million tasks and a million names."""
     with _built(given) as path:
         return together.measure(path, given.names)
+
+
+def queues(given: argparse.Namespace) -> dict[str, Any]:
+    """10,000 queues and one of ten million messages on Redis: what looking at them costs it, and who uses it."""
+    return long_queues.measure(given.queues, given.messages, given.rate, given.seconds)
 
 
 @contextmanager
@@ -117,6 +123,13 @@ def main() -> int:
         seconds=(120.0, "length of that"),
     )
     part(memory, tasks=(1_000_000, "tasks"), names=(1_000_000, "task names"))
+    part(
+        queues,
+        queues=(10_000, "queues"),
+        messages=(10_000_000, "messages of the long queue, 190 bytes each in Redis"),
+        rate=(1_000.0, "events per second"),
+        seconds=(60.0, "length of the collector's run"),
+    )
     given = parser.parse_args(sys.argv[1:] or ["short"])
     if not hasattr(given, "action"):
         parser.error("name a part")

@@ -3,7 +3,18 @@
 import pytest
 from redis import Redis
 
-from app.collectors.guard import GREETING, LISTENING, LOOKING, PEEKING, RESULTS, Guard, NotAllowed, asking
+from app.collectors.guard import (
+    GREETING,
+    LISTENING,
+    LOOKING,
+    MOST_AT_ONCE,
+    PEEKING,
+    RESULTS,
+    SURVEYING,
+    Guard,
+    NotAllowed,
+    asking,
+)
 from app.collectors.redis_client import redis_client
 from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
@@ -67,9 +78,21 @@ def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tup
         guard.pack(" ".join(words[:2]).encode(), *words[2:])
 
 
+@pytest.mark.parametrize("words", [*HARMFUL, ("LRANGE", "celery", "0", f"{MOST_AT_ONCE}")])
+def test_h05_looking_through_a_queue_may_read_longer_ranges_and_say_nothing_else(words: tuple[str, ...]) -> None:
+    if words[0] == "LRANGE" and words[2:] in (("0", "100"), ("-101", "-1")):
+        assert SURVEYING.pack(*words)
+        return
+    with pytest.raises(NotAllowed, match="does not send"):
+        SURVEYING.pack(*words)
+
+
 @pytest.mark.parametrize(
     ("guard", "words"),
     [
+        (SURVEYING, ("LRANGE", "celery", 5, 5 + MOST_AT_ONCE - 1)),
+        (SURVEYING, ("INFO", "server")),
+        (PEEKING, ("LINDEX", "celery", -1)),
         (LISTENING, ("PSUBSCRIBE", "/0.celeryev/*")),
         (LISTENING, ("AUTH", "user", "secret")),
         (GREETING, ("INFO", "server")),

@@ -121,13 +121,13 @@ def test_the_oldest_message_of_each_priority_is_at_its_tail(redis_server: RedisS
     put(client, f"mail{SEP}9", "oldest")
     client.lpush("junk", b"\x80\x04")
     with poller(redis_server.url, "mail", "junk", "empty") as queues:
-        assert queues.poll().heads == {"mail": [Head("old"), Head("oldest")], "junk": [Head(None)]}
+        assert queues.poll().heads == {"mail": [Head("old"), Head("oldest")], "junk": [Head(None)], "empty": []}
 
 
 def test_the_head_of_a_queue_of_large_messages_is_not_fetched(redis_server: RedisServer, client: Redis) -> None:
     put(client, "mail", "big", size=1 << 20)
     with poller(redis_server.url, "mail") as queues:
-        assert queues.poll().heads == {}
+        assert queues.poll().heads == {"mail": []}
     assert "cmdstat_lindex" not in client.info("commandstats")
 
 
@@ -141,6 +141,29 @@ def test_a_hundred_queues_cost_one_pipeline_and_nothing_is_written(redis_server:
     sent = {name: after[name] - before.get(name, 0) for name in after if after[name] > before.get(name, 0)}
     assert sent == {"cmdstat_llen": 400, "cmdstat_hlen": 1, "cmdstat_info": 1}
     assert client.dbsize() == size == 0
+
+
+def test_each_look_is_one_pipeline_whatever_there_is_to_learn(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.collectors.redis_queues.LOOK_PAUSE", 0.0)
+    asked: list[int] = []
+    client.hset("unacked", "1", json.dumps([{}, "", "queue-0"]))
+    for number in range(2_000):
+        client.sadd(f"_kombu.binding.queue-{number}", f"queue-{number}{SEP}{SEP}queue-{number}")
+        put(client, f"queue-{number}", f"id-{number}")
+    queues = RedisQueues(redis_address(redis_server.url), on_command=asked.append)
+    heads: dict[str, list[Head]] = {}
+    costs, complete = [], 0
+    while complete < 4:
+        asked.clear()
+        poll = queues.poll()
+        costs.append(sum(asked))
+        heads |= poll.heads or {}
+        complete += poll.complete
+    queues.close()
+    assert set(costs[1:]) == {1}
+    assert heads == {f"queue-{number}": [Head(f"id-{number}")] for number in range(2_000)}
 
 
 def test_a_read_only_user_sees_depths_and_the_rest_is_unknown(redis_server: RedisServer, client: Redis) -> None:

@@ -107,6 +107,9 @@ class Stand(QObject):
         for _ in range(5):
             await asyncio.sleep(0)
 
+    def stop_search(self) -> None:
+        """Nothing is looked through here."""
+
     def release(self) -> None:
         """Answer all that is held, and all that is asked from now on."""
         self.hold = False

@@ -1,9 +1,10 @@
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
@@ -11,12 +12,13 @@ from app.models.history.charts import Series
 from app.models.qt.queues import Column, Flow, QueueRow
 from app.models.qt.table import Role
 from app.models.records import Message, Queue, Worker
-from app.models.wire import Peeked
+from app.models.surveys import MARKS, Survey
+from app.models.wire import Peeked, Surveyed
 from app.ui.live import TimeRange
 from app.ui.pages.queue_inspector import condition, consumers
 from app.ui.pages.queues import QueuesPage
 from app.ui.theme import ThemeManager
-from app.ui.widgets.waiting import PAGE, remarks
+from app.ui.widgets.waiting import PAGE, in_full, remarks
 from tests.models.qt.drawing import drawn
 from tests.ui.conftest import Run
 from tests.ui.histories import History, Stand, emitted, heartbeat, sent
@@ -161,22 +163,43 @@ def test_a_picture_shows_the_queue_in_trouble_with_its_inspector(page: QueuesPag
 
 
 class Looking(Stand):
-    """A stand whose broker has messages in its queues."""
+    """A stand whose broker has messages in its queues, and which looks through them in steps of two answers."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.looks: list[tuple[str, int, int, bool]] = []
+        self.searches: list[tuple[str, str, bool]] = []
         self.error = ""
+        self.marks = False
+        self.last = Survey()
+        self.going_on = asyncio.Event()
+        self.searching = False
 
-    async def peek(self, queue: str, start: int, count: int, *, newest: bool) -> Peeked:
+    async def peek(self, queue: str, start: int, count: int, *, newest: bool, agreed: bool = False) -> Peeked:
         self.looks.append((queue, start, count, newest))
         if self.error:
             return Peeked(1, error=self.error)
+        if self.marks and not agreed:
+            return Peeked(1, error=MARKS, agreed=False)
         numbers = range(44, -1, -1) if newest else range(45)
         found = [
             Message(size=700, id=f"{queue}-{number}", name="shop.buy") for number in numbers[start : start + count]
         ]
-        return Peeked(1, found, start, 45)
+        return Peeked(1, found, start, 45, turns=not self.marks)
+
+    async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncGenerator[Surveyed, None]:
+        self.searches.append((queue, wanted, further))
+        self.searching = True
+        yield Surveyed(1, Survey(total=45, reached=45, looked=20, names=[("shop.buy", 20)]))
+        await self.going_on.wait()
+        self.searching = False
+        yield Surveyed(1, self.last)
+
+    def stop_search(self) -> None:
+        if not self.searching:
+            return
+        self.last = Survey(total=45, reached=45, looked=20, state="stopped", names=[("shop.buy", 20)])
+        self.going_on.set()
 
 
 @pytest.fixture
@@ -257,7 +280,225 @@ def test_what_can_not_be_looked_at_is_said_and_the_broker_is_not_asked_again_by_
         (Message(size=1), ""),
         (Message(size=1, priority=6, retries=2, origin="gen1@web"), "priority 6 · retry 2 · from gen1@web"),
         (Message(size=1, source="header", note="Not read."), "arguments as its sender showed them · Not read."),
+        (
+            Message(size=1, embed='{"chain": [1], "chord": 5}', redelivered=True),
+            "redelivered · followed by chain, chord",
+        ),
+        (Message(size=1, embed="… (cut)"), "followed by others"),
     ],
 )
 def test_what_is_unusual_of_a_message_is_said(message: Message, said: str) -> None:
     assert remarks(message) == said
+
+
+async def looked_into(page: QueuesPage, queue: str) -> None:
+    await opened(page)
+    page.inspect(queue)
+    await emitted(page.loaded)
+    page._details.tabs.setCurrentIndex(1)
+    await page.settled()
+
+
+async def turns() -> None:
+    """Let what was begun go on as far as it can by itself."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_tasks_of_a_queue_are_counted_when_somebody_wants_it_and_found_by_a_click(
+    looking: tuple[QueuesPage, Looking], run: Run
+) -> None:
+    page, stand = looking
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        search = page._details.search
+        assert (search.isVisible(), search.bars.isVisible(), stand.searches) == (True, False, [])
+        search.names.click()
+        await turns()
+        assert stand.searches == [("mail", "", False)]
+        assert search.said.text() == "20 of 45 messages looked at …"
+        assert (search.stop.isVisible(), search.names.isEnabled()) == (True, False)
+        names = [("shop.buy", 30), ("shop.pay", 12), ("", 3)]
+        stand.last = Survey(total=45, reached=45, looked=45, state="over", names=names)
+        stand.going_on.set()
+        await page.settled()
+        assert search.said.text() == "All of 45 messages."
+        told = "shop.buy: 30 · 66.7 %, shop.pay: 12 · 26.7 %, Messages without a task: 3 · 6.7 %"
+        assert search.bars.accessibleName() == f"Tasks of this queue: {told}"
+        assert (search.stop.isVisible(), search.names.isEnabled()) == (False, True)
+        stand.last = Survey(total=45, reached=45, looked=45, state="over", found=[Message(size=9, id="m", place=7)])
+        QTest.mouseClick(search.bars, Qt.MouseButton.LeftButton, pos=QPoint(5, 40))
+        await page.settled()
+        assert stand.searches[1:] == [("mail", "shop.pay", False)]
+        assert (search.field.text(), shown(page)) == ("shop.pay", ["m"])
+        assert page._details.messages._rows[0]._size.text() == "8 · 9 B"
+        QTest.mouseClick(search.bars, Qt.MouseButton.LeftButton, pos=QPoint(5, 70))
+        await page.settled()
+        assert len(stand.searches) == 2, "messages without a task have no name to be found by"
+
+    run(story())
+
+
+def test_a_sample_says_what_it_is_of_and_shows_shares_alone(looking: tuple[QueuesPage, Looking], run: Run) -> None:
+    page, stand = looking
+    stand.going_on.set()
+    names = [(f"task-{number}", 150 - number) for number in range(13)]
+    stand.last = Survey(
+        total=10_000_000, reached=840_000, looked=2_000, state="over", sample=True, names=names, others=4, other=23
+    )
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        search = page._details.search
+        search.names.click()
+        await page.settled()
+        said = search.said.text()
+        assert said.startswith("5 more tasks: 8.1 % of the messages. A sample of 2,000 of 10,000,000 messages")
+        assert "spread evenly over the 840,000 nearest to both ends" in said
+        assert "The 9,160,000 between can't be looked at without a stall of the broker." in said
+        assert search.bars.accessibleName().startswith("Tasks of this queue: task-0: 7.5 %, task-1: 7.4 %")
+
+    run(story())
+
+
+def test_a_message_is_found_by_its_id_and_an_empty_field_leads_back(
+    looking: tuple[QueuesPage, Looking], run: Run
+) -> None:
+    page, stand = looking
+    stand.going_on.set()
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        search, pane = page._details.search, page._details.messages
+        search.field.setText("  ")
+        QTest.keyClick(search.field, Qt.Key.Key_Return)
+        assert stand.searches == []
+        stand.last = Survey(total=900, reached=900, looked=400, state="paused")
+        search.field.setText(" mail-31 ")
+        QTest.keyClick(search.field, Qt.Key.Key_Return)
+        await page.settled()
+        assert stand.searches == [("mail", "mail-31", False)]
+        assert search.said.text() == ("“mail-31” was not found: 400 of 900 messages looked at. Look further to go on.")
+        assert (search.further.isVisible(), shown(page)) == (True, [])
+        stand.last = Survey(total=900, reached=900, looked=500, state="over",
+                            found=[Message(size=1, id="mail-31", place=1_234)])  # fmt: skip
+        search.further.click()
+        await page.settled()
+        assert stand.searches[1:] == [("mail", "mail-31", True)]
+        assert search.said.text() == "Found, with 1,234 messages before it."
+        assert (search.further.isVisible(), shown(page), pane.place.text()) == (False, ["mail-31"], "Found")
+        assert (pane.leave.isVisible(), pane.again.isVisible(), pane.on.isVisible()) == (True, False, False)
+        pane.leave.click()
+        await page.settled()
+        assert (shown(page)[0], pane.place.text(), search.said.isVisible()) == ("mail-0", "1–20 of 45 messages", False)
+        assert (pane.leave.isVisible(), pane.again.isVisible(), pane.on.isVisible()) == (False, True, True)
+
+    run(story())
+
+
+def test_a_search_is_stopped_by_its_button_and_by_looking_at_another_queue(
+    looking: tuple[QueuesPage, Looking], run: Run
+) -> None:
+    page, stand = looking
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        search = page._details.search
+        search.names.click()
+        await turns()
+        search.stop.click()
+        await page.settled()
+        assert search.said.text() == "Stopped: 20 of 45 messages looked at. These are not the shares of all."
+        stand.going_on.clear()
+        search.names.click()
+        await turns()
+        assert not stand.going_on.is_set()
+        page.inspect("stuck")
+        await emitted(page.loaded)
+        await page.settled()
+        assert stand.going_on.is_set()
+        assert (search.said.isVisible(), search.bars.isVisible()) == (False, False)
+        assert shown(page)[0] == "stuck-0"
+        stand.going_on.clear()
+        search.names.click()
+        await turns()
+        page.close_inspector()
+        assert stand.going_on.is_set()
+
+    run(story())
+
+
+def test_what_marks_messages_is_said_first_and_done_when_it_is_agreed_to(
+    looking: tuple[QueuesPage, Looking], run: Run
+) -> None:
+    page, stand = looking
+    stand.marks = True
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        pane, search = page._details.messages, page._details.search
+        assert (pane._said.text(), shown(page)) == (MARKS, [])
+        assert (pane.agree.isVisible(), pane.again.isVisible(), search.isVisible()) == (True, False, False)
+        pane.agree.click()
+        await page.settled()
+        assert len(shown(page)) == 20
+        assert [button.isVisible() for button in (pane.on, pane.back, pane.order, pane.agree)] == [False] * 4
+        assert not search.isVisible(), "all messages would be marked"
+        pane.again.click()
+        await page.settled()
+        assert len(shown(page)) == 20
+        page.inspect("stuck")
+        await emitted(page.loaded)
+        await page.settled()
+        assert (pane._said.text(), shown(page)) == (MARKS, []), "of another queue it is asked again"
+
+    run(story())
+
+
+def test_messages_of_another_broker_are_not_those_of_a_queue_of_the_same_name(
+    looking: tuple[QueuesPage, Looking], run: Run, history: History
+) -> None:
+    page, _ = looking
+    other = Looking(history.path)
+    other.error = "There is nothing to see here."
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        assert len(shown(page)) == 20
+        page.set_connection(other)  # type: ignore[arg-type]
+        await emitted(page.loaded)
+        page.inspect("mail")
+        await emitted(page.loaded)
+        await page.settled()
+        assert (shown(page), page._details.messages._said.text()) == ([], other.error)
+
+    run(story())
+    other.close()
+
+
+def test_all_of_a_message_is_unfolded_and_folded_with_the_next_page(
+    looking: tuple[QueuesPage, Looking], run: Run
+) -> None:
+    page, _ = looking
+
+    async def story() -> None:
+        await looked_into(page, "mail")
+        pane = page._details.messages
+        row = pane._rows[0]
+        row.fold.click()
+        assert row._all is not None
+        assert row._all.isVisible()
+        pane.on.click()
+        await page.settled()
+        assert not row._all.isVisible()
+
+    run(story())
+
+
+def test_a_message_in_full_shows_all_that_is_known_of_it() -> None:
+    message = Message(size=1, args='[1, {"a": 2}]', headers='{"root_id": "r"}', note="A note.")
+    assert in_full(message) == (
+        'args\n[\n  1,\n  {\n    "a": 2\n  }\n]\n\nheaders\n{\n  "root_id": "r"\n}\n\nnote\nA note.'
+    )
+    assert in_full(Message(size=1, args="[1… (cut, 9,000 characters)")) == "args\n[1… (cut, 9,000 characters)"

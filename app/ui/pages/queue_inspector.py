@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSignalBlocker, Signal
 
 from app.models import formats
 from app.models.history.charts import Series, Span
@@ -12,7 +12,7 @@ from app.models.qt.queues import Flow, QueueRow, drains, oldest, priorities
 from app.models.qt.workers import state_sentence
 from app.models.records import Gap, Queue, Worker
 from app.models.signs import ALIVE
-from app.models.wire import Peeked
+from app.models.wire import Peeked, Surveyed
 from app.ui.shapes import StateStyle
 from app.ui.theme import ThemeManager
 from app.ui.widgets.charts import TimeChart
@@ -20,6 +20,7 @@ from app.ui.widgets.crosshair import Crosshair
 from app.ui.widgets.facts import Fact, FactList
 from app.ui.widgets.inspector import Inspector, heading, stack
 from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.queue_search import QueueSearch
 from app.ui.widgets.share_bars import ShareBars
 from app.ui.widgets.waiting import WaitingMessages
 
@@ -38,10 +39,13 @@ _MARKS: Final = {
 class QueueInspector(Inspector):
     """A chart over the time range, facts, priorities and consumers; and the messages that wait now.
 
-    ``messages_wanted``: a page of the messages of a queue, by its start and whether the newest come first.
+    ``messages_wanted``: a page of the messages of a queue, see `WaitingMessages`. ``search_wanted``: to look through
+    all of them, see `QueueSearch`; ``search_stopped``: to look no further.
     """
 
-    messages_wanted = Signal(str, int, bool)
+    messages_wanted = Signal(str, int, bool, bool)
+    search_wanted = Signal(str, str, bool)
+    search_stopped = Signal()
 
     def __init__(self, theme: ThemeManager, crosshair: Crosshair) -> None:
         super().__init__(theme, "Copy the queue's name")
@@ -63,7 +67,12 @@ class QueueInspector(Inspector):
         )
         self.messages = WaitingMessages(theme)
         self.messages.wanted.connect(self._want_messages)
-        self.add_tab("Messages", self.messages)
+        self.search = QueueSearch(theme)
+        self.search.wanted.connect(self._want_search)
+        self.search.stopped.connect(self.search_stopped)
+        self.messages.left.connect(self.search.leave)
+        self.search.left.connect(lambda: self._want_messages(0, self.messages.order.isChecked()))
+        self.add_tab("Messages", self.search, self.messages)
         self.tabs.currentChanged.connect(self._look)
         #: The queue whose messages are shown.
         self._looked = ""
@@ -88,20 +97,43 @@ class QueueInspector(Inspector):
         self._nobody.setText("" if takers else _why_nobody(queue))
         self._nobody.setVisible(not takers)
 
+    def forget_messages(self) -> None:
+        """Show those of no queue: one of the same name elsewhere has others."""
+        self._looked = ""
+        with QSignalBlocker(self.messages.order):
+            self.messages.order.setChecked(False)
+        self.search.clear()
+        self.messages.clear("")
+
     def _look(self) -> None:
         """Ask for messages when their tab is opened, or another queue is shown in it; they don't move by themselves."""
         if self._name != self._looked and self.tabs.currentIndex() == self.tabs.count() - 1:
+            self.search_stopped.emit()
+            self.search.clear()
+            self.search.hide()
             self.messages.clear("Looking …")
             self._want_messages(0, self.messages.order.isChecked())
 
-    def _want_messages(self, start: int, newest: bool) -> None:
+    def _want_messages(self, start: int, newest: bool, agreed: bool = False) -> None:  # noqa: FBT002 - as the signal has it
         self._looked = self._name
-        self.messages_wanted.emit(self._name, start, newest)
+        self.messages_wanted.emit(self._name, start, newest, agreed)
+
+    def _want_search(self, wanted: str, further: bool) -> None:
+        self.search_wanted.emit(self._looked, wanted, further)
 
     def show_messages(self, queue: str, found: Peeked) -> None:
         """Show a page of messages, if it is still of the queue that is shown."""
         if queue == self._looked:
             self.messages.show_page(found)
+            self.search.setVisible(found.turns and not found.error)
+
+    def show_survey(self, queue: str, wanted: str, found: Surveyed) -> None:
+        """Show what a look through a queue came to, if it is still the one that is shown."""
+        if queue != self._looked:
+            return
+        self.search.show_survey(found)
+        if wanted and not found.error:
+            self.messages.show_found(found.survey.found)
 
     def show_trend(self, span: Span, step: float, series: Mapping[str, Series | None], gaps: Sequence[Gap]) -> None:
         """Draw ready and unacknowledged messages over time."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Hashable
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from app.ui import words
 from app.ui.live import TimeRange
 from app.ui.pages.queue_inspector import QueueInspector
 from app.ui.pages.table_page import TablePage
+from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.crosshair import Crosshair
 from app.ui.widgets.table import Width
@@ -65,6 +67,8 @@ class QueuesPage(TablePage):
         self._details.chart.range_selected.connect(time_range.look_back)
         self._details.chart.reset.connect(time_range.go_live)
         self._details.messages_wanted.connect(lambda *wanted: self.spawn(self._look_into(*wanted)))
+        self._details.search_wanted.connect(lambda *wanted: self.spawn(self._look_through(*wanted)))
+        self._details.search_stopped.connect(self._look_no_further)
 
     async def load(self) -> None:
         connection = self.connection
@@ -81,9 +85,35 @@ class QueuesPage(TablePage):
             self.table.set_empty(*(unreached if unreached[0] else _EMPTY))
         self._show_inspected(found, span, step, time.time() if alive is None else alive)
 
-    async def _look_into(self, queue: str, start: int, newest: bool) -> None:
+    async def _look_into(self, queue: str, start: int, newest: bool, agreed: bool) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        found = await connection.peek(queue, start, PAGE, newest=newest, agreed=agreed)
+        if connection is self.connection:
+            self._details.show_messages(queue, found)
+
+    async def _look_through(self, queue: str, wanted: str, further: bool) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        async with aclosing(connection.search(queue, wanted, further=further)) as answers:
+            async for found in answers:
+                if connection is not self.connection:
+                    break
+                self._details.show_survey(queue, wanted, found)
+
+    def _look_no_further(self) -> None:
         if self.connection is not None:
-            self._details.show_messages(queue, await self.connection.peek(queue, start, PAGE, newest=newest))
+            self.connection.stop_search()
+
+    def set_connection(self, connection: Connection | None) -> None:
+        super().set_connection(connection)
+        self._details.forget_messages()
+
+    def close_inspector(self) -> None:
+        self._look_no_further()
+        super().close_inspector()
 
     def most_telling(self) -> Hashable | None:
         rows = self._queues.records()
