@@ -21,6 +21,7 @@ from amqp.exceptions import (
 from amqp.transport import SSLTransport, TCPTransport
 
 from app import __version__
+from app.collectors.amqp_guard import Guard
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT, Line
@@ -126,12 +127,17 @@ def _heartbeat(text: str) -> int:
 
 
 class _OverLine:
-    """A transport of py-amqp that takes its sockets from the line of an address."""
+    """A transport of py-amqp that takes its sockets from the line of an address, and writes what its guard allows."""
 
     address: AmqpAddress
+    guard: Guard
 
     def _connect(self, host: str, port: int, timeout: float) -> None:
         self.sock = self.address.line.connect(host, port, timeout)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.guard.check(data)
+        super().write(data)  # type: ignore[misc]
 
 
 class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]
@@ -150,24 +156,28 @@ class _TlsTransport(_OverLine, SSLTransport):  # type: ignore[misc]
 class _Connection(amqp.Connection):  # type: ignore[misc]
     """A connection of py-amqp that does the same."""
 
-    def __init__(self, address: AmqpAddress, **options: Any) -> None:
+    def __init__(self, address: AmqpAddress, guard: Guard, **options: Any) -> None:
         super().__init__(host=address.authority, **options)
         self._address = address
+        self._guard = guard
 
     def Transport(self, host: str, connect_timeout: float, *_: Any, **options: Any) -> Any:  # noqa: N802
         tls = self._address.tls
         made = (_TcpTransport if tls is None else _TlsTransport)(host, connect_timeout=connect_timeout, **options)
-        made.address, made.tls = self._address, tls
+        made.address, made.tls, made.guard = self._address, tls, self._guard
         return made
 
 
-def amqp_connection(address: AmqpAddress, name: str) -> amqp.Connection:
-    """A connection that is signed in, with a deadline on every answer; ``name`` is how RabbitMQ lists it.
+def amqp_connection(address: AmqpAddress, name: str, guard: Guard) -> amqp.Connection:
+    """A connection that is signed in, with a deadline on every answer, and says no more than its guard allows.
+
+    ``name`` is how RabbitMQ lists it.
 
     Raises `BrokerError`.
     """
     connection = _Connection(
         address,
+        guard,
         userid=address.username,
         password=address.password.reveal(),
         login_method="PLAIN",

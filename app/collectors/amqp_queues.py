@@ -14,6 +14,7 @@ from amqp import spec
 from amqp.exceptions import AccessRefused, NotFound, ResourceLocked
 
 from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress, amqp_connection, amqp_error
+from app.collectors.amqp_guard import LOOKING
 from app.collectors.errors import BrokerError
 from app.collectors.management import Managed, Management
 from app.collectors.queues import MAX_QUEUES, Poll, Turns
@@ -71,7 +72,7 @@ class AmqpQueues:
     def poll(self) -> Poll:
         """Depths now. Raises `BrokerError` when the broker can't be asked."""
         if self._connection is None:
-            self._connection = amqp_connection(self._address, "cloche-queues")
+            self._connection = amqp_connection(self._address, "cloche-queues", LOOKING)
         began = time.monotonic()
         if self._management is not None and began >= self._manage_at:
             self._manage(self._management, began)

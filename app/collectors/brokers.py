@@ -9,6 +9,7 @@ import redis
 from app.collectors import amqp as rabbitmq
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
+from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
@@ -63,7 +64,7 @@ class Broker(Protocol):
     def greet(self) -> str:
         """Connect, sign in, and leave; what the server calls itself, or "". Raises `BrokerError`."""
 
-    def events(self, wake: Wake) -> Subscriber:
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
         """A listener to its events, not started."""
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
@@ -115,7 +116,8 @@ class _Redis(msgspec.Struct, frozen=True):
         finally:
             client.close()
 
-    def events(self, wake: Wake) -> Subscriber:
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
+        del mode
         return RedisEvents(self.address, wake)
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
@@ -159,7 +161,7 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
         )
 
     def greet(self) -> str:
-        connection = rabbitmq.amqp_connection(self.address, "cloche-doctor")
+        connection = rabbitmq.amqp_connection(self.address, "cloche-doctor", SIGNING_IN)
         told = connection.server_properties
         try:
             connection.close()
@@ -167,8 +169,8 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
             connection.collect()
         return clean_word(f"{told.get('product', 'AMQP 0-9-1')} {told.get('version', '')}"[: rabbitmq.MAX_WORDS])
 
-    def events(self, wake: Wake) -> Subscriber:
-        return AmqpEvents(self.address, wake)
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
+        return AmqpEvents(self.address, wake, mode)
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         return AmqpQueues(self.address, names, on_command=on_command)
@@ -211,7 +213,8 @@ class _Kombu(msgspec.Struct, frozen=True):
     def greet(self) -> str:
         return f"kombu's transport {self.address.scheme!r}"
 
-    def events(self, wake: Wake) -> Subscriber:
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
+        del mode
         return KombuEvents(self.address, wake)
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:

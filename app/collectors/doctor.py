@@ -90,7 +90,7 @@ class Examination:
     def _listen(self) -> Iterator[Finding]:
         """Subscribe for some seconds; what was heard tells which workers and producers speak."""
         broker, normaliser = self._broker, Normaliser()
-        stream = broker.events(self._came.set)
+        stream = broker.events(self._came.set, self._mode)
         stream.start()
         deadline = time.monotonic() + self._seconds
         linked = False

@@ -14,6 +14,7 @@ import pytest
 from app.collectors.amqp import amqp_address, amqp_connection
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
+from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.brokers import broker_at
 from app.collectors.doctor import examine
@@ -291,7 +292,7 @@ def test_the_rights_that_the_doctor_prints_are_enough(rabbitmq_server: RabbitSer
 )
 def test_a_host_that_is_not_reached_is_told_from_one_that_is_not_known(url: str, fault: str, sentence: str) -> None:
     with pytest.raises(BrokerError, match=sentence) as refusal:
-        amqp_connection(amqp_address(url), "test")
+        amqp_connection(amqp_address(url), "test", SIGNING_IN)
     assert refusal.value.fault == fault
 
 
@@ -312,7 +313,7 @@ def test_what_is_no_rabbitmq_is_said_not_to_be_one(greeting: bytes) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(BrokerError) as refusal:
-            amqp_connection(amqp_address(f"amqp://{HOST}:{port}"), "test")
+            amqp_connection(amqp_address(f"amqp://{HOST}:{port}"), "test", SIGNING_IN)
         thread.join()
     assert refusal.value.fault in ("protocol", "network")
 
