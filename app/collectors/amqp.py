@@ -25,6 +25,7 @@ from app.collectors.amqp_guard import Guard
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT, Line
+from app.collectors.management import PORTS as MANAGEMENT_PORTS
 from app.collectors.management import Management, management_at
 from app.collectors.tls import OPTIONS as TLS_OPTIONS
 from app.collectors.tls import Tls, tls_of
@@ -68,6 +69,13 @@ class AmqpAddress(msgspec.Struct, frozen=True):
         if not self.management_url:
             return None
         return management_at(self.management_url, self.virtual_host, self.username, self.password, self.tls, self.line)
+
+    @property
+    def usual_management(self) -> str:
+        """Where its management API usually is: on the same host, whatever the port of the broker."""
+        secure = self.tls is not None
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if secure else 'http'}://{host}:{MANAGEMENT_PORTS['https' if secure else 'http']}"
 
     @property
     def shown(self) -> str:
@@ -229,6 +237,18 @@ def amqp_error(error: Exception, address: AmqpAddress, *, signing_in: bool = Fal
     if isinstance(error, ConnectionForced | RecoverableConnectionError):
         return BrokerError("network", f"The broker {where} closed the connection: {text}.")
     return BrokerError("protocol", f"The broker {where} answered what was not expected: {text}.")
+
+
+def blocked(address: AmqpAddress, short_of: str) -> BrokerError:
+    """The broker lets nobody publish, for want of what is in these words of its: ``memory`` or ``disk``, or both."""
+    remedies = {"memory": "Free memory there, or raise vm_memory_high_watermark.", "disk": "Free its disk."}
+    wanted = [word for word in remedies if word in short_of]
+    return BrokerError(
+        "busy",
+        f"The broker {address.shown} blocks publishers: it is short of {' and '.join(wanted) or 'memory or disk'}. "
+        "Until that is over no task is taken, and no worker heard. "
+        f"{' '.join(map(remedies.__getitem__, wanted)) or 'Its log says of which.'}",
+    )
 
 
 def _not_allowed(text: str, address: AmqpAddress) -> BrokerError:

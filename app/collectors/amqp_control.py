@@ -9,7 +9,7 @@ import amqp
 import msgspec
 from amqp.exceptions import NotFound, ResourceLocked
 
-from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error
+from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error, blocked
 from app.collectors.amqp_guard import asking
 from app.collectors.control import PATIENCE, Control, Request, read_answer, reply_exchange
 from app.collectors.errors import BrokerError
@@ -33,7 +33,8 @@ class AmqpControl(Control):
         self._address = address
         self._guard = asking(address.control_exchange, mode)
         self._connection: amqp.Connection | None = None
-        self._blocked = False
+        #: Why the broker lets nobody publish, in its words; "" where it does.
+        self._blocked = ""
         self._used = 0.0
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class AmqpControl(Control):
         except (*FAILURES, BrokerError) as error:
             # It would not listen to a goodbye either.
             self._connection.collect()
-            self._connection, self._blocked = None, False
+            self._connection, self._blocked = None, ""
             raise amqp_error(error, self._address) from error
 
     def _reply_to(self) -> tuple[str, str]:
@@ -129,8 +130,7 @@ class AmqpControl(Control):
             except TimeoutError:
                 continue
             if self._blocked:
-                text = "blocks who publishes, workers included: it is short of memory or disk. Its log says of which."
-                raise BrokerError("busy", f"The broker {self._address.shown} {text}")
+                raise blocked(self._address, self._blocked)
         # The queue goes with its only consumer, and what is answered from here on with it.
         channel.basic_cancel(consumer)
         return answers
@@ -148,8 +148,8 @@ class AmqpControl(Control):
         consumer: str = channel.basic_consume(queue, no_ack=True, callback=take)
         return consumer
 
-    def _on_blocked(self, _reason: str) -> None:
-        self._blocked = True
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = reason or "blocked"
 
 
 class _Unheard:

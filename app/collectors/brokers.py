@@ -11,6 +11,7 @@ from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
+from app.collectors.amqp_rights import grant
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
@@ -40,6 +41,9 @@ class Remedies(msgspec.Struct, frozen=True):
     sign_in: str
     listen: str
     queues: str
+    #: To have workers answer; and to have queues described, "" where no other interface of the broker does.
+    ask: str = "Without it, pools and slots stay unknown. Watching works."
+    describe: str = ""
 
 
 class Broker(Protocol):
@@ -150,14 +154,12 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
 
     @property
     def remedies(self) -> Remedies:
-        events, control = self.address.event_exchange, self.address.control_exchange
-        ours = rf"{events}(\.cloche\..*)?|(.*\.)?reply\.{control}\.pidbox"
-        written = rf"{events}\.cloche\..*|.*\.reply\.{control}\.pidbox|{control}\.pidbox"
-        rights = f"configure ^({ours})$, write ^({written})$, read ^({ours})$"
         return Remedies(
             "Put the password into the address: amqp://user:password@host:port/virtual-host.",
-            f"Grant the user, by rabbitmqctl set_permissions: {rights}.",
+            f"Grant the user these rights: {grant(self.address, 'passive')}",
             "Any user of the virtual host may ask for a queue's length; check the virtual host in the address.",
+            f"To ask workers, grant the user these rights: {grant(self.address, 'observe')}",
+            f"Give management_url={self.address.usual_management}, or where it is, and the user the tag management.",
         )
 
     def greet(self) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import amqp
 import pytest
 
-from app.collectors import amqp_queues, management
+from app.collectors import management, manager
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.errors import BrokerError
@@ -43,7 +43,7 @@ def api_of(server: RabbitServer) -> str:
 def test_all_queues_of_the_virtual_host_are_found_with_what_is_unacked(
     rabbitmq_server: RabbitServer, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    monkeypatch.setattr(amqp_queues, "MANAGE_PAUSE", 0.0)
+    monkeypatch.setattr(manager, "QUEUES_PAUSE", 0.0)
     with rabbits.client(rabbitmq_url) as channel, rabbits.client(rabbitmq_server.url) as other:
         for name in ("mail", "nobody/consumes me"):
             channel.queue_declare(name, auto_delete=False)
@@ -62,7 +62,7 @@ def test_all_queues_of_the_virtual_host_are_found_with_what_is_unacked(
 def test_a_virtual_host_with_a_slash_in_its_name_is_asked_by_that_name(
     rabbitmq_server: RabbitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amqp_queues, "MANAGE_PAUSE", 0.0)
+    monkeypatch.setattr(manager, "QUEUES_PAUSE", 0.0)
     rabbitmq_server.make_virtual_host("a/b")
     try:
         with rabbits.client(rabbitmq_server.url_of("a/b")) as channel:

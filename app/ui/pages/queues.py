@@ -26,6 +26,8 @@ _EMPTY: Final = (
         "whether this user may read the broker's keys, and whether this is the right database or virtual host."
     ),
 )
+#: What `flow` is told from.
+_FLOWS: Final = ("ready", "in", "out", "rate_in", "rate_out")
 _WIDTHS: Final = (
     Width(116, weight=3),
     Width(58, weight=1),
@@ -101,12 +103,12 @@ class QueuesPage(TablePage):
 def _read(reader: Reader, span: Span, step: float) -> _Found:
     lately = Span(span.end - FLOW_SPAN, span.end)
     queues = reader.queues()
-    ready, came, went = (reader.gauge(f"queue.{kind}", lately, FLOW_STEP) for kind in ("ready", "in", "out"))
+    measured = [reader.gauge(f"queue.{kind}", lately, FLOW_STEP) for kind in _FLOWS]
     return _Found(
         queues=queues,
         ready=reader.gauge("queue.ready", span, step),
         unacked=reader.gauge("queue.unacked", span, step),
-        flows={queue.name: flow(*(one.get(queue.name) for one in (ready, came, went))) for queue in queues},
+        flows={queue.name: flow(*(one.get(queue.name) for one in measured)) for queue in queues},
         workers=reader.workers(),
         gaps=reader.gaps(span),
     )
