@@ -8,6 +8,8 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
+from operator import itemgetter
 from typing import Final
 
 from app.collectors.errors import BrokerError
@@ -104,21 +106,19 @@ class Manager:
         return [_backlog(name, those) for name, those in levels.items()]
 
     def _ask(self, now: float) -> list[Managed]:
-        if now >= self._queues_at:
-            return self._next_page(now)
-        if now >= self._alarms_at:
-            self._on_command(1)
-            self._alarms_at = now + ALARMS_PAUSE
-            self.short_of = self._alarms()
-        elif exchange := next((name for name, at in self._exchanges.items() if now >= at), ""):
-            self._on_command(1)
-            self._exchanges[exchange] = now + EXCHANGE_PAUSE
-            self._bindings[exchange] = self._api.bindings(exchange)
-            self._trace()
-        return []
+        """Ask what waits longest of what it is time for."""
+        questions: list[tuple[float, Callable[[float], list[Managed]]]] = [
+            (self._queues_at, self._next_page),
+            (self._alarms_at, self._look_for_alarms),
+            *((at, partial(self._follow, name)) for name, at in self._exchanges.items()),
+        ]
+        at, ask = min(questions, key=itemgetter(0))
+        if now < at:
+            return []
+        self._on_command(1)
+        return ask(now)
 
     def _next_page(self, now: float) -> list[Managed]:
-        self._on_command(1)
         found, pages = self._api.queues(self._page)
         self._round |= {told.name: told for told in found}
         if self._page < min(pages, MAX_QUEUES // PAGE):
@@ -133,13 +133,21 @@ class Manager:
         self._trace()
         return found
 
-    def _alarms(self) -> list[str]:
+    def _look_for_alarms(self, now: float) -> list[Managed]:
+        self._alarms_at = now + ALARMS_PAUSE
         try:
-            return self._api.alarms()
+            self.short_of = self._api.alarms()
         except BrokerError as error:
             if error.fault != "protocol":
                 raise
-            return []  # RabbitMQ before 3.8.10 does not know the question
+            self.short_of = []  # RabbitMQ before 3.8.10 does not know the question
+        return []
+
+    def _follow(self, exchange: str, now: float) -> list[Managed]:
+        self._exchanges[exchange] = now + EXCHANGE_PAUSE
+        self._bindings[exchange] = self._api.bindings(exchange)
+        self._trace()
+        return []
 
     def _forget(self) -> None:
         """What is not told any more is not known."""
