@@ -16,8 +16,6 @@ from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
-from app.collectors.brokers import broker_at
-from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
 from app.models.wire import Configure, Health
 from tests.collectors.test_amqp_events import listening, own_queue, subscribed
@@ -264,23 +262,6 @@ def test_a_right_that_is_missing_is_named(
         assert heard.errors()[0].fault == "permission"
         assert "does not permit it: ACCESS_REFUSED" in str(heard.errors()[0])
         assert "secret" not in str(heard.errors()[0])
-
-
-def test_the_rights_that_the_doctor_prints_are_enough(rabbitmq_server: RabbitServer, rabbitmq_url: str) -> None:
-    with rabbits.client(rabbitmq_url) as channel:
-        # As workers and their first client leave it.
-        channel.exchange_declare("celeryev", "topic", durable=True, auto_delete=False)
-        channel.exchange_declare("celery.pidbox", "fanout", durable=False, auto_delete=False)
-        channel.queue_declare("celery", durable=True, auto_delete=False)
-    told = broker_at(rabbitmq_url).remedies.listen
-    rights = [told.partition(f"{word} ")[2].partition("$")[0] + "$" for word in ("configure", "write", "read")]
-    url = rabbits.make_user(rabbitmq_server, rabbitmq_url, "least", *rights)
-    found = {finding.name: finding for finding in examine(url, listen=0.5)}
-    assert [found[name].ok for name in ("connect", "sign in", "subscribe", "queues")] == [True] * 4
-    assert found["workers"].text == "none answers."
-    queues = AmqpQueues(amqp_address(url), ["celery"], on_command=lambda _number: None)
-    assert [queue.ready for queue in queues.poll().queues] == [0]
-    queues.close()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """What may be said to a RabbitMQ: what is on the list of a purpose, about our own queues, and not a byte of else."""
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from app.collectors.guard import NotAllowed
 from app.models.profiles import Mode
 from tests.helpers import rabbits
 
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "harmless.md"
 OURS = "celeryev.cloche.1"
 ANSWERS = "1.reply.celery.pidbox"
 BOUNDS = {"x-expires": 1, "x-max-length": 1, "x-max-length-bytes": 1}
@@ -192,6 +195,30 @@ def test_what_is_on_the_list_is_sent_as_it_is(purpose: str, said: Said) -> None:
 def test_what_one_purpose_may_say_another_may_not(purpose: str, said: Said) -> None:
     with pytest.raises(NotAllowed):
         sent(GUARDS[purpose], said)
+
+
+def test_the_lists_are_those_that_are_published() -> None:
+    names = {
+        f"{kind.__name__}.{name}".lower(): number
+        for kind in (spec.Exchange, spec.Queue, spec.Basic)
+        for name, number in vars(kind).items()
+        if isinstance(number, tuple)
+    }
+    rows = [
+        line.split("|")[1:4]
+        for line in DOCUMENTED.read_text(encoding="utf-8").splitlines()
+        if "`queue.declare`" in line
+    ]
+    published = {
+        purpose.strip(): {names[word] for word in re.findall(r"`(\w+\.\w+)`", told) if word in names}
+        for purpose, _, told in rows
+    }
+    assert published == {
+        "looking at queues": LOOKING.methods,
+        "listening to events": GUARDS["listening"].methods,
+        "asking workers": GUARDS["asking"].methods,
+        "looking at messages": GUARDS["peeking"].methods,
+    }
 
 
 class _Everything(Guard):

@@ -16,11 +16,12 @@ import pytest
 from app.collectors import management, manager
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_queues import AmqpQueues
+from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
 from app.collectors.tls import fingerprint
 from app.models.records import Queue
 from tests.helpers import rabbits
-from tests.helpers.managing import answering, serving
+from tests.helpers.managing import answering, serving, telling
 from tests.helpers.servers import HOST, RabbitServer
 from tests.helpers.tls import TlsFront, certificate
 from tests.helpers.waiting import eventually
@@ -174,6 +175,28 @@ def test_q16_an_address_that_makes_no_sense_is_refused_without_a_word_of_it(api:
         amqp_address("amqp://h", None, {"management_url": api})
     assert sentence in str(refusal.value)
     assert SECRET not in str(refusal.value)
+
+
+def test_the_doctor_says_whether_the_api_answers_and_what_it_says(
+    rabbitmq_server: RabbitServer, rabbitmq_url: str
+) -> None:
+    pages = {"queues": {"items": []}, "health": {"alarms": [{"resource": "memory"}]}}
+    with telling(pages, {"health": 503}) as (alarmed, _):
+        for api, ok, said in (
+            ("", None, "its address is not given"),
+            (api_of(rabbitmq_server), True, "tells of all queues"),
+            (f"http://{HOST}:1", False, "Connection refused"),
+            (alarmed, True, "tells of all queues"),
+        ):
+            options = {"management_url": api} if api else {}
+            found = {each.name: each for each in examine(rabbitmq_url, options=options, mode="passive", listen=0.1)}
+            assert found["management API"].ok is ok
+            assert said in found["management API"].text
+            assert ("alarms" in found) == (api == alarmed)
+            if not api:
+                assert f"management_url=http://{HOST}:15672" in found["management API"].remedy
+    assert found["alarms"].text.endswith("blocks publishers: it is short of memory.")
+    assert "vm_memory_high_watermark" in found["alarms"].remedy
 
 
 # --- what answers there may be anything -------------------------------------------------------------------------------
