@@ -8,8 +8,9 @@ from typing import Any
 from redis import Redis
 
 from app.paths import self_command
+from tests.helpers import rabbits
 from tests.helpers.celery_apps import make_app, worker
-from tests.helpers.servers import RabbitServer, RedisServer
+from tests.helpers.servers import HOST, RabbitServer, RedisServer
 from tests.helpers.waiting import eventually
 
 
@@ -79,7 +80,37 @@ def test_queues_of_rabbitmq_are_those_that_are_named_and_those_that_workers_cons
         assert {name: (each["ready"], each["consumers"]) for name, each in found.items()} == {
             "celery": (0, 1), "noworker": (3, 0),
         }  # fmt: skip
+        assert {(each["rate_in"], each["memory"], each["dead_letter"]) for each in found.values()} == {(None,) * 3}
     app.close()
+    done = cloche("queues", rabbitmq_url, "--mode", "passive")
+    assert done.stdout == "No queue is known.\n"
+    assert "Only queues that are named" in done.stderr
+    assert f"management_url=http://{HOST}:15672" in done.stderr
+
+
+def test_all_queues_of_rabbitmq_are_listed_and_described_where_its_management_api_may_be_asked(
+    rabbitmq_server: RabbitServer, rabbitmq_url: str
+) -> None:
+    option = ("--option", f"management_url=http://{HOST}:{rabbitmq_server.management_port}", "--mode", "passive")
+    with rabbits.client(rabbitmq_url) as channel:
+        rabbits.declare(channel, "mail", x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+        rabbits.declare(channel, "dead", x_queue_type="quorum")
+        rabbits.send(channel, "mail", 3)
+        eventually(lambda: listed(rabbitmq_url, *option)["mail"]["memory"], "the figures", within=60)
+        found = listed(rabbitmq_url, *option)
+        mail, dead = found["mail"], found["dead"]
+        assert (figures(mail), mail["type"], mail["durable"], mail["policy"]) == (
+            (3, 0, None, 0),
+            "classic",
+            True,
+            None,
+        )
+        assert mail["dead_letter"] == {"exchange": "", "routing_key": "dead", "queues": ["dead"]}
+        assert (dead["type"], dead["role"], dead["dead_letters_of"]) == ("quorum", "dead letter", ["mail"])
+        assert (mail["rate_in"] or 0.0) >= mail["rate_out"] == 0.0
+        done = cloche("queues", rabbitmq_url, *option)
+        assert done.stderr == ""
+        assert done.stdout.splitlines()[0].split()[-3:] == ["in/s", "out/s", "role"]
 
 
 def test_a_broker_without_queues_says_so_and_one_that_is_down_is_an_error(redis_server: RedisServer) -> None:

@@ -61,9 +61,13 @@ def queues(url: str, options: Sequence[str], queues: Sequence[str], mode: Mode |
         if as_json:
             click.echo(json.dumps(plain, indent=2))
         else:
-            click.echo("\n".join(queue_table(plain)) or "There are no queues.")
+            click.echo(
+                "\n".join(queue_table(plain)) or ("No queue is known." if found.hint else "There are no queues.")
+            )
         for trouble in found.troubles:
             click.echo(trouble, err=True)
+        if found.hint:
+            click.echo(f"Only queues that are named, or consumed by workers, are seen. {found.hint}", err=True)
         if not found.complete:
             click.echo("There are too many keys to find all queues among them: name others with --queue.", err=True)
         return 0

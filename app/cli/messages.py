@@ -103,7 +103,7 @@ def _page(broker: "Broker", mode: Mode, queue: str, asked: _Asked) -> "Page":
     from app.collectors.listing import missing
 
     try:
-        page = broker.peek(queue, start=asked.start, count=asked.limit, newest=asked.newest)
+        page = broker.peek(queue, mode, start=asked.start, count=asked.limit, newest=asked.newest)
     except BrokerError as error:
         raise (missing(broker, mode, queue) if error.fault == "absent" else None) or error from None
     # In Redis a queue that is empty is not there: others know whether there is one.

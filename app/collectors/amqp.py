@@ -21,9 +21,11 @@ from amqp.exceptions import (
 from amqp.transport import SSLTransport, TCPTransport
 
 from app import __version__
+from app.collectors.amqp_guard import Guard
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT, Line
+from app.collectors.management import PORTS as MANAGEMENT_PORTS
 from app.collectors.management import Management, management_at
 from app.collectors.ssh import OPTIONS as SSH_OPTIONS
 from app.collectors.ssh import jump_host_of
@@ -69,6 +71,13 @@ class AmqpAddress(msgspec.Struct, frozen=True):
         if not self.management_url:
             return None
         return management_at(self.management_url, self.virtual_host, self.username, self.password, self.tls, self.line)
+
+    @property
+    def usual_management(self) -> str:
+        """Where its management API usually is: on the same host, whatever the port of the broker."""
+        secure = self.tls is not None
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if secure else 'http'}://{host}:{MANAGEMENT_PORTS['https' if secure else 'http']}"
 
     @property
     def shown(self) -> str:
@@ -131,9 +140,10 @@ def _heartbeat(text: str) -> int:
 
 
 class _OverLine:
-    """A transport of py-amqp that takes its sockets from the line of an address."""
+    """A transport of py-amqp that takes its sockets from the line of an address, and writes what its guard allows."""
 
     address: AmqpAddress
+    guard: Guard
 
     def _connect(self, host: str, port: int, timeout: float) -> None:
         self.sock = self.address.line.connect(host, port, timeout)
@@ -141,6 +151,10 @@ class _OverLine:
     def _set_socket_options(self, settings: dict[int, int] | None) -> None:
         if self.address.line.jump_host is None:  # they are those of TCP, which ssh speaks then
             super()._set_socket_options(settings)  # type: ignore[misc]
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.guard.check(data)
+        super().write(data)  # type: ignore[misc]
 
 
 class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]
@@ -159,24 +173,28 @@ class _TlsTransport(_OverLine, SSLTransport):  # type: ignore[misc]
 class _Connection(amqp.Connection):  # type: ignore[misc]
     """A connection of py-amqp that does the same."""
 
-    def __init__(self, address: AmqpAddress, **options: Any) -> None:
+    def __init__(self, address: AmqpAddress, guard: Guard, **options: Any) -> None:
         super().__init__(host=address.authority, **options)
         self._address = address
+        self._guard = guard
 
     def Transport(self, host: str, connect_timeout: float, *_: Any, **options: Any) -> Any:  # noqa: N802
         tls = self._address.tls
         made = (_TcpTransport if tls is None else _TlsTransport)(host, connect_timeout=connect_timeout, **options)
-        made.address, made.tls = self._address, tls
+        made.address, made.tls, made.guard = self._address, tls, self._guard
         return made
 
 
-def amqp_connection(address: AmqpAddress, name: str) -> amqp.Connection:
-    """A connection that is signed in, with a deadline on every answer; ``name`` is how RabbitMQ lists it.
+def amqp_connection(address: AmqpAddress, name: str, guard: Guard) -> amqp.Connection:
+    """A connection that is signed in, with a deadline on every answer, and says no more than its guard allows.
+
+    ``name`` is how RabbitMQ lists it.
 
     Raises `BrokerError`.
     """
     connection = _Connection(
         address,
+        guard,
         userid=address.username,
         password=address.password.reveal(),
         login_method="PLAIN",
@@ -228,6 +246,18 @@ def amqp_error(error: Exception, address: AmqpAddress, *, signing_in: bool = Fal
     if isinstance(error, ConnectionForced | RecoverableConnectionError):
         return BrokerError("network", f"The broker {where} closed the connection: {text}.")
     return BrokerError("protocol", f"The broker {where} answered what was not expected: {text}.")
+
+
+def blocked(address: AmqpAddress, short_of: str) -> BrokerError:
+    """The broker lets nobody publish, for want of what is in these words of its: ``memory`` or ``disk``, or both."""
+    remedies = {"memory": "Free memory there, or raise vm_memory_high_watermark.", "disk": "Free its disk."}
+    wanted = [word for word in remedies if word in short_of]
+    return BrokerError(
+        "busy",
+        f"The broker {address.shown} blocks publishers: it is short of {' and '.join(wanted) or 'memory or disk'}. "
+        "Until that is over no task is taken, and no worker heard. "
+        f"{' '.join(map(remedies.__getitem__, wanted)) or 'Its log says of which.'}",
+    )
 
 
 def _not_allowed(text: str, address: AmqpAddress) -> BrokerError:

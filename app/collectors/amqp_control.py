@@ -9,14 +9,16 @@ import amqp
 import msgspec
 from amqp.exceptions import NotFound, ResourceLocked
 
-from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error
+from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error, blocked
+from app.collectors.amqp_guard import asking
 from app.collectors.control import PATIENCE, Control, Request, read_answer, reply_exchange
 from app.collectors.errors import BrokerError
 from app.models.profiles import Mode
 
 #: Milliseconds after which RabbitMQ drops a queue for answers that nobody reads; kombu has the same.
 EXPIRES: Final = 10_000
-#: Bytes of answers that it keeps at most.
+#: Answers, and bytes of them, that it keeps at most: no more workers are known at all.
+MAX_LENGTH: Final = 20_000
 MAX_BYTES: Final = 64 << 20
 
 
@@ -29,8 +31,10 @@ class AmqpControl(Control):
     def __init__(self, address: AmqpAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
         super().__init__(mode, on_command=on_command)
         self._address = address
+        self._guard = asking(address.control_exchange, mode)
         self._connection: amqp.Connection | None = None
-        self._blocked = False
+        #: Why the broker lets nobody publish, in its words; "" where it does.
+        self._blocked = ""
         self._used = 0.0
 
     def close(self) -> None:
@@ -79,7 +83,7 @@ class AmqpControl(Control):
             # Nobody gives signs of life between questions, so the broker has given it up, or will.
             self.close()
         if self._connection is None:
-            self._connection = amqp_connection(self._address, "cloche-control")
+            self._connection = amqp_connection(self._address, "cloche-control", self._guard)
             self._connection.on_blocked = self._on_blocked
         self._used = time.monotonic()
         try:
@@ -87,7 +91,7 @@ class AmqpControl(Control):
         except (*FAILURES, BrokerError) as error:
             # It would not listen to a goodbye either.
             self._connection.collect()
-            self._connection, self._blocked = None, False
+            self._connection, self._blocked = None, ""
             raise amqp_error(error, self._address) from error
 
     def _reply_to(self) -> tuple[str, str]:
@@ -127,8 +131,7 @@ class AmqpControl(Control):
             except TimeoutError:
                 continue
             if self._blocked:
-                text = "blocks who publishes, workers included: it is short of memory or disk. Its log says of which."
-                raise BrokerError("busy", f"The broker {self._address.shown} {text}")
+                raise blocked(self._address, self._blocked)
         # The queue goes with its only consumer, and what is answered from here on with it.
         channel.basic_cancel(consumer)
         return answers
@@ -139,15 +142,15 @@ class AmqpControl(Control):
             channel.exchange_declare(exchange, "direct", passive=True)
         except NotFound:
             channel.exchange_declare(exchange, "direct", durable=False, auto_delete=False)
-        arguments = {"x-expires": EXPIRES, "x-max-length-bytes": MAX_BYTES}
+        arguments = {"x-expires": EXPIRES, "x-max-length": MAX_LENGTH, "x-max-length-bytes": MAX_BYTES}
         queue = f"{key}.{exchange}"
         channel.queue_declare(queue, exclusive=True, auto_delete=True, arguments=arguments)
         channel.queue_bind(queue, exchange, key)
         consumer: str = channel.basic_consume(queue, no_ack=True, callback=take)
         return consumer
 
-    def _on_blocked(self, _reason: str) -> None:
-        self._blocked = True
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = reason or "blocked"
 
 
 class _Unheard:

@@ -19,6 +19,8 @@ from amqp.serialization import loads
 
 from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error
 from app.collectors.amqp_frames import Content, Frames, Method, content_type_and_compression
+from app.collectors.amqp_guard import listener, listening
+from app.collectors.clean import clean_word
 from app.collectors.clocks import elapsed
 from app.collectors.errors import BrokerError
 from app.collectors.normalise import MAX_MESSAGE, Normaliser
@@ -34,6 +36,7 @@ from app.collectors.subscriber import (
     receive,
 )
 from app.collectors.transport import ANSWER_TIMEOUT
+from app.models.profiles import Mode
 from app.models.records import Event
 
 #: Messages, and bytes of them, that RabbitMQ keeps for us at most while we do not read; beyond, it drops the oldest.
@@ -64,12 +67,16 @@ class AmqpChunk(msgspec.Struct, gc=False):
 
 
 class AmqpEvents(Subscriber):
-    """Celery's events over AMQP 0-9-1. ``max_length`` bounds the queue at the broker."""
+    """Celery's events over AMQP 0-9-1.
+
+    ``max_length`` bounds the queue at the broker. In passive ``mode`` no exchange is made.
+    """
 
     def __init__(
         self,
         address: AmqpAddress,
         wake: Callable[[], None],
+        mode: Mode = "observe",
         *,
         ping_after: float = PING_AFTER,
         dead_after: float = DEAD_AFTER,
@@ -77,6 +84,8 @@ class AmqpEvents(Subscriber):
     ) -> None:
         super().__init__(wake)
         self._address = address
+        self._mode: Mode = mode
+        self._guard = listening(address.event_exchange, mode)
         #: Seconds between two questions to the broker, which are our signs of life too: it wants one in so many.
         self.every = min(ping_after, address.heartbeat / 2)
         #: Seconds that it may leave one unanswered.
@@ -86,7 +95,7 @@ class AmqpEvents(Subscriber):
 
     def listen(self) -> None:
         """Connect, subscribe, drain."""
-        connection = amqp_connection(self._address, "cloche-events")
+        connection = amqp_connection(self._address, "cloche-events", self._guard)
         drain: _Drain | None = None
         try:
             channel, queue = self._subscribe(connection)
@@ -116,10 +125,11 @@ class AmqpEvents(Subscriber):
         try:
             channel.exchange_declare(exchange, "topic", passive=True)
         except NotFound:
+            if self._mode == "passive":
+                raise BrokerError("busy", self._nothing_to_hear()) from None
             # As Celery would; if it exists, with whatever flags, it is left alone. py-amqp has reopened the channel.
             channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
-        # Rights are often granted on names like those of Celery's own monitors.
-        queue = f"{exchange[:200]}.cloche.{uuid.uuid4()}"
+        queue = f"{listener(exchange)}{uuid.uuid4()}"
         arguments = {
             "x-expires": EXPIRES,
             "x-max-length": self.room,
@@ -131,6 +141,13 @@ class AmqpEvents(Subscriber):
         channel.queue_bind(queue, exchange, "#")
         channel.basic_consume(queue, no_ack=True)
         return channel, queue
+
+    def _nothing_to_hear(self) -> str:
+        exchange = clean_word(self._address.event_exchange)
+        return (
+            f"The broker {self._address.shown} has no exchange {exchange!r} yet, so no worker has told of anything. "
+            "The first that does makes it; in passive mode Cloche makes nothing."
+        )
 
 
 class _Drain:

@@ -18,21 +18,22 @@ import amqp
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed
 
 from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error
+from app.collectors.amqp_guard import NO_KIND, peeking
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.guard import MOST
 from app.collectors.management import Nature
 from app.collectors.messages import read_parts
 from app.collectors.redis_messages import MAX_BYTES, Page
+from app.models.profiles import Mode
 from app.models.records import Message
 
 #: Seconds that messages are kept from others at most, but for the answer that is waited for then.
 HELD: Final = 1.0
 #: The first RabbitMQ whose quorum queues have a delivery limit by themselves.
 LIMITED: Final = 4
-#: How a queue is asked what kind it is: by declaring it of a kind that there is not. That can make no queue, and the
-#: refusal names the first argument that differs, with its value.
-_NO_KIND: Final = "cloche-asks"
+#: A queue is asked what kind it is by declaring it of a kind that there is not. That can make no queue, and the refusal
+#: names the first argument that differs, with its value.
 _DIFFERS: Final = re.compile(
     r"inequivalent arg '(?P<name>[\w-]+)'.* current is (?:the value )?(?:'(?P<value>[^']*)'|none)"
     r"(?: of type '(?P<type>\w+)')?"
@@ -41,10 +42,10 @@ _DIFFERS: Final = re.compile(
 _CLASSIC: Final = ("durable", "auto_delete", "exclusive", "x-max-priority", "x-queue-mode")
 
 
-def peek(address: AmqpAddress, queue: str, *, count: int = 20) -> Page:
-    """The messages that are delivered next, fetched and given back. Raises `BrokerError`."""
+def peek(address: AmqpAddress, queue: str, mode: Mode, *, count: int = 20) -> Page:
+    """The messages that are delivered next, fetched and given back; in operate mode only. Raises `BrokerError`."""
     management = address.management
-    connection = amqp_connection(address, "cloche-messages")
+    connection = amqp_connection(address, "cloche-messages", peeking(mode))
     try:
         total = _length(connection, address, queue)
         nature = _nature(connection, queue) if management is None else management.nature(queue)
@@ -56,6 +57,8 @@ def peek(address: AmqpAddress, queue: str, *, count: int = 20) -> Page:
         raise amqp_error(error, address) from error
     finally:
         _close(connection)
+        if management is not None:
+            management.close()
 
 
 def refuse(nature: Nature | None, server: dict[str, Any], *, asked: bool) -> None:
@@ -93,7 +96,7 @@ def _length(connection: amqp.Connection, address: AmqpAddress, queue: str) -> in
 
 def _nature(connection: amqp.Connection, queue: str) -> Nature | None:
     """What kind of queue it is, or None where that can't be told. Nothing is declared by this, whatever is there."""
-    arguments: dict[str, Any] = {"x-queue-type": _NO_KIND}
+    arguments: dict[str, Any] = {"x-queue-type": NO_KIND}
     channel = connection.channel()
     try:
         while differs := _difference(channel, queue, arguments):

@@ -1,7 +1,7 @@
 """Queue depths on RabbitMQ by passive declaration, which changes nothing: messages ready, and consumers.
 
-Any user may ask so for a queue that he can name. What is unacknowledged, and which queues there are, only the
-management API tells.
+Any user may ask so for a queue that he can name. Which queues there are, what is unacknowledged, and what they are
+for, only the management API tells (`manager`).
 """
 
 import time
@@ -13,9 +13,9 @@ import amqp
 from amqp import spec
 from amqp.exceptions import AccessRefused, NotFound, ResourceLocked
 
-from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress, amqp_connection, amqp_error
-from app.collectors.errors import BrokerError
-from app.collectors.management import Managed, Management
+from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress, amqp_connection, amqp_error, blocked
+from app.collectors.amqp_guard import LOOKING
+from app.collectors.manager import Manager, is_for_workers
 from app.collectors.queues import MAX_QUEUES, Poll, Turns
 from app.models.records import Queue
 
@@ -24,9 +24,6 @@ MAX_DOUBTFUL: Final = 50
 #: Seconds until a queue that is not there, or not to be seen, is asked for again: doubling from the first to the last,
 #: as RabbitMQ logs each such question as an error.
 ABSENT_PAUSE: Final = (15.0, 600.0)
-#: Seconds between two looks at the management API, which has new figures that often, and between two pages of one.
-MANAGE_PAUSE: Final = 5.0
-MANAGE_PAGE_PAUSE: Final = 1.0
 #: The one channel: to open one for each look is what RabbitMQ warns of as churn.
 CHANNEL: Final = 1
 
@@ -45,24 +42,22 @@ class AmqpQueues:
         #: When queues that are absent are asked for again, and after which pause.
         self._absent: dict[str, tuple[float, float]] = {}
         self._turns = Turns()
-        self._management = address.management
-        self._managed: dict[str, Managed] = {}
-        self._manage_at = 0.0
-        self._page = 1
-        self._trouble: BrokerError | None = None
+        api = address.management
+        self._manager = None if api is None else Manager(api, on_command=on_command)
         self._on_command = on_command
         self._connection: amqp.Connection | None = None
 
     def add(self, names: Iterable[str]) -> None:
-        """More queues to look at."""
+        """More queues to look at, if workers may consume them."""
         for name in names:
-            if len(self._names) < MAX_QUEUES and 0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME:
+            possible = 0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME
+            if len(self._names) < MAX_QUEUES and possible and is_for_workers(name):
                 self._names.setdefault(name)
 
     def close(self) -> None:
         """Close the connections; the next look opens others."""
-        if self._management is not None:
-            self._management.close()
+        if self._manager is not None:
+            self._manager.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -72,11 +67,11 @@ class AmqpQueues:
 
     def poll(self) -> Poll:
         """Depths now. Raises `BrokerError` when the broker can't be asked."""
+        if self._manager is not None:
+            self.add(self._manager.look())
         if self._connection is None:
-            self._connection = amqp_connection(self._address, "cloche-queues")
+            self._connection = amqp_connection(self._address, "cloche-queues", LOOKING)
         began = time.monotonic()
-        if self._management is not None and began >= self._manage_at:
-            self._manage(self._management, began)
         try:
             channel = self._connection.channel(CHANNEL)
             queues = self._look(channel, self._turns.take(self._present))
@@ -86,32 +81,17 @@ class AmqpQueues:
             self._connection.collect()
             self._connection = None
             raise amqp_error(error, self._address) from error
-        complete = self._page == 1 and all(name in self._present or name in self._absent for name in self._names)
+        took = time.monotonic() - began
+        complete = all(name in self._present or name in self._absent for name in self._names)
+        if self._manager is None:
+            return Poll(time.time(), queues, None, took, complete=complete)
         for queue in queues:
-            managed = self._managed.get(queue.name)
-            queue.unacked = None if managed is None else managed.unacked
-        troubles, took = {"management": self._trouble}, time.monotonic() - began
-        return Poll(time.time(), queues, None, took, troubles, complete=complete)
-
-    def _manage(self, management: Management, now: float) -> None:
-        """Learn which queues there are, and what of them is unacknowledged: a page of them at a time."""
-        self._manage_at = now + MANAGE_PAUSE
-        self._on_command(1)
-        try:
-            found, pages = management.queues(self._page)
-        except BrokerError as error:
-            # All else works without it.
-            self._trouble = error
-            self._managed, self._page = {}, 1
-            return
-        self._trouble = None
-        self._page = self._page + 1 if self._page < pages else 1
-        if self._page > 1:
-            self._manage_at = now + MANAGE_PAGE_PAUSE
-        if pages == 1 or len(self._managed) > MAX_QUEUES:
-            self._managed = {}
-        self._managed |= {queue.name: queue for queue in found}
-        self.add(queue.name for queue in found if not _is_ours(queue.name))
+            self._manager.fill(queue)
+        queues += self._manager.delayed()
+        short_of = self._manager.short_of
+        alarm = blocked(self._address, " and ".join(short_of)) if short_of else None
+        troubles = {"management": self._manager.trouble, "alarm": alarm}
+        return Poll(time.time(), queues, None, took, troubles, complete=complete and self._manager.complete)
 
     def _doubtful(self, now: float) -> list[str]:
         never = (0.0, 0.0)
@@ -148,8 +128,3 @@ class AmqpQueues:
         said = name in self._present or name in self._shown
         self._present.pop(name, None)
         return [Queue(name, time.time())] if said else []
-
-
-def _is_ours(name: str) -> bool:
-    """Whether a queue carries events or remote control, and no tasks: those of listeners like us, and of workers."""
-    return name.startswith(("celeryev.", "amq.gen-")) or name.endswith(".pidbox") or ".cloche." in name

@@ -10,7 +10,9 @@ from app.collectors import amqp as rabbitmq
 from app.collectors import amqp_messages
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
+from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
+from app.collectors.amqp_rights import grant
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
@@ -45,6 +47,9 @@ class Remedies(msgspec.Struct, frozen=True):
     sign_in: str
     listen: str
     queues: str
+    #: To have workers answer; and to have queues described, "" where no other interface of the broker does.
+    ask: str = "Without it, pools and slots stay unknown. Watching works."
+    describe: str = ""
 
 
 class Surveyor(Protocol):
@@ -85,7 +90,7 @@ class Broker(Protocol):
     def greet(self) -> str:
         """Connect, sign in, and leave; what the server calls itself, or "". Raises `BrokerError`."""
 
-    def events(self, wake: Wake) -> Subscriber:
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
         """A listener to its events, not started."""
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
@@ -98,7 +103,7 @@ class Broker(Protocol):
     def marks(self) -> bool:
         """Whether messages are marked by a look, so that it takes operate mode and somebody who wants it."""
 
-    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
+    def peek(self, queue: str, mode: Mode, *, start: int, count: int, newest: bool) -> Page:
         """Messages that wait in a queue, looked at and not taken; see `redis_messages.peek`. Raises `BrokerError`."""
 
     def survey(self, queue: str, wanted: str = "") -> Surveyor:
@@ -148,7 +153,8 @@ class _Redis(msgspec.Struct, frozen=True):
         finally:
             client.close()
 
-    def events(self, wake: Wake) -> Subscriber:
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
+        del mode
         return RedisEvents(self.address, wake)
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
@@ -161,7 +167,8 @@ class _Redis(msgspec.Struct, frozen=True):
     def marks(self) -> bool:
         return False
 
-    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
+    def peek(self, queue: str, mode: Mode, *, start: int, count: int, newest: bool) -> Page:
+        del mode  # a look changes nothing on Redis
         return peek(self.address, queue, start=start, count=count, newest=newest)
 
     def survey(self, queue: str, wanted: str = "") -> Surveyor:
@@ -192,18 +199,16 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
 
     @property
     def remedies(self) -> Remedies:
-        events, control = self.address.event_exchange, self.address.control_exchange
-        ours = rf"{events}(\.cloche\..*)?|(.*\.)?reply\.{control}\.pidbox"
-        written = rf"{events}\.cloche\..*|.*\.reply\.{control}\.pidbox|{control}\.pidbox"
-        rights = f"configure ^({ours})$, write ^({written})$, read ^({ours})$"
         return Remedies(
             "Put the password into the address: amqp://user:password@host:port/virtual-host.",
-            f"Grant the user, by rabbitmqctl set_permissions: {rights}.",
+            f"Grant the user these rights: {grant(self.address, 'passive')}",
             "Any user of the virtual host may ask for a queue's length; check the virtual host in the address.",
+            f"To ask workers, grant the user these rights: {grant(self.address, 'observe')}",
+            f"Give management_url={self.address.usual_management}, or where it is, and the user the tag management.",
         )
 
     def greet(self) -> str:
-        connection = rabbitmq.amqp_connection(self.address, "cloche-doctor")
+        connection = rabbitmq.amqp_connection(self.address, "cloche-doctor", SIGNING_IN)
         told = connection.server_properties
         try:
             connection.close()
@@ -211,8 +216,8 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
             connection.collect()
         return clean_word(f"{told.get('product', 'AMQP 0-9-1')} {told.get('version', '')}"[: rabbitmq.MAX_WORDS])
 
-    def events(self, wake: Wake) -> Subscriber:
-        return AmqpEvents(self.address, wake)
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
+        return AmqpEvents(self.address, wake, mode)
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         return AmqpQueues(self.address, names, on_command=on_command)
@@ -224,10 +229,10 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
     def marks(self) -> bool:
         return True
 
-    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
+    def peek(self, queue: str, mode: Mode, *, start: int, count: int, newest: bool) -> Page:
         if start or newest:
             raise BrokerError("protocol", "RabbitMQ shows only the messages that are delivered next.")
-        return amqp_messages.peek(self.address, queue, count=count)
+        return amqp_messages.peek(self.address, queue, mode, count=count)
 
     def survey(self, queue: str, wanted: str = "") -> Surveyor:
         del queue, wanted
@@ -264,7 +269,8 @@ class _Kombu(msgspec.Struct, frozen=True):
     def greet(self) -> str:
         return f"kombu's transport {self.address.scheme!r}"
 
-    def events(self, wake: Wake) -> Subscriber:
+    def events(self, wake: Wake, mode: Mode) -> Subscriber:
+        del mode
         return KombuEvents(self.address, wake)
 
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
@@ -278,8 +284,8 @@ class _Kombu(msgspec.Struct, frozen=True):
     def marks(self) -> bool:
         return False
 
-    def peek(self, queue: str, *, start: int, count: int, newest: bool) -> Page:
-        del queue, start, count, newest
+    def peek(self, queue: str, mode: Mode, *, start: int, count: int, newest: bool) -> Page:
+        del queue, mode, start, count, newest
         raise BrokerError("protocol", _TAKES)
 
     def survey(self, queue: str, wanted: str = "") -> Surveyor:

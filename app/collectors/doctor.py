@@ -12,12 +12,15 @@ from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_stats
 from app.collectors.normalise import Normaliser
+from app.collectors.queues import Poll
 from app.collectors.subscriber import Link
 from app.models.profiles import Mode
 from app.models.records import Event
 
 #: Seconds to listen for events: longer than two of Celery's heartbeats.
 LISTEN: Final = 5.0
+#: Looks at queues at most: where there are many, not all is known after one.
+LOOKS: Final = 3
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -90,7 +93,7 @@ class Examination:
     def _listen(self) -> Iterator[Finding]:
         """Subscribe for some seconds; what was heard tells which workers and producers speak."""
         broker, normaliser = self._broker, Normaliser()
-        stream = broker.events(self._came.set)
+        stream = broker.events(self._came.set, self._mode)
         stream.start()
         deadline = time.monotonic() + self._seconds
         linked = False
@@ -122,7 +125,10 @@ class Examination:
         names = {event.queue for event in self._heard if event.queue}
         queues = self._broker.queues(names, on_command=lambda _number: None)
         try:
-            poll = queues.poll()
+            for _ in range(LOOKS):
+                poll = queues.poll()
+                if poll.complete:
+                    break
         except BrokerError as error:
             yield Finding("queues", False, str(error), self._broker.remedies.queues)
             return
@@ -135,6 +141,7 @@ class Examination:
             return
         waiting = sum(queue.ready or 0 for queue in poll.queues)
         yield Finding("queues", True, f"{len(poll.queues)} found, {waiting:,} messages waiting.")
+        yield from _described(poll, self._broker.remedies.describe)
 
     def _workers(self) -> Iterator[Finding]:
         heard = self._heard
@@ -170,8 +177,7 @@ class Examination:
         try:
             answers = control.ask("stats", timeout=2.0)
         except BrokerError as error:
-            remedy = "Without it, pools and slots stay unknown. Watching works."
-            return {}, Finding("workers", None, f"they could not be asked: {error}", remedy)
+            return {}, Finding("workers", None, f"they could not be asked: {error}", self._broker.remedies.ask)
         finally:
             control.close()
         return answers, _answered(answers, self._heard)
@@ -200,6 +206,23 @@ def _connection(broker: Broker) -> Iterator[Finding]:
         return
     yield Finding("connect", True, f"{broker.shown} answers{f', {server}' if server else ''}.")
     yield Finding("sign in", True, "accepted." if broker.signs_in else "no password is needed.")
+
+
+def _described(poll: Poll, remedy: str) -> Iterator[Finding]:
+    """What the broker's management API adds, where it has one."""
+    if not remedy:
+        return
+    trouble, alarm = poll.troubles.get("management"), poll.troubles.get("alarm")
+    if "management" not in poll.troubles:
+        text = "not asked, as its address is not given: only queues that somebody names are seen, and no rates."
+        yield Finding("management API", None, text, remedy)
+    elif trouble is not None:
+        yield Finding("management API", False, str(trouble), "All else works without it.")
+    else:
+        yield Finding("management API", True, "tells of all queues of the virtual host.")
+    if alarm is not None:
+        text, _, remedy = str(alarm).partition(". Until")
+        yield Finding("alarms", False, f"{text}.", f"Until{remedy}")
 
 
 def _answered(answers: dict[str, Any], heard: list[Event]) -> Finding:

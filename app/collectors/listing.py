@@ -28,7 +28,8 @@ NEAR: Final = 3
 class Listing(msgspec.Struct):
     """Queues by name, the oldest messages of some, and whether all were found that can be.
 
-    ``asked`` is whether workers answered which queues they consume; ``troubles`` is what the broker refused.
+    ``asked`` is whether workers answered which queues they consume; ``troubles`` is what the broker refused. ``hint``
+    is how to see more than queues that somebody names, where the broker has another interface that tells.
     """
 
     queues: list[Queue]
@@ -36,6 +37,7 @@ class Listing(msgspec.Struct):
     complete: bool
     asked: bool
     troubles: list[str]
+    hint: str = ""
 
 
 def list_queues(broker: Broker, mode: Mode, names: Iterable[str] = ()) -> Listing:
@@ -61,7 +63,8 @@ def list_queues(broker: Broker, mode: Mode, names: Iterable[str] = ()) -> Listin
             queue.consumers = consumed[queue.name]
     troubles += [str(error) for error in poll.troubles.values() if error is not None]
     queues = [found[name] for name in sorted(found)]
-    return Listing(queues, heads, poll.complete, consumed is not None, troubles)
+    hint = "" if "management" in poll.troubles else broker.remedies.describe
+    return Listing(queues, heads, poll.complete, consumed is not None, troubles, hint)
 
 
 def missing(broker: Broker, mode: Mode, name: str) -> BrokerError | None:

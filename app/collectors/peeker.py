@@ -73,7 +73,7 @@ class Peeker(threading.Thread):
             self._searchor.rest()
         self._on_command(QUESTIONS)
         try:
-            page = self._broker.peek(asked.queue, start=asked.start, count=asked.count, newest=asked.newest)
+            page = self._broker.peek(asked.queue, self._mode, start=asked.start, count=asked.count, newest=asked.newest)
         except BrokerError as error:
             return Peeked(asked.number, error=str(error))
         return Peeked(asked.number, page.messages, page.start, page.total, page.turns)

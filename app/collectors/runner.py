@@ -72,7 +72,7 @@ class Collector:
         self._writer.set_meta(name=config.name, broker=redact_url(config.url))
         self._normaliser = Normaliser()
         self._reducer = Reducer(self._writer, self._writer.known())
-        self._events = broker.events(self._wake.ring)
+        self._events = broker.events(self._wake.ring, config.mode)
         self._commits = Committer(self._writer, self._wake.ring)
         self._queues = QueuePoller(broker.queues(config.queues, on_command=self._count_commands), self._put)
         control = None if config.mode == "passive" else broker.control(config.mode, on_command=self._count_commands)

@@ -83,7 +83,7 @@ def _unattended(signs: Signs) -> Iterator[Finding]:
     """Messages wait and nobody takes them."""
     if signs.listening is None or signs.now - signs.listening < PATIENCE:
         return
-    waiting = [queue for queue in signs.queues if queue.ready]
+    waiting = [queue for queue in signs.queues if queue.ready and not queue.rests]
     alive = [worker for worker in signs.workers if worker.state in ALIVE]
     if waiting and not alive:
         ready = sum(queue.ready or 0 for queue in waiting)
@@ -112,6 +112,22 @@ def _unattended(signs: Signs) -> Iterator[Finding]:
             "Start a worker with -Q and its name, or have a running one consume it.",
             Action("queue", queue.name),
         )
+
+
+def _dead_letters(signs: Signs) -> Iterator[Finding]:
+    """Messages that were given up; that nobody consumes them is as it should be."""
+    for queue in signs.queues:
+        if more := signs.grown.get(queue.name):
+            yield Finding(
+                f"dead:{queue.name}",
+                "warning",
+                None,
+                f"Dead letters come into queue {queue.name}.",
+                f"{count(more)} more than within the last hour, {count(queue.ready)} in all, "
+                f"from {listed(queue.dead_letters_of) or 'other queues'}",
+                "Look at them: they were rejected, or expired, or too many. Nobody runs them from there.",
+                Action("queue", queue.name),
+            )
 
 
 def _lost_workers(signs: Signs) -> Iterator[Finding]:
@@ -341,6 +357,7 @@ def _history(signs: Signs) -> Iterator[Finding]:
 _RULES: Final = (
     _history,
     _unattended,
+    _dead_letters,
     _lost_workers,
     _left_tasks,
     _no_events,

@@ -176,11 +176,30 @@ class Worker(msgspec.Struct, gc=False):
     retried: int = 0
 
 
+class DeadLetter(msgspec.Struct):
+    """Where a queue sends what is rejected or expired in it, or is too much for it.
+
+    ``exchange`` is "" for the default one, ``routing_key`` None where each message keeps its own. ``queues`` are those
+    that it leads to, as far as is known.
+    """
+
+    exchange: str
+    routing_key: str | None = None
+    queues: list[str] = []
+
+
 class Queue(msgspec.Struct, gc=False):
     """One queue as last polled. ``by_priority`` maps a Celery priority step to its ready messages.
 
     ``scheduled`` are those of the unacked messages that workers hold until their ETA. ``oldest`` is the age of the
-    message at the head; ``oldest_exact`` is false where it is only a lower bound.
+    message at the head; ``oldest_exact`` is false where it is only a lower bound. ``consumed`` is when it had a
+    consumer last.
+
+    The others are told by RabbitMQ's management API. ``rate_in`` and ``rate_out`` are messages per second that are
+    published to it, and that leave it for good because a consumer took them. ``memory`` is in bytes, ``type`` is
+    ``classic``, ``quorum`` or ``stream``, ``dead_letters_of`` are queues whose dead letters come here. ``role`` is
+    ``delayed`` where messages wait until they are due, ``dead letter`` where others give them up to, and None where
+    they wait for a worker.
     """
 
     name: str
@@ -193,6 +212,21 @@ class Queue(msgspec.Struct, gc=False):
     oldest_exact: bool = False
     sampled: float | None = None
     scheduled: int | None = None
+    consumed: float | None = None
+    role: str | None = None
+    rate_in: float | None = None
+    rate_out: float | None = None
+    memory: int | None = None
+    type: str | None = None
+    durable: bool | None = None
+    policy: str | None = None
+    dead_letter: DeadLetter | None = None
+    dead_letters_of: list[str] = []
+
+    @property
+    def rests(self) -> bool:
+        """Whether its messages wait for no worker: nobody ever consumed it, and by its role nobody has to."""
+        return self.role is not None and self.consumed is None
 
 
 class Message(msgspec.Struct, gc=False):

@@ -16,6 +16,8 @@ from app.models.rollups import Cell, Gauge, bucket_of
 
 #: Width of the finest rollup bucket in seconds (the first of `schema.LEVELS`).
 BUCKET: Final = 5
+#: What is measured of queues over time.
+_MEASURED: Final = ("ready", "unacked", "oldest", "rate_in", "rate_out")
 
 
 class Known(msgspec.Struct):
@@ -138,11 +140,18 @@ class Reducer:
             known = self.queues.get(queue.name)
             if known is not None:
                 queue.seen = known.seen
+                # Where nobody tells what it is, it is what it was.
+                queue.role = known.role if queue.type is None else queue.role
             if queue.consumers is None and consumers is not None:
                 queue.consumers = consumers[queue.name]
+            if queue.consumers:
+                queue.consumed = now
+            elif known is not None:
+                queue.consumed = known.consumed
             queue.sampled = now
             self.queues[queue.name] = self._queues_dirty[queue.name] = queue
-            for kind, value in (("ready", queue.ready), ("unacked", queue.unacked), ("oldest", queue.oldest)):
+            for kind in _MEASURED:
+                value = getattr(queue, kind)
                 if value is not None:
                     self._gauge(f"queue.{kind}", queue.name).add(value)
 

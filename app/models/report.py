@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from app.models.diagnosis import class_counts, diagnose
-from app.models.formats import UNKNOWN, clock_offset, clock_time, count, date_time, duration, number_of, percent
+from app.models.formats import UNKNOWN, clock_offset, clock_time, count, date_time, duration, number_of, percent, rate
 from app.models.history.charts import Span
 from app.models.history.reader import Reader
 from app.models.rollups import Percentiles
@@ -16,6 +16,12 @@ from app.models.signs import look
 from app.models.surveys import Survey
 
 PERCENTILES: Final = ("p50", "p95", "p99")
+#: Columns that are shown where one of the queues has something to show in them.
+_TOLD: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
+    ("in/s", "rate_in", rate),
+    ("out/s", "rate_out", rate),
+    ("role", "role", lambda role: role or "tasks"),
+)
 _EVENTS: Final = {True: "on", False: "off", None: UNKNOWN}
 
 
@@ -128,10 +134,16 @@ def _attention(findings: list[dict[str, Any]]) -> list[str]:
 
 def queue_table(queues: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines of a table of queues, each as the fields of its record."""
+    told = [column for column in _TOLD if any(q[column[1]] is not None for q in queues)]
     return _table(
-        ("queue", "ready", "unacked", "scheduled", "consumers", "oldest"),
+        ("queue", "ready", "unacked", "scheduled", "consumers", "oldest", *(title for title, _, _ in told)),
         [
-            (q["name"], *(count(q[key]) for key in ("ready", "unacked", "scheduled", "consumers")), _oldest(q))
+            (
+                q["name"],
+                *(count(q[key]) for key in ("ready", "unacked", "scheduled", "consumers")),
+                _oldest(q),
+                *(shown(q[key]) for _, key, shown in told),
+            )
             for q in queues
         ],
     )

@@ -1,5 +1,6 @@
 """What the rules of `diagnosis` look at: a few bounded questions to a history."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -8,6 +9,7 @@ from sqlalchemy import func, select
 
 from app.models import states
 from app.models.history import schema
+from app.models.history.charts import Span
 from app.models.history.reader import Reader
 from app.models.records import Accounting, Gap, Queue, Worker
 
@@ -19,6 +21,9 @@ FEWEST: Final = 5
 #: Tasks in doubt that are counted at most, and of which is looked since when they are, and by whose fault.
 MOST: Final = 100_000
 LOOKED_AT: Final = 1_000
+#: Seconds that queues for dead letters are looked back at, and the step.
+HOUR: Final = 3_600.0
+MINUTE: Final = 60.0
 
 
 class Signs(msgspec.Struct, frozen=True):
@@ -27,6 +32,7 @@ class Signs(msgspec.Struct, frozen=True):
     ``listening`` is since when we listen without a break, None while we do not. ``doubted`` tells of each state of
     doubt how many tasks are in it (at most `MOST` + 1) and since when the first of them are; ``lost`` by worker how
     many of the first `LOOKED_AT` that are lost it had.
+    ``grown`` tells of queues for dead letters how many more messages they hold than they did within the last hour.
     ``unannounced`` are task names whose newest tasks were received, not one of them announced: how many. ``trouble`` is
     what is said of the history itself, in sentences.
     """
@@ -39,6 +45,7 @@ class Signs(msgspec.Struct, frozen=True):
     gaps: Sequence[Gap] = ()
     doubted: Mapping[str, tuple[int, float]] = {}
     lost: Mapping[str, int] = {}
+    grown: Mapping[str, int] = {}
     unannounced: Mapping[str, int] = {}
     trouble: str = ""
 
@@ -53,15 +60,17 @@ def look(reader: Reader, now: float | None = None, trouble: str = "") -> Signs:
     gaps = reader.gaps()
     last = gaps[-1] if gaps else None
     begun = float(meta.get("created", moment)) if last is None else last.end
+    queues = reader.queues()
     return Signs(
         now=moment,
         listening=begun,
         workers=reader.workers(),
-        queues=reader.queues(),
+        queues=queues,
         accounting=reader.accounting(),
         gaps=gaps,
         doubted=_doubted(reader),
         lost=_lost(reader),
+        grown=_grown(reader, queues, moment),
         unannounced=_unannounced(reader),
         trouble=trouble,
     )
@@ -85,6 +94,14 @@ def _lost(reader: Reader) -> dict[str, int]:
     hosts = schema.worker.c
     query = select(hosts.hostname, func.count()).join_from(some, schema.worker, hosts.id == some.c.worker_id)
     return {hostname: int(n) for hostname, n in reader.rows(query.group_by(hosts.hostname))}
+
+
+def _grown(reader: Reader, queues: Sequence[Queue], now: float) -> dict[str, int]:
+    dead = {queue.name: queue.ready for queue in queues if queue.role == "dead letter" and queue.rests and queue.ready}
+    lately = reader.gauge("queue.ready", Span(now - HOUR, now), MINUTE, dead) if dead else {}
+    least = {name: min(filter(math.isfinite, one.values), default=math.inf) for name, one in lately.items()}
+    # Of a minute the mean is known, which is no less than the least in it.
+    return {name: math.ceil(dead[name] - few) for name, few in least.items() if dead[name] > few}
 
 
 def _unannounced(reader: Reader) -> dict[str, int]:

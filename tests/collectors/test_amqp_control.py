@@ -179,7 +179,7 @@ def test_its_queue_for_answers_is_exclusive_and_bounded_and_expires(
         helper.join()
         (queue,) = seen
         assert (queue["exclusive"], queue["auto_delete"], queue["durable"]) == (True, True, False)
-        assert queue["arguments"] == {"x-expires": 10_000, "x-max-length-bytes": 64 << 20}
+        assert queue["arguments"] == {"x-expires": 10_000, "x-max-length": 20_000, "x-max-length-bytes": 64 << 20}
 
 
 @pytest.mark.parametrize(

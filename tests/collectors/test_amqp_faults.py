@@ -14,9 +14,8 @@ import pytest
 from app.collectors.amqp import amqp_address, amqp_connection
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
+from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
-from app.collectors.brokers import broker_at
-from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
 from app.models.wire import Configure, Health
 from tests.collectors.test_amqp_events import listening, own_queue, subscribed
@@ -265,23 +264,6 @@ def test_a_right_that_is_missing_is_named(
         assert "secret" not in str(heard.errors()[0])
 
 
-def test_the_rights_that_the_doctor_prints_are_enough(rabbitmq_server: RabbitServer, rabbitmq_url: str) -> None:
-    with rabbits.client(rabbitmq_url) as channel:
-        # As workers and their first client leave it.
-        channel.exchange_declare("celeryev", "topic", durable=True, auto_delete=False)
-        channel.exchange_declare("celery.pidbox", "fanout", durable=False, auto_delete=False)
-        channel.queue_declare("celery", durable=True, auto_delete=False)
-    told = broker_at(rabbitmq_url).remedies.listen
-    rights = [told.partition(f"{word} ")[2].partition("$")[0] + "$" for word in ("configure", "write", "read")]
-    url = rabbits.make_user(rabbitmq_server, rabbitmq_url, "least", *rights)
-    found = {finding.name: finding for finding in examine(url, listen=0.5)}
-    assert [found[name].ok for name in ("connect", "sign in", "subscribe", "queues")] == [True] * 4
-    assert found["workers"].text == "none answers."
-    queues = AmqpQueues(amqp_address(url), ["celery"], on_command=lambda _number: None)
-    assert [queue.ready for queue in queues.poll().queues] == [0]
-    queues.close()
-
-
 @pytest.mark.parametrize(
     ("url", "fault", "sentence"),
     [
@@ -291,7 +273,7 @@ def test_the_rights_that_the_doctor_prints_are_enough(rabbitmq_server: RabbitSer
 )
 def test_a_host_that_is_not_reached_is_told_from_one_that_is_not_known(url: str, fault: str, sentence: str) -> None:
     with pytest.raises(BrokerError, match=sentence) as refusal:
-        amqp_connection(amqp_address(url), "test")
+        amqp_connection(amqp_address(url), "test", SIGNING_IN)
     assert refusal.value.fault == fault
 
 
@@ -312,7 +294,7 @@ def test_what_is_no_rabbitmq_is_said_not_to_be_one(greeting: bytes) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(BrokerError) as refusal:
-            amqp_connection(amqp_address(f"amqp://{HOST}:{port}"), "test")
+            amqp_connection(amqp_address(f"amqp://{HOST}:{port}"), "test", SIGNING_IN)
         thread.join()
     assert refusal.value.fault in ("protocol", "network")
 

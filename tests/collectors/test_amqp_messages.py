@@ -10,6 +10,7 @@ from celery import Celery
 
 from app.collectors import amqp_messages
 from app.collectors.amqp import amqp_address, amqp_connection
+from app.collectors.amqp_guard import peeking
 from app.collectors.amqp_messages import peek
 from app.collectors.errors import BrokerError
 from app.collectors.management import Nature
@@ -73,7 +74,7 @@ def test_messages_are_as_many_and_in_the_same_order_after_looks(
     fill(channel, "mail", arguments)
     address = amqp_address(rabbitmq_url, options=with_api(rabbitmq_server) if api else None)
     for count in (2, 6, 100):
-        page = peek(address, "mail", count=count)
+        page = peek(address, "mail", "operate", count=count)
         assert ids(page) == [f"id-{name}" for name in "abcdef"[:count]]
         assert (page.total, page.turns) == (6, False)
         eventually(lambda: length(channel, "mail") == 6, "that all are back")
@@ -86,7 +87,7 @@ def test_the_order_of_a_quorum_queue_without_a_limit_stays_as_well(
     fill(channel, "mail", QUORUM)
     address = amqp_address(rabbitmq_url, options=with_api(rabbitmq_server))
     for _ in range(25):
-        assert ids(peek(address, "mail", count=3)) == ["id-a", "id-b", "id-c"]
+        assert ids(peek(address, "mail", "operate", count=3)) == ["id-a", "id-b", "id-c"]
         eventually(lambda: length(channel, "mail") == 6, "that all are back")
     assert taken(channel, "mail") == [f"id-{name}" for name in "abcdef"]
 
@@ -104,7 +105,7 @@ def test_a_quorum_queue_with_a_delivery_limit_is_not_looked_into(
             lambda: queues(rabbitmq_server, rabbitmq_url)["mail"].get("effective_policy_definition"), "the policy"
         )
     with pytest.raises(BrokerError, match="drops a message after 3 deliveries"):
-        peek(amqp_address(rabbitmq_url, options=with_api(rabbitmq_server)), "mail")
+        peek(amqp_address(rabbitmq_url, options=with_api(rabbitmq_server)), "mail", "operate")
     got = channel.basic_get("mail", no_ack=True)
     assert got.headers["x-delivery-count"] == 0, "it was never delivered"
 
@@ -112,7 +113,7 @@ def test_a_quorum_queue_with_a_delivery_limit_is_not_looked_into(
 def test_without_the_management_api_a_quorum_queue_is_not_looked_into(rabbitmq_url: str, channel: amqp.Channel) -> None:
     fill(channel, "mail", QUORUM)
     with pytest.raises(BrokerError, match=r"could cost a message.*management_url"):
-        peek(amqp_address(rabbitmq_url), "mail")
+        peek(amqp_address(rabbitmq_url), "mail", "operate")
     got = channel.basic_get("mail", no_ack=True)
     assert got.headers["x-delivery-count"] == 0
 
@@ -120,7 +121,7 @@ def test_without_the_management_api_a_quorum_queue_is_not_looked_into(rabbitmq_u
 def test_a_stream_is_no_queue_to_look_into(rabbitmq_url: str, channel: amqp.Channel) -> None:
     channel.queue_declare("log", durable=True, auto_delete=False, arguments={"x-queue-type": "stream"})
     with pytest.raises(BrokerError, match="kind “stream” can't be looked into"):
-        peek(amqp_address(rabbitmq_url), "log")
+        peek(amqp_address(rabbitmq_url), "log", "operate")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_a_queue_that_is_not_there_is_said_and_not_made(
 ) -> None:
     options = with_api(rabbitmq_server) if declare else None
     with pytest.raises(BrokerError, match="has no queue 'nosuch'") as told:
-        peek(amqp_address(rabbitmq_url, options=options), "nosuch")
+        peek(amqp_address(rabbitmq_url, options=options), "nosuch", "operate")
     assert told.value.fault == "absent"
     assert "nosuch" not in queues(rabbitmq_server, rabbitmq_url)
 
@@ -155,7 +156,7 @@ def test_a_queue_that_is_not_there_is_said_and_not_made(
 def test_what_asks_for_the_kind_of_a_queue_makes_none_even_where_it_went_meanwhile(
     rabbitmq_server: RabbitServer, rabbitmq_url: str
 ) -> None:
-    connection = amqp_connection(amqp_address(rabbitmq_url), "test")
+    connection = amqp_connection(amqp_address(rabbitmq_url), "test", peeking("operate"))
     assert amqp_messages._nature(connection, "nosuch") is None
     connection.close()
     assert "nosuch" not in queues(rabbitmq_server, rabbitmq_url)
@@ -167,10 +168,10 @@ def test_whoever_may_not_declare_is_told_what_to_do(
     fill(channel, "mail", {})
     url = make_user(rabbitmq_server, rabbitmq_url, "looker", configure="^$", write="^$", read=".*")
     with pytest.raises(BrokerError, match="management_url"):
-        peek(amqp_address(url), "mail")
+        peek(amqp_address(url), "mail", "operate")
     url = make_user(rabbitmq_server, rabbitmq_url, "blind", configure=".*", write="^$", read="^$")
     with pytest.raises(BrokerError, match="does not permit it"):
-        peek(amqp_address(url), "mail")
+        peek(amqp_address(url), "mail", "operate")
     assert taken(channel, "mail") == [f"id-{name}" for name in "abcdef"]
 
 
@@ -181,7 +182,7 @@ def test_a_message_of_an_application_says_its_task_its_arguments_and_that_it_was
     app.close()
     address = amqp_address(rabbitmq_url)
     for redelivered in (False, True):
-        (message,) = peek(address, "mail").messages
+        (message,) = peek(address, "mail", "operate").messages
         assert (message.id, message.name, message.priority) == ("t1", "shop.buy", 3)
         assert (message.args, message.kwargs, message.source) == ('[1, "zwei"]', '{"k": null}', "body")
         assert message.eta is not None
@@ -194,7 +195,7 @@ def test_only_so_many_bytes_are_fetched(
 ) -> None:
     monkeypatch.setattr(amqp_messages, "MAX_BYTES", 250)
     fill(channel, "mail", {}, [letter * 90 for letter in "abcdef"])
-    assert len(peek(amqp_address(rabbitmq_url), "mail").messages) == 3
+    assert len(peek(amqp_address(rabbitmq_url), "mail", "operate").messages) == 3
     assert len(taken(channel, "mail")) == 6
 
 
@@ -203,7 +204,7 @@ def test_a_slow_broker_is_not_kept_from_its_messages_for_long(
 ) -> None:
     monkeypatch.setattr(amqp_messages, "HELD", 0.0)
     fill(channel, "mail", {})
-    assert peek(amqp_address(rabbitmq_url), "mail").messages == []
+    assert peek(amqp_address(rabbitmq_url), "mail", "operate").messages == []
     assert len(taken(channel, "mail")) == 6
 
 
@@ -221,6 +222,6 @@ def test_workers_get_the_others_meanwhile_and_all_of_them_in_the_end(
         return read(*parts)
 
     monkeypatch.setattr(amqp_messages, "read_parts", worked)
-    assert ids(peek(amqp_address(rabbitmq_url), "mail", count=2)) == ["id-a", "id-c"]
+    assert ids(peek(amqp_address(rabbitmq_url), "mail", "operate", count=2)) == ["id-a", "id-c"]
     assert delivered == ["id-b", "id-d"]
     assert taken(channel, "mail") == ["id-a", "id-c", "id-e", "id-f"]

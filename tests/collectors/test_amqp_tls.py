@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from app.collectors.amqp import amqp_address, amqp_connection
+from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.errors import BrokerError
 from tests.collectors.test_amqp_events import subscribed
@@ -61,7 +62,7 @@ def test_a_certificate_that_proves_nothing_is_refused_and_no_password_sent(
     with TlsFront(pem, rabbitmq_server.port) as front:
         url = secured(rabbitmq_url, front.port, pem if is_trusted else None)
         with pytest.raises(BrokerError, match=sentence) as refusal:
-            amqp_connection(amqp_address(url), "test")
+            amqp_connection(amqp_address(url), "test", SIGNING_IN)
         assert refusal.value.fault == "network"
         assert "can't be trusted" in str(refusal.value)
     assert front.heard == b""
@@ -69,7 +70,7 @@ def test_a_certificate_that_proves_nothing_is_refused_and_no_password_sent(
 
 def test_a_port_without_tls_is_named_as_such(rabbitmq_server: RabbitServer, rabbitmq_url: str) -> None:
     with pytest.raises(BrokerError, match="Does it speak TLS there"):
-        amqp_connection(amqp_address(secured(rabbitmq_url, rabbitmq_server.port, None)), "test")
+        amqp_connection(amqp_address(secured(rabbitmq_url, rabbitmq_server.port, None)), "test", SIGNING_IN)
 
 
 def test_a_peer_that_never_shakes_hands_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +81,7 @@ def test_a_peer_that_never_shakes_hands_is_given_up(monkeypatch: pytest.MonkeyPa
         thread.start()
         began = time.monotonic()
         with pytest.raises(BrokerError, match="does not answer"):
-            amqp_connection(amqp_address(f"amqps://{HOST}:{listener.getsockname()[1]}"), "test")
+            amqp_connection(amqp_address(f"amqps://{HOST}:{listener.getsockname()[1]}"), "test", SIGNING_IN)
         assert time.monotonic() - began < 10.0
         thread.join()
         for connection in taken:

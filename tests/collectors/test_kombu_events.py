@@ -185,7 +185,7 @@ def test_serializers_that_run_code_are_taken_from_kombu() -> None:
 def test_nothing_of_kombu_is_used_before_it_is_disarmed() -> None:
     code = (
         "from app.collectors.brokers import broker_at; import kombu.serialization as s; "
-        "broker_at('memory://').events(lambda: None); print(sorted(s.registry._decoders))"
+        "broker_at('memory://').events(lambda: None, 'observe'); print(sorted(s.registry._decoders))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "['application/json']"
@@ -207,7 +207,7 @@ def test_what_can_fan_out_is_what_kombu_says_can() -> None:
 def test_a_transport_whose_package_is_missing_says_so() -> None:
     broker = broker_at("mongodb://user@host/db", "geheim")
     with pytest.raises(BrokerError, match="need a Python package that is not installed") as refusal:
-        broker.events(lambda: None).listen()
+        broker.events(lambda: None, "observe").listen()
     assert "geheim" not in str(refusal.value)
 
 

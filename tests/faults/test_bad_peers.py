@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from app.collectors.amqp import amqp_address, amqp_connection
+from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.errors import BrokerError
 from app.collectors.guard import GREETING
 from app.collectors.redis_client import redis_client
@@ -146,7 +147,7 @@ def over_sentinel(port: int, trusted: str) -> None:
 
 
 def over_amqp(port: int, trusted: str) -> None:
-    amqp_connection(amqp_address(f"amqps://user:{CANARY}@{HOST}:{port}/{trusted}"), "test").close()
+    amqp_connection(amqp_address(f"amqps://user:{CANARY}@{HOST}:{port}/{trusted}"), "test", SIGNING_IN).close()
 
 
 @contextmanager

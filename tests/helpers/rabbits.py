@@ -92,3 +92,15 @@ def publish(channel: amqp.Channel, bodies: Sequence[str | bytes], **properties: 
     headers = {"application_headers": {"hostname": "w1@test"}}
     for body in bodies:
         channel.basic_publish(amqp.Message(body, **{**usual, **headers, **properties}), "celeryev", "task.multi")
+
+
+def declare(channel: amqp.Channel, name: str, **arguments: Any) -> None:
+    """A durable queue; underscores in the names of arguments stand for dashes."""
+    told = {key.replace("_", "-"): value for key, value in arguments.items()}
+    channel.queue_declare(name, durable=True, auto_delete=False, arguments=told)
+
+
+def send(channel: amqp.Channel, queue: str, number: int = 1) -> None:
+    """So many messages into a queue."""
+    for _ in range(number):
+        channel.basic_publish(amqp.Message("x"), "", queue)

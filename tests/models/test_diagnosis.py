@@ -88,6 +88,28 @@ def test_before_a_heartbeat_can_have_come_nobody_is_called_absent(listening: flo
     assert told(queues=[Queue("a", NOW, ready=4, consumers=0)], workers=[], listening=listening) == []
 
 
+@pytest.mark.parametrize("role", ["delayed", "dead letter"])
+def test_a_queue_that_nobody_has_to_consume_is_not_complained_of(role: str) -> None:
+    assert told(queues=[Queue("q", NOW, ready=9, consumers=0, role=role)]) == []
+    assert told(queues=[Queue("q", NOW, ready=9, consumers=0, role=role)], workers=[]) == []
+
+
+@pytest.mark.parametrize("role", ["delayed", "dead letter"])
+def test_who_was_consumed_once_is_missed_whatever_else_the_queue_is_for(role: str) -> None:
+    found = one(queues=[Queue("q", NOW, ready=9, consumers=0, role=role, consumed=NOW - 60)])
+    assert found.text == "Nobody consumes queue q."
+
+
+def test_dead_letters_that_become_more_are_a_warning() -> None:
+    queue = Queue("dead", NOW, ready=412, consumers=0, role="dead letter", dead_letters_of=["mail", "sms"])
+    assert told(queues=[queue]) == []
+    found = one(queues=[queue], grown={"dead": 12})
+    assert (found.key, found.severity, found.action) == ("dead:dead", "warning", Action("queue", "dead"))
+    assert found.text == "Dead letters come into queue dead."
+    assert found.evidence == "12 more than within the last hour, 412 in all, from mail, sms"
+    assert "from other queues" in one(queues=[Queue("dead", NOW, ready=9)], grown={"dead": 1}).evidence
+
+
 # --- workers ---------------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +294,30 @@ def test_a_history_tells_its_signs(tmp_path: Path) -> None:
         assert signs.unannounced == {"quiet": FEWEST}
         assert look(reader, T0 + 50, "Oh.").trouble == "Oh."
         assert look(reader, T0 + 50).now == T0 + 50
+
+
+def test_a_history_tells_by_how_much_queues_for_dead_letters_grew_within_the_hour(tmp_path: Path) -> None:
+    def polled(at: float, **ready: int) -> list[Queue]:
+        made = [Queue(name, T0 + at, ready=depth, consumers=0) for name, depth in ready.items()]
+        for queue in made:
+            queue.type, queue.role = "classic", None if queue.name == "work" else "dead letter"
+        return made
+
+    with recording(tmp_path / "h") as history:
+        for at, depths in (
+            (0, {"dead": 0, "still": 7, "purged": 90, "work": 1}),
+            (60, {"dead": 5, "still": 7, "purged": 90, "work": 1}),
+            (3_000, {"dead": 5, "still": 7, "purged": 2, "work": 1}),
+            (5_000, {"dead": 8, "still": 7, "purged": 2, "work": 9}),
+            (5_060, {"dead": 8, "still": 7, "purged": 4, "work": 9}),
+        ):
+            history.reducer.fold_queues(polled(at, **depths), T0 + at)
+        history.commit(5_065)
+    with reading(tmp_path / "h") as reader:
+        assert look(reader).grown == {"dead": 3, "purged": 2}
+        assert [each.key for each in diagnose(look(reader)) if each.key.startswith("dead:")] == [
+            "dead:dead", "dead:purged",
+        ]  # fmt: skip
 
 
 def test_who_announced_one_of_many_does_announce(tmp_path: Path) -> None:

@@ -240,6 +240,30 @@ def test_what_is_unknown_of_a_queue_is_not_measured_as_zero() -> None:
     assert gauges(stage.commit()) == {"queue.ready mail": 0, "queue.unacked mail": 3, "queue.oldest mail": 1.5}
 
 
+def test_rates_that_the_broker_tells_are_measured() -> None:
+    stage = Stage()
+    stage.reducer.fold_queues([Queue("mail", T0, rate_in=2.5, rate_out=0.0)], T0)
+    assert gauges(stage.commit()) == {"queue.rate_in mail": 2.5, "queue.rate_out mail": 0}
+
+
+def test_it_is_remembered_when_a_queue_had_a_consumer_last() -> None:
+    reducer = Stage().reducer
+    seen = []
+    for at, consumers in enumerate((0, 2, 1, 0, None)):
+        reducer.fold_queues([Queue("mail", T0, consumers=consumers)], T0 + at)
+        seen.append(reducer.queues["mail"].consumed)
+    assert seen == [None, T0 + 1, T0 + 2, T0 + 2, T0 + 2]
+
+
+def test_what_a_queue_is_for_is_remembered_while_nobody_tells() -> None:
+    reducer = Stage().reducer
+    dead = "dead letter"
+    told = Queue("q", T0, type="classic", role=dead)
+    for polled, role in ((told, dead), (Queue("q", T0), dead), (Queue("q", T0, type="classic"), None)):
+        reducer.fold_queues([polled], T0)
+        assert reducer.queues["q"].role == role
+
+
 # --- over time -------------------------------------------------------------------------------------------------------
 
 

@@ -4,11 +4,12 @@ import json
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.models.history.rows import gap_row
-from app.models.records import Gap
-from app.models.report import as_text, stats
+from app.models.records import Gap, Queue
+from app.models.report import as_text, queue_table, stats
 from tests.helpers.events import T0, event, stream, worker_event
 from tests.helpers.histories import reading, recording
 
@@ -52,6 +53,20 @@ def test_figures_are_exact(history: Path) -> None:
         ("gap", "info"),
     ]
     assert all(each["text"] and each["remedy"] for each in found["findings"])
+
+
+def test_what_rabbitmq_tells_of_queues_has_columns_where_there_is_something_in_them() -> None:
+    plain = Queue("mail", T0, ready=7, consumers=1)
+    told = Queue("sms", T0, ready=7, rate_in=2.5, rate_out=0.0)
+    dead = Queue("dead", T0, ready=7, role="dead letter")
+    for queues, titles, last in (
+        ([plain], [], "—"),
+        ([plain, told], ["in/s", "out/s"], "0"),
+        ([plain, dead], ["role"], "dead letter"),
+    ):
+        lines = queue_table([msgspec.to_builtins(queue) for queue in queues])
+        assert lines[0].split()[6:] == titles
+        assert lines[len(queues)].endswith(last)
 
 
 def test_figures_since_a_time_are_of_the_tasks_first_seen_then(history: Path) -> None:

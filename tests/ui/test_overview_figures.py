@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from app.ui.pages import overview_read
 from app.ui.pages.overview_figures import LABELS, figures, split
 from app.ui.pages.overview_read import Before, Overview
 from app.ui.widgets.tile import Figure
+from tests.helpers.events import T0
+from tests.helpers.histories import reading, recording
 
 NOW = 1_000_600.0
 SPAN = Span(NOW - 600, NOW)
@@ -46,6 +49,22 @@ def text(data: Overview, label: str, *, present: bool = True) -> str:
 
 def one(data: Overview, label: str, *, present: bool = True) -> Figure:
     return dict(zip(LABELS, figures(data, present=present), strict=True))[label]
+
+
+def test_what_waits_for_no_worker_is_no_backlog(tmp_path: Path) -> None:
+    with recording(tmp_path / "h") as history:
+        polled = [
+            Queue("work", T0, ready=3, consumers=1, oldest=1.0),
+            Queue("dead", T0, ready=900, consumers=0, oldest=9_000.0, role="dead letter"),
+            Queue("later", T0, ready=50, consumers=0, role="delayed"),
+            Queue("consumed", T0, ready=2, consumers=1, role="dead letter"),
+        ]
+        history.reducer.fold_queues(polled, T0)
+        history.commit(1)
+    with reading(tmp_path / "h") as reader:
+        found = overview_read.read(reader, overview_read.Ask(Span(T0 - 60, T0 + 60), 5.0, None, names=False))
+    assert text(found, "Waiting") == "5 tasks | oldest ≥ 1.0 s (secondary)"
+    assert (set(found.ready), set(found.oldest)) == ({"work", "consumed"}, {"work"})
 
 
 def test_throughput_counts_only_the_time_we_know_of() -> None:

@@ -11,11 +11,11 @@ from pytestqt.qtbot import QtBot
 from app.models.history.charts import Series
 from app.models.qt.queues import Column, Flow, QueueRow
 from app.models.qt.table import Role
-from app.models.records import Message, Queue, Worker
+from app.models.records import DeadLetter, Message, Queue, Worker
 from app.models.surveys import MARKS, Survey
 from app.models.wire import Peeked, Surveyed
 from app.ui.live import TimeRange
-from app.ui.pages.queue_inspector import condition, consumers
+from app.ui.pages.queue_inspector import condition, consumers, facts
 from app.ui.pages.queues import QueuesPage
 from app.ui.theme import ThemeManager
 from app.ui.widgets.waiting import PAGE, in_full, remarks
@@ -122,10 +122,47 @@ def test_the_inspector_tells_facts_priorities_trend_and_consumers(page: QueuesPa
         (Queue("q", 0, ready=5, consumers=1), Flow(net=1, steady=True), "steady"),
         (Queue("q", 0, ready=5), Flow(), "unknown"),
         (Queue("q", 0), Flow(), "unknown"),
+        (Queue("q", 0, ready=5, consumers=0, role="delayed"), Flow(net=9), "delayed"),
+        (Queue("q", 0, ready=5, consumers=0, role="dead letter"), Flow(), "dead letter"),
+        (Queue("q", 0, ready=5, consumers=0, role="dead letter"), Flow(net=9), "growing"),
+        (Queue("q", 0, ready=5, consumers=0, role="dead letter", consumed=1), Flow(net=9), "unattended"),
+        (Queue("q", 0, ready=5, consumers=2, role="dead letter", consumed=1), Flow(net=-9), "flowing"),
     ],
 )
 def test_a_queue_is_called_by_what_matters_most(queue: Queue, flow: Flow, said: str) -> None:
     assert condition(QueueRow(queue, None, flow)) == said
+
+
+def test_what_rabbitmq_tells_of_a_queue_is_among_its_facts() -> None:
+    queue = Queue(
+        "mail", 0, type="quorum", durable=True, memory=1_234_567, policy="giving-up",
+        dead_letter=DeadLetter("dlx", "mail.dead", ["mail.dead"]), dead_letters_of=["a", "b", "c", "d", "e"],
+    )  # fmt: skip
+    shown = {fact.label: fact for fact in facts(QueueRow(queue), 0)}
+    assert shown["Type"].value == "quorum, durable"
+    assert shown["Memory"].value == "1.23 MB"
+    assert shown["Policy"].value == "giving-up"
+    assert shown["Dead letters to"].value == "mail.dead"
+    assert shown["Dead letters to"].tip.endswith("goes on by exchange dlx with the key mail.dead")
+    assert shown["Dead letters of"].value == "a, b, c and 2 more"
+    assert shown["Dead letters of"].tip == "a\nb\nc\nd\ne"
+    for to, value, tip in (
+        (
+            DeadLetter("dlx"),
+            "dlx",
+            "by exchange dlx with the key they came with, which leads to no queue that is known",
+        ),
+        (
+            DeadLetter(""),
+            "(default exchange)",
+            "by the default exchange with the key they came with, which leads to no",
+        ),
+    ):
+        queue.dead_letter = to
+        shown = {fact.label: fact for fact in facts(QueueRow(queue), 0)}
+        assert (shown["Dead letters to"].value, tip in shown["Dead letters to"].tip) == (value, True)
+    plain = {fact.label for fact in facts(QueueRow(Queue("mail", 0)), 0)}
+    assert plain.isdisjoint({"Type", "Memory", "Policy", "Dead letters to", "Dead letters of"})
 
 
 def test_workers_that_are_gone_consume_nothing() -> None:

@@ -3,7 +3,7 @@
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -228,14 +228,15 @@ class Charts:
                     values[at] = value
         return {key: _series(grid, values) for key, values in made.items()}
 
-    def gauge(self, kind: str, span: Span, step: float) -> dict[str, Series]:
+    def gauge(self, kind: str, span: Span, step: float, only: Container[str] | None = None) -> dict[str, Series]:
         """Mean of what was measured per step, by key (a queue's name, a worker's host name); NaN where nothing was.
 
-        ``queue.in`` and ``queue.out`` are counts per step.
+        ``queue.in`` and ``queue.out`` are counts per step. ``only`` are the keys that are wanted, all by default.
         """
         grid, pieces = self._grid(span, step)
         counted = kind in ("queue.in", "queue.out")
-        keys = dict(self.rows(select(schema.series.c.id, schema.series.c.key).where(schema.series.c.kind == kind)))
+        known = self.rows(select(schema.series.c.id, schema.series.c.key).where(schema.series.c.kind == kind))
+        keys = {number: key for number, key in known if only is None or key in only}
         sums: dict[str, list[float]] = {}
         times: dict[str, list[int]] = {}
         for number, bucket, total, n in self._of("gauge", "series_id, bucket, total, n", pieces, list(keys)):

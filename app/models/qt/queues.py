@@ -64,13 +64,27 @@ class QueueRow(msgspec.Struct):
 
     @property
     def unattended(self) -> bool:
-        """Whether messages wait and nobody takes them."""
-        return self.queue.consumers == 0 and bool(self.queue.ready)
+        """Whether messages wait for a worker and nobody takes them."""
+        return self.queue.consumers == 0 and bool(self.queue.ready) and not self.queue.rests
 
 
-def flow(ready: Series | None, came: Series | None, went: Series | None) -> Flow:
-    """Flow of the time that these series cover: ready messages, and counts of those sent and started."""
-    flows = (_per_minute(came), _per_minute(went))
+def flow(
+    ready: Series | None,
+    came: Series | None,
+    went: Series | None,
+    rate_in: Series | None = None,
+    rate_out: Series | None = None,
+) -> Flow:
+    """Flow of the time that these series cover: ready messages, and counts of those sent and started.
+
+    Where the broker tells rates (messages per second that came and went), these are taken: not all who send and work
+    may tell of it.
+    """
+    told = (_mean_per_minute(rate_in), _mean_per_minute(rate_out))
+    flows = (
+        _per_minute(came) if told[0] is None else told[0],
+        _per_minute(went) if told[1] is None else told[1],
+    )
     net, error = _growth(ready)
     if _fills(ready, *flows) and (net is None or net > _STEADY):
         return Flow(*flows, net=net if net is not None else (flows[0] or 0.0) - (flows[1] or 0.0))
@@ -89,6 +103,11 @@ def _per_minute(counts: Series | None) -> float | None:
     """Mean of the steps that are over."""
     known = [value for value in counts.values[:-1] if math.isfinite(value)] if counts is not None else []
     return sum(known) / (len(known) * counts.step) * 60 if counts is not None and known else None
+
+
+def _mean_per_minute(rates: Series | None) -> float | None:
+    known = [value for value in rates.values if math.isfinite(value)] if rates is not None else []
+    return fmean(known) * 60 if known else None
 
 
 def _growth(values: Series | None) -> tuple[float | None, float]:
@@ -117,6 +136,11 @@ def drains(row: QueueRow) -> tuple[str, float | None]:
         return ("growing", math.inf)
     seconds = ready / -net * 60
     return (formats.age(seconds) if seconds < formats.MINUTE else formats.duration(seconds), seconds)
+
+
+def resting(row: QueueRow) -> str:
+    """The role of a queue whose messages wait for no worker, or ""."""
+    return (row.queue.role or "") if row.queue.rests else ""
 
 
 def oldest(queue: Queue) -> str:
@@ -163,7 +187,7 @@ def _figure(value: int | None) -> Cell:
 def _consumers(row: QueueRow) -> Cell:
     if row.queue.consumers is None:
         return Cell(formats.UNKNOWN, tone="hint", tip="No worker has told us what it consumes")
-    tone, tip = ("failed", "Nobody takes these messages") if row.unattended else ("", "")
+    tone, tip = ("failed", "Nobody takes these messages") if row.unattended else ("", RESTING.get(resting(row), ""))
     return Cell(formats.count(row.queue.consumers), row.queue.consumers, tone=tone, tip=tip)
 
 
@@ -180,6 +204,9 @@ def _drains(row: QueueRow) -> Cell:
     tone = {formats.UNKNOWN: "hint", "steady": "secondary", "growing": alarm}.get(text, "")
     net = row.flow.net
     tip = "" if net is None else f"Ready messages change by {net:+,.1f} per minute"
+    role = resting(row)
+    if role == "delayed" or (role and text != "growing"):
+        return Cell(role, None, tone="secondary", tip=RESTING[role])
     return Cell(text, seconds, tone=tone, tip=tip)
 
 
@@ -215,6 +242,12 @@ def _trend(row: QueueRow) -> Cell:
     return Cell("", row.flow.net, tone=tone, detail=row.trend)
 
 
+#: What it means that messages wait for no worker, by the role of their queue.
+RESTING: Final = {
+    "delayed": "Its messages wait until they are due, and then go on by themselves: nobody has to consume it",
+    "dead letter": "Its messages were given up by other queues: nobody has to consume it",
+}
+
 _COLUMNS: Final[tuple[tuple[Header, Callable[[QueueRow], Cell]], ...]] = (
     (
         Header("Queue", literal=True, ends=True),
@@ -229,12 +262,20 @@ _COLUMNS: Final[tuple[tuple[Header, Callable[[QueueRow], Cell]], ...]] = (
     (Header("Consumers", numeric=True, tip="Workers that consume this queue"), _consumers),
     (
         Header(
-            "In/min", numeric=True, tip="Messages sent into the queue, over the last 3 minutes (needs task-sent events)"
+            "In/min",
+            numeric=True,
+            tip="Messages sent into the queue, over the last 3 minutes: as RabbitMQ's management API counts them, else "
+            "as task-sent events tell",
         ),
         lambda row: _flow(row.flow.came),
     ),
     (
-        Header("Out/min", numeric=True, tip="Tasks of the queue that workers started, over the last 3 minutes"),
+        Header(
+            "Out/min",
+            numeric=True,
+            tip="Messages of the queue that workers took for good, over the last 3 minutes: as RabbitMQ's management "
+            "API counts them, else tasks that were started",
+        ),
         lambda row: _flow(row.flow.went),
     ),
     (Header("Drains in", numeric=True, tip="When the queue is empty if it goes on like this"), _drains),

@@ -68,6 +68,9 @@ def read(reader: Reader, ask: Ask) -> Overview:
     totals = reader.totals(span)
     before = _before(reader, ask)
     names = reader.names(span, NAMES, ("run",)) if ask.names else None
+    queues = reader.queues()
+    # What waits for no worker is no backlog.
+    resting = {queue.name for queue in queues if queue.rests}
     return Overview(
         span=span,
         step=step,
@@ -77,11 +80,11 @@ def read(reader: Reader, ask: Ask) -> Overview:
         outcomes=outcomes,
         wait=reader.latency(span, step, "wait"),
         run=reader.latency(span, step, "run"),
-        ready=reader.gauge("queue.ready", span, step),
-        oldest=reader.gauge("queue.oldest", span, step),
+        ready={name: one for name, one in reader.gauge("queue.ready", span, step).items() if name not in resting},
+        oldest={name: one for name, one in reader.gauge("queue.oldest", span, step).items() if name not in resting},
         active=reader.gauge("worker.active", span, step),
         slots=reader.gauge("worker.slots", span, step),
-        queues=reader.queues(),
+        queues=[queue for queue in queues if not queue.rests],
         workers=reader.workers(),
         gaps=reader.gaps(span),
         names=names,

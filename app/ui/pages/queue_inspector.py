@@ -8,7 +8,7 @@ from PySide6.QtCore import QSignalBlocker, Signal
 
 from app.models import formats
 from app.models.history.charts import Series, Span
-from app.models.qt.queues import Flow, QueueRow, drains, oldest, priorities
+from app.models.qt.queues import RESTING, Flow, QueueRow, drains, oldest, priorities, resting
 from app.models.qt.workers import state_sentence
 from app.models.records import Gap, Queue, Worker
 from app.models.signs import ALIVE
@@ -28,6 +28,8 @@ _CHART: Final = 190
 _COLOURS: Final = {"ready": "accent", "unacked": "hint"}
 _MARKS: Final = {
     "unattended": StateStyle("failed", "triangle-up", "Nobody consumes it"),
+    "delayed": StateStyle("pending", "dotted", "Delayed until they are due"),
+    "dead letter": StateStyle("rejected", "barred", "Dead letters"),
     "growing": StateStyle("retrying", "triangle-up", "Growing"),
     "empty": StateStyle("succeeded", "disc", "Empty"),
     "flowing": StateStyle("succeeded", "disc", "Flowing"),
@@ -148,6 +150,9 @@ def condition(row: QueueRow) -> str:
     if row.queue.ready == 0:
         return "empty"
     words, seconds = drains(row)
+    role = resting(row)
+    if role == "delayed" or (role and words != "growing"):
+        return role
     return words if words in ("growing", "steady") else "flowing" if seconds is not None else "unknown"
 
 
@@ -160,6 +165,7 @@ def facts(row: QueueRow, now: float) -> list[Fact]:
     """What is known of a queue, in words."""
     queue, flow = row.queue, row.flow
     late = "error" if row.unattended else ""
+    sources = queue.dead_letters_of
     words, seconds = drains(row)
     found = [
         Fact("Ready", formats.count(queue.ready), tone=late),
@@ -175,6 +181,11 @@ def facts(row: QueueRow, now: float) -> list[Fact]:
             oldest(queue),
             tip="" if queue.oldest_exact else "It may be older: nobody told us when it was sent",
         ),
+        Fact("Type", _type(queue)),
+        Fact("Memory", formats.bytes_(queue.memory), tip="What the queue takes of the broker's memory"),
+        Fact("Policy", queue.policy or "", literal=True),
+        Fact("Dead letters to", _dead_letters_to(queue), literal=True, tip=_dead_letters_by(queue)),
+        Fact("Dead letters of", formats.listed(sources), literal=True, tip="\n".join(sources)),
         Fact("First seen", formats.date_time(queue.seen), tip=formats.iso_utc(queue.seen)),
         Fact("Measured", "" if queue.sampled is None else f"{formats.age(now - queue.sampled)} ago"),
     ]
@@ -191,7 +202,30 @@ def _per_minute(flow: float | None) -> str:
     return "" if flow is None else f"{formats.rate(flow)} per minute"
 
 
+def _type(queue: Queue) -> str:
+    durable = {True: ", durable", False: ", lost when the broker restarts", None: ""}[queue.durable]
+    return "" if queue.type is None else f"{queue.type}{durable}"
+
+
+def _dead_letters_to(queue: Queue) -> str:
+    """The queues that they go to, or else the exchange."""
+    to = queue.dead_letter
+    return "" if to is None else formats.listed(to.queues) or to.exchange or "(default exchange)"
+
+
+def _dead_letters_by(queue: Queue) -> str:
+    to = queue.dead_letter
+    if to is None:
+        return ""
+    by = f"by {f'exchange {to.exchange}' if to.exchange else 'the default exchange'}"
+    key = "with the key they came with" if to.routing_key is None else f"with the key {to.routing_key}"
+    led = "" if to.queues else ", which leads to no queue that is known"
+    return f"What is rejected or expired, or too much, goes on {by} {key}{led}"
+
+
 def _why_nobody(queue: Queue) -> str:
+    if queue.rests:
+        return f"Nobody. {RESTING[queue.role or '']}."
     if queue.consumers is None:
         return "Not known: no worker has told us what it consumes."
     return "Nobody. Start a worker with -Q and this name, or tell a running one to consume it."

@@ -28,6 +28,8 @@ _EMPTY: Final = (
         "whether this user may read the broker's keys, and whether this is the right database or virtual host."
     ),
 )
+#: What `flow` is told from.
+_FLOWS: Final = ("ready", "in", "out", "rate_in", "rate_out")
 WIDTHS: Final = (
     Width(116, weight=3),
     Width(58, weight=1),
@@ -134,12 +136,12 @@ def read(reader: Reader, span: Span, step: float) -> Found:
     """All queues with their trends over a span and their flow lately; raises `HistoryError`."""
     lately = Span(span.end - FLOW_SPAN, span.end)
     queues = reader.queues()
-    ready, came, went = (reader.gauge(f"queue.{kind}", lately, FLOW_STEP) for kind in ("ready", "in", "out"))
+    measured = [reader.gauge(f"queue.{kind}", lately, FLOW_STEP) for kind in _FLOWS]
     return Found(
         queues=queues,
         ready=reader.gauge("queue.ready", span, step),
         unacked=reader.gauge("queue.unacked", span, step),
-        flows={queue.name: flow(*(one.get(queue.name) for one in (ready, came, went))) for queue in queues},
+        flows={queue.name: flow(*(one.get(queue.name) for one in measured)) for queue in queues},
         workers=reader.workers(),
         gaps=reader.gaps(span),
     )

@@ -110,6 +110,35 @@ def test_a_flow_leaves_out_the_step_that_is_not_over(series: Series | None, per_
     assert flow(None, series, series) == Flow(came=per_minute, went=per_minute)
 
 
+def test_rates_of_the_broker_come_before_what_events_tell() -> None:
+    counted, told = _series(3, 3, 3), _series(math.nan, 0.5, 1.5)
+    assert flow(None, counted, counted, told, _series(0, 0)) == Flow(came=60.0, went=0.0)
+    assert flow(None, counted, counted, _series(math.nan), None) == Flow(came=3.0, went=3.0)
+
+
+def test_a_queue_that_nobody_has_to_consume_says_so(model: QueueTableModel) -> None:
+    queues = [
+        Queue("celery_delayed_*", NOW, ready=9, consumers=0, role="delayed"),
+        Queue("consumed once", NOW, ready=9, consumers=0, role="dead letter", consumed=NOW - 60),
+        Queue("dead", NOW, ready=9, consumers=0, role="dead letter"),
+        Queue("growing", NOW, ready=9, consumers=0, role="dead letter"),
+    ]
+    model.show(queues, {}, {name: Flow(net=5.0) for name in ("celery_delayed_*", "growing", "consumed once")})
+    shown = [
+        [model.index(row, column).data(role) for column, role in
+         ((Column.DRAINS, Qt.ItemDataRole.DisplayRole), (Column.DRAINS, Role.TONE), (Column.CONSUMERS, Role.TONE))]
+        for row in range(4)
+    ]  # fmt: skip
+    assert shown == [
+        ["delayed", "secondary", ""],
+        ["growing", "failed", "failed"],
+        ["dead letter", "secondary", ""],
+        ["growing", "retrying", ""],
+    ]
+    assert "until they are due" in model.index(0, Column.DRAINS).data(Qt.ItemDataRole.ToolTipRole)
+    assert "nobody has to" in model.index(2, Column.CONSUMERS).data(Qt.ItemDataRole.ToolTipRole)
+
+
 @pytest.mark.parametrize(
     ("ready", "came", "went", "says"),
     [

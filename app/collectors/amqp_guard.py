@@ -1,0 +1,208 @@
+"""What may be said to a RabbitMQ at all: a closed list of AMQP methods for each purpose, held where bytes leave.
+
+As on Redis (`guard`), that looking is harmless is left neither to the code that looks nor to the library it uses.
+Frames that hold another method, or one of these about somebody else's queue or exchange, are not sent.
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from amqp import spec
+from amqp.serialization import loads
+
+from app.collectors.guard import NotAllowed
+from app.models.profiles import Mode
+
+_METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
+#: Bytes around a frame's payload: type, channel and size before it, its end mark behind.
+_BEFORE, _AROUND = 7, 8
+_FRAME_END: Final = 0xCE
+
+#: Numbers of a method's class and of the method.
+Signature = tuple[int, int]
+#: Tells whether a method may be said with such arguments.
+Allows = Callable[[Sequence[Any]], bool]
+
+#: What every connection says to sign in, to open its channels, and to leave.
+_GREETING: Final = frozenset(
+    {
+        spec.Connection.StartOk, spec.Connection.TuneOk, spec.Connection.Open, spec.Connection.Close,
+        spec.Connection.CloseOk, spec.Channel.Open, spec.Channel.FlowOk, spec.Channel.Close, spec.Channel.CloseOk,
+    }
+)  # fmt: skip
+#: How py-amqp packs the arguments of the other methods that are used here.
+_FORMS: Final = {
+    spec.Exchange.Declare: "BssbbbbbF",
+    spec.Queue.Declare: "BsbbbbbF",
+    spec.Queue.Bind: "BsssbF",
+    spec.Basic.Consume: "BssbbbbF",
+    spec.Basic.Cancel: "sb",
+    spec.Basic.Publish: "Bssbb",
+    spec.Basic.Get: "Bsb",
+}
+#: A kind of queue that there is not.
+NO_KIND: Final = "cloche-asks"
+#: What a queue of ours has in any case (SAFETY F31): it goes by itself, and can't grow meanwhile.
+BOUNDS: Final = frozenset({"x-expires", "x-max-length", "x-max-length-bytes"})
+
+
+class Guard:
+    """Lets through what signs in and what it was made with, each method with arguments of the allowed kind."""
+
+    def __init__(self, allowed: Mapping[Signature, Allows] | None = None) -> None:
+        self._allowed = allowed or {}
+
+    @property
+    def methods(self) -> frozenset[Signature]:
+        """What may be said besides signing in and leaving, if with the right arguments."""
+        return frozenset(self._allowed)
+
+    def check(self, data: bytes | memoryview) -> None:
+        """Look at whole frames that are about to be sent. Raises `NotAllowed`."""
+        at = 0
+        while at < len(data):
+            if len(data) - at < _AROUND:
+                raise NotAllowed("Cloche does not send RabbitMQ a part of a frame.")
+            kind, _, size = struct.unpack_from(">BHI", data, at)
+            start, at = at + _BEFORE, at + _AROUND + size
+            if at > len(data) or data[at - 1] != _FRAME_END:
+                raise NotAllowed("Cloche does not send RabbitMQ a part of a frame.")
+            if kind == _METHOD:
+                self._check_method(bytes(data[start : at - 1]))
+            elif kind != _HEARTBEAT and not (kind in (_HEADER, _BODY) and spec.Basic.Publish in self._allowed):
+                raise NotAllowed(f"Cloche does not send RabbitMQ frames of type {kind} here.")
+
+    def _check_method(self, payload: bytes) -> None:
+        signature: Signature = struct.unpack_from(">HH", payload) if len(payload) >= 4 else (0, 0)  # noqa: PLR2004 - two shorts
+        if signature not in _GREETING and not self._may(signature, payload):
+            raise NotAllowed(f"Cloche does not send RabbitMQ the method {signature} here, or not with such arguments.")
+
+    def _may(self, signature: Signature, payload: bytes) -> bool:
+        allows = self._allowed.get(signature)
+        if allows is None:
+            return False
+        try:
+            arguments, _ = loads(_FORMS[signature], payload, 4)
+        except (struct.error, LookupError, ValueError):
+            return False
+        return allows(arguments)
+
+
+def listener(exchange: str) -> str:
+    """What the names of our queues for events begin with: rights are often granted on names like the exchange's."""
+    return f"{exchange[:200]}.cloche."
+
+
+def _anything(_: Sequence[Any]) -> bool:
+    return True
+
+
+def _asks_for_a_queue(arguments: Sequence[Any]) -> bool:
+    """Whether this declaration is a question (``passive``) and changes nothing."""
+    return bool(arguments[2])
+
+
+def _asks_for_the_kind(arguments: Sequence[Any]) -> bool:
+    """Whether this declaration is of a kind that there is not: it can make no queue, and its refusal tells of one."""
+    return bool(arguments[7].get("x-queue-type") == NO_KIND)
+
+
+def _declares(is_ours: Callable[[str], bool], is_asked_for: Callable[[str], bool]) -> Allows:
+    """A queue of ours, which goes with our connection and is bounded; or a question about one of certain names."""
+
+    def declares(arguments: Sequence[Any]) -> bool:
+        _, name, passive, durable, exclusive, auto_delete, _, table = arguments
+        if passive:
+            return is_asked_for(name)
+        return is_ours(name) and exclusive and auto_delete and not durable and table.keys() >= BOUNDS
+
+    return declares
+
+
+def _declares_exchange(name: str, kind: str, *, durable: bool, asks_for: frozenset[str], makes: bool) -> Allows:
+    """Questions about exchanges; and one that is made as Celery makes it, where it may be made."""
+
+    def declares(arguments: Sequence[Any]) -> bool:
+        _, declared, its_kind, passive, its_durable, auto_delete, internal, *_ = arguments
+        if passive:
+            return declared in asks_for
+        as_celery = (its_kind, its_durable, auto_delete, internal) == (kind, durable, False, False)
+        return makes and declared == name and as_celery
+
+    return declares
+
+
+def _binds(is_ours: Callable[[str], bool], exchange: str) -> Allows:
+    return lambda arguments: is_ours(arguments[1]) and arguments[2] == exchange
+
+
+def _consumes(is_ours: Callable[[str], bool]) -> Allows:
+    return lambda arguments: is_ours(arguments[1])
+
+
+#: Who asks for no more than its name, and who looks at queues.
+SIGNING_IN: Final = Guard()
+LOOKING: Final = Guard({spec.Queue.Declare: _asks_for_a_queue})
+
+
+def listening(exchange: str, mode: Mode) -> Guard:
+    """Listening to events: a queue of our own at the event exchange, which is not made in passive mode."""
+    prefix = listener(exchange)
+
+    def is_ours(name: str) -> bool:
+        return name.startswith(prefix)
+
+    makes = mode != "passive"
+    return Guard(
+        {
+            spec.Exchange.Declare: _declares_exchange(
+                exchange, "topic", durable=True, asks_for=frozenset({exchange}), makes=makes
+            ),
+            spec.Queue.Declare: _declares(is_ours, is_ours),
+            spec.Queue.Bind: _binds(is_ours, exchange),
+            spec.Basic.Consume: _consumes(is_ours),
+        }
+    )
+
+
+def asking(exchange: str, mode: Mode) -> Guard:
+    """Asking workers over the control ``exchange``, which passive mode does not: a queue of our own for answers."""
+    if mode == "passive":
+        return SIGNING_IN
+    mailboxes = f"{exchange}.pidbox"
+    answers = f"reply.{mailboxes}"
+
+    def is_ours(name: str) -> bool:
+        return name.endswith(f".{answers}")
+
+    def is_mailbox(name: str) -> bool:
+        return name.endswith(f".{mailboxes}")
+
+    return Guard(
+        {
+            spec.Exchange.Declare: _declares_exchange(
+                answers, "direct", durable=False, asks_for=frozenset({mailboxes, answers}), makes=True
+            ),
+            spec.Queue.Declare: _declares(is_ours, is_mailbox),
+            spec.Queue.Bind: _binds(is_ours, answers),
+            spec.Basic.Consume: _consumes(is_ours),
+            spec.Basic.Cancel: _anything,
+            spec.Basic.Publish: lambda arguments: tuple(arguments[1:3]) == (mailboxes, ""),
+        }
+    )
+
+
+def peeking(mode: Mode) -> Guard:
+    """Looking at messages, which marks them as redelivered, so only in operate mode.
+
+    None can be acknowledged, and closing the channel puts all back to where they were.
+    """
+    if mode != "operate":
+        return SIGNING_IN
+    return Guard(
+        {
+            spec.Queue.Declare: lambda arguments: _asks_for_a_queue(arguments) or _asks_for_the_kind(arguments),
+            spec.Basic.Get: lambda arguments: not arguments[2],
+        }
+    )
