@@ -137,4 +137,4 @@ def test_messages_are_shown_and_not_taken(redis_server: RedisServer, client: Red
     # On RabbitMQ looking is not harmless, so it is not done.
     refused = cloche("messages", rabbitmq_url, "mail")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "marks messages as redelivered" in refused.stderr
+    assert "looked at in operate mode only" in refused.stderr
