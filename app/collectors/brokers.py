@@ -26,6 +26,7 @@ from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.redis_survey import RedisSurvey
+from app.collectors.ssh import OPTIONS as SSH_OPTIONS
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import OPTIONS, RedisAddress, redis_address
@@ -296,9 +297,13 @@ class _Kombu(msgspec.Struct, frozen=True):
 
 
 def options_for(url: str) -> tuple[str, ...]:
-    """Transport options and settings that a connection to such an address understands."""
+    """Transport options and settings of an application that a connection to such an address understands.
+
+    How to get there from here is not among them.
+    """
     scheme = url.partition("://")[0].partition("+")[0].lower()
-    return rabbitmq.OPTIONS if scheme in rabbitmq.SCHEMES else OPTIONS if scheme in _REDIS else ()
+    known = rabbitmq.OPTIONS if scheme in rabbitmq.SCHEMES else OPTIONS if scheme in _REDIS else ()
+    return tuple(option for option in known if option not in SSH_OPTIONS)
 
 
 def broker_at(url: str, password: str | None = None, options: Mapping[str, str] | None = None) -> Broker:

@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from app.collectors.errors import AUTH_PAUSE, BrokerError
-from app.collectors.ssh import SIGN_IN_TIMEOUT, JumpHost, Tunnel
+from app.collectors.ssh import SIGN_IN_TIMEOUT, JumpHost
 from app.collectors.tls import Tls
+from app.collectors.tunnel import Tunnel
 
 #: Seconds to wait for a connection, its name included.
 CONNECT_TIMEOUT: Final = 5.0

@@ -13,9 +13,10 @@ from app.collectors.errors import BrokerError, Fault
 from app.collectors.line import CONNECT_TIMEOUT, Line
 from app.collectors.sentinel import find_master
 from app.collectors.ssh import OPTIONS as SSH_OPTIONS
-from app.collectors.ssh import JumpHost, TunnelError, jump_host_of
+from app.collectors.ssh import JumpHost, jump_host_of
 from app.collectors.tls import OPTIONS as TLS_OPTIONS
 from app.collectors.tls import Tls, tls_of
+from app.collectors.tunnel import TunnelError
 from app.secrets import Secret
 
 __all__ = [

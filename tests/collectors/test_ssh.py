@@ -111,7 +111,12 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(url: str, options: dict[st
 
 def test_without_a_jump_host_there_is_none() -> None:
     assert redis_address("redis://h", None, {"ssh": ""}).line.jump_host is None
-    assert {"ssh", "ssh_config"} <= set(options_for("redis://h")) & set(options_for("amqp://h"))
+
+
+def test_no_applications_settings_lead_through_a_jump_host() -> None:
+    known = {*options_for("redis://h"), *options_for("amqp://h")}
+    assert "ssl_ca_certs" in known
+    assert known.isdisjoint({"ssh", "ssh_config"})
 
 
 def test_on_windows_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
