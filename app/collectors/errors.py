@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 Fault = Literal[
     "address", "name", "network", "slow", "auth", "permission", "full", "loading", "script", "replica", "moved",
-    "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy",
+    "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy", "blocked",
 ]  # fmt: skip
 
 #: What a connection with a fault is, in two or three words.
@@ -27,6 +27,7 @@ NAMES: Final[dict[Fault, str]] = {
     "clock": "clock was set",
     "protocol": "not understood",
     "busy": "not ready",
+    "blocked": "blocks publishers",
 }
 
 
