@@ -253,7 +253,7 @@ def blocked(address: AmqpAddress, short_of: str) -> BrokerError:
     remedies = {"memory": "Free memory there, or raise vm_memory_high_watermark.", "disk": "Free its disk."}
     wanted = [word for word in remedies if word in short_of]
     return BrokerError(
-        "busy",
+        "blocked",
         f"The broker {address.shown} blocks publishers: it is short of {' and '.join(wanted) or 'memory or disk'}. "
         "Until that is over no task is taken, and no worker heard. "
         f"{' '.join(map(remedies.__getitem__, wanted)) or 'Its log says of which.'}",

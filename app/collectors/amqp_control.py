@@ -15,6 +15,8 @@ from app.collectors.control import PATIENCE, Control, Request, read_answer, repl
 from app.collectors.errors import BrokerError
 from app.models.profiles import Mode
 
+#: Seconds to listen whether the broker still blocks us.
+LISTEN: Final = 0.05
 #: Milliseconds after which RabbitMQ drops a queue for answers that nobody reads; kombu has the same.
 EXPIRES: Final = 10_000
 #: Answers, and bytes of them, that it keeps at most: no more workers are known at all.
@@ -39,11 +41,16 @@ class AmqpControl(Control):
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
+        if connection is None:
+            return
+        try:
+            if self._blocked:
+                connection.collect()  # the broker does not even read a goodbye
+            else:
                 connection.close()
-            except FAILURES:
-                connection.collect()
+        except FAILURES:
+            connection.collect()
+        self._blocked = ""
 
     def present(self, hostnames: Sequence[str], timeout: float = 1.0) -> dict[str, bool]:
         """Whether each worker's mailbox exists, which goes with its connection."""
@@ -79,20 +86,37 @@ class AmqpControl(Control):
         return self._connected(asked)
 
     def _connected(self, question: Callable[[amqp.Connection], dict[str, T]]) -> dict[str, T]:
+        if self._blocked:
+            self._wait_for_room()
         if time.monotonic() - self._used > self._address.heartbeat / 2:
             # Nobody gives signs of life between questions, so the broker has given it up, or will.
             self.close()
         if self._connection is None:
             self._connection = amqp_connection(self._address, "cloche-control", self._guard)
-            self._connection.on_blocked = self._on_blocked
+            self._connection.on_blocked, self._connection.on_unblocked = self._on_blocked, self._on_unblocked
         self._used = time.monotonic()
         try:
             return question(self._connection)
         except (*FAILURES, BrokerError) as error:
-            # It would not listen to a goodbye either.
-            self._connection.collect()
-            self._connection, self._blocked = None, ""
+            if not self._blocked:
+                # It would not listen to a goodbye either.
+                self._connection.collect()
+                self._connection = None
             raise amqp_error(error, self._address) from error
+
+    def _wait_for_room(self) -> None:
+        """Raises what was raised when the broker began to block us, until it says on that connection that it ended."""
+        try:
+            while self._connection is not None and self._blocked:
+                self._connection.drain_events(timeout=LISTEN)
+        except TimeoutError:
+            pass
+        except FAILURES:
+            self._blocked = ""
+        if self._blocked:
+            raise blocked(self._address, self._blocked)
+        # Nobody was heard over it for long.
+        self.close()
 
     def _reply_to(self) -> tuple[str, str]:
         return reply_exchange(self._address.control_exchange), str(uuid.uuid4())
@@ -151,6 +175,9 @@ class AmqpControl(Control):
 
     def _on_blocked(self, reason: str) -> None:
         self._blocked = reason or "blocked"
+
+    def _on_unblocked(self) -> None:
+        self._blocked = ""
 
 
 class _Unheard:

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 Fault = Literal[
     "address", "name", "network", "tunnel", "slow", "auth", "permission", "full", "loading", "script", "replica",
-    "moved", "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy", "absent",
+    "moved", "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy", "absent", "blocked",
 ]  # fmt: skip
 
 #: A refusal is tried again this rarely, so that no account gets locked (SAFETY F08).
@@ -32,6 +32,7 @@ NAMES: Final[dict[Fault, str]] = {
     "protocol": "not understood",
     "busy": "not ready",
     "absent": "no such queue",
+    "blocked": "blocks publishers",
 }
 
 

@@ -17,10 +17,10 @@ from app.collectors.management import PAGE, Binding, DeadLetters, Managed, Manag
 from app.collectors.queues import MAX_QUEUES
 from app.models.records import DeadLetter, Queue
 
-#: Seconds between two rounds through all queues, whose figures RabbitMQ makes anew that often; and between two
-#: questions about alarms, and about an exchange.
+#: Seconds between two rounds through all queues, whose figures RabbitMQ makes anew that often; between two questions
+#: about alarms, less than it takes to call a worker lost; and about an exchange.
 QUEUES_PAUSE: Final = 5.0
-ALARMS_PAUSE: Final = 15.0
+ALARMS_PAUSE: Final = 5.0
 EXCHANGE_PAUSE: Final = 300.0
 #: The longest pause after trouble.
 TROUBLE_PAUSE: Final = 60.0

@@ -50,6 +50,9 @@ class Questions:
         self._switched: set[tuple[str, int | None]] | None = None
         #: Whether the last question was answered.
         self.answered = False
+        self._blocked = False
+        #: Workers that were asked because they fell silent.
+        self._suspected: set[str] = set()
 
     def tick(self, now: float) -> None:
         """Once a second, while we listen: ask what is due."""
@@ -99,20 +102,23 @@ class Questions:
             pause = AUTH_PAUSE if trouble.error.refused else UNANSWERED_PAUSE
             self._ask_after = time.monotonic() + pause
         self.answered = trouble.error is None
+        self._blocked = trouble.error is not None and trouble.error.fault == "blocked"
 
     def _inspect(self, inquiry: Inquiry) -> None:
         now = time.monotonic()
-        due = [
-            worker.hostname
-            for worker in self._reducer.workers.values()
-            if worker.state == "online" and now >= self._ask_at.get(worker.hostname, 0.0)
-        ]
+        workers = self._reducer.workers.values()
+        due = {w.hostname for w in workers if w.state == "online" and now >= self._ask_at.get(w.hostname, 0.0)}
+        # A broker that blocks publishers silences workers, and says so to who wants to publish himself.
+        silent = {worker.hostname for worker in workers if worker.state == "silent"}
+        due |= silent - self._suspected
         if due and not inquiry.inspecting:
-            inquiry.inspect(due)
+            inquiry.inspect(sorted(due))
+            self._suspected |= silent
+        self._suspected &= silent
 
     def _reach(self, inquiry: Inquiry, now: float) -> None:
         mute = self._reducer.mute(now)
-        if mute:
+        if mute or self._blocked:
             inquiry.reach(mute)
 
     def _ask_who_has(self, inquiry: Inquiry, now: float) -> None:

@@ -93,6 +93,8 @@ class Collector:
         self._shed = self._shedder.shed
         self._gaps = Gaps(self._writer)
         self._heads: dict[str, dict[Head, float]] = {}
+        #: Who says that the broker blocks publishers.
+        self._blocking: set[str] = set()
         self._health = Meter()
         self._commands = 0
         self._flushed = 0.0
@@ -270,6 +272,8 @@ class Collector:
 
     def _trouble(self, trouble: Trouble) -> None:
         error = trouble.error
+        blocked = error is not None and error.fault == "blocked"
+        (self._blocking.add if blocked else self._blocking.discard)(trouble.key)
         if trouble.key == "workers":
             if error is not None and error.fault == "replica" and self._questions.answered:
                 # It took writes and does no longer: the master is elsewhere now (SAFETY F03).
@@ -318,7 +322,7 @@ class Collector:
     def _tick(self) -> None:
         now = self._now()
         if self._health.state == "live":
-            self._reducer.tick(now)
+            self._reducer.tick(now, hushed=bool(self._blocking))
             self._questions.tick(now)
         self._health.lost = self._shed.total()
         self._emit(self._health.message(self._commands, self._normaliser.received))

@@ -81,6 +81,10 @@ class Workers:
         self._listening_since = now
         self._unheard = set(self.by_name)
 
+    def excuse(self, now: float) -> None:
+        """Silence up to now is not theirs."""
+        self._listening_since = now
+
     def get(self, hostname: str, now: float) -> Worker:
         """A worker by name; a new one was first heard of now."""
         worker = self.by_name.get(hostname)

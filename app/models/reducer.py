@@ -195,9 +195,14 @@ class Reducer:
         if since is not None:
             self.doubts.not_listening(since)
 
-    def tick(self, now: float) -> None:
-        """Once a second: judge who is alive, and measure what only time measures."""
+    def tick(self, now: float, *, hushed: bool = False) -> None:
+        """Once a second: judge who is alive, and measure what only time measures.
+
+        While workers are ``hushed``, as by a broker that lets nobody publish, that they are silent says nothing.
+        """
         self._turn(now)
+        if hushed:
+            self._fleet.excuse(now)
         self._fleet.judge(now)
         self.doubts.take(self._fleet.take_changes())
         self.doubts.go_on()

@@ -96,24 +96,6 @@ def test_questions_to_a_frozen_broker_end_by_themselves(harmed: RabbitServer, mo
     control.close()
 
 
-def test_a_broker_short_of_memory_is_said_to_block(harmed: RabbitServer) -> None:
-    with rabbits.client(harmed.url) as channel:
-        channel.exchange_declare("celery.pidbox", "fanout", durable=False, auto_delete=False)
-        channel.queue_declare("mute.celery.pidbox", exclusive=True)
-        channel.queue_bind("mute.celery.pidbox", "celery.pidbox")
-        harmed.control("set_vm_memory_high_watermark", "0.00001")
-        control = AmqpControl(amqp_address(harmed.url), "observe", on_command=lambda _number: None)
-        try:
-            with subscribed(harmed.url) as heard:
-                with pytest.raises(BrokerError, match="blocks who publishes") as blocked:
-                    control.ask("ping", timeout=20.0)
-                assert blocked.value.fault == "busy"
-                assert len(heard.take().links) == 1, "who only listens is not blocked"
-        finally:
-            harmed.control("set_vm_memory_high_watermark", "0.4")
-            control.close()
-
-
 # --- we stand still --------------------------------------------------------------------------------------------------
 
 
