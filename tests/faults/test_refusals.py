@@ -111,7 +111,7 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "no INFO, CONFIG, EVAL, KEYS": (f"{_ALL} -info -config -eval -keys -client", {"events": "", "rights": ""}),
     "no keys": ("+@all &*", {"events": "", "rights": "%R~", "workers": "keys"}),
     "one queue's keys": ("+@all &* ~mail* ~unacked ~_kombu*", {"events": "", "rights": "under the keys sms"}),
-    "no SADD": (f"{_ALL} -sadd", {"events": "", "rights": "", "workers": "'sadd'"}),
+    "no LPUSH": (f"{_ALL} -lpush", {"events": "", "rights": "", "workers": "'lpush'"}),
     "no PUBLISH": (f"{_ALL} -publish", {"events": "", "rights": "", "workers": "'publish'"}),
     "no write": ("+@read +@pubsub +@connection +role &* %R~*", {"events": "", "workers": "does not permit it"}),
 }
@@ -156,7 +156,7 @@ def test_f09_what_is_not_permitted_is_off_with_its_reason_and_nothing_else_is(
 def test_f09_what_was_refused_is_not_asked_again_and_again(
     redis_server: RedisServer, client: Redis, tmp_path: Path
 ) -> None:
-    granted = "+@all &/1.nothing ~* -role -scan -hlen -lindex -sadd"
+    granted = "+@all &/1.nothing ~* -role -scan -hlen -lindex -lpush"
     command(client, "ACL", "SETUSER", "mon", *_BASE.split(), *granted.split())
     client.lpush("mail", "x")
     with running(at(redis_server, "mon:any"), tmp_path / "h", queues=["mail"]) as collector:
