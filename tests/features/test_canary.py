@@ -138,6 +138,7 @@ def everything(cloche: Cloche, name: str, queue: str, folder: Path, *, peek: int
 
 def found_nothing(aviary: Aviary, *looked_at: str) -> None:
     """Nothing was found, and it was looked for there."""
+    aviary.look()
     assert aviary.hits == set()
     missing = [place for place in looked_at if not any(place in seen for seen in aviary.looked_at)]
     assert not missing, f"{missing} of {aviary.looked_at}"
@@ -337,7 +338,8 @@ def test_s01_no_fault_makes_a_window_or_a_collector_say_or_write_a_password(
 
 def heard(process: subprocess.Popen[bytes], aviary: Aviary) -> None:
     """Listen to all that a child says until it is gone."""
-    said, complaints = process.communicate(timeout=30)
+    process.wait(30)
+    said, complaints = process.communicate()
     aviary.listen("what a child says", said)
     aviary.listen("standard error", complaints)
 

@@ -81,7 +81,7 @@ class Aviary:
     ) -> None:
         self._stopping.set()
         self._thread.join()
-        self._look()
+        self.look()
 
     def listen(self, where: str, said: bytes | str) -> None:
         """Look for them in what was said somewhere."""
@@ -92,9 +92,10 @@ class Aviary:
 
     def _watch(self) -> None:
         while not self._stopping.wait(_LOOK):
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look at what there is now."""
         for path in self._folder.rglob("*"):
             with suppress(OSError):  # it is gone, or no file
                 stat = path.stat()
