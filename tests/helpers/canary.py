@@ -4,14 +4,18 @@ import base64
 import json
 import os
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote, quote_plus
 
 import psutil
+from redis import Redis
+
+from tests.collectors.conftest import command
+from tests.helpers.servers import RedisServer
 
 #: What is quoted, escaped and encoded in different ways differs in all of them.
 CANARY: Final = 'kanari-7 ü/"€"&x'
@@ -109,3 +113,20 @@ class Aviary:
                 if APP in words:
                     self.listen(f"arguments of {words.split(APP)[1].split(NUL)[0].decode()}", words)
                     self.listen("the environment", (place / "environ").read_bytes())
+
+
+@contextmanager
+def locked(server: RedisServer) -> Iterator[Redis]:
+    """A Redis that wants the password now, and a client that has it."""
+    with Redis.from_url(server.url) as stranger:
+        command(stranger, "CONFIG", "SET", "requirepass", CANARY)
+    with Redis.from_url(server.url, password=CANARY) as client:
+        yield client
+
+
+def found_nothing(aviary: Aviary, *looked_at: str) -> None:
+    """Nothing was found, and it was looked for there."""
+    aviary.look()
+    assert aviary.hits == set()
+    missing = [place for place in looked_at if not any(place in seen for seen in aviary.looked_at)]
+    assert not missing, f"{missing} of {aviary.looked_at}"
