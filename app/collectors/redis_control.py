@@ -83,7 +83,12 @@ class RedisControl(Control):
         opening = self._client.pipeline(transaction=False)
         opening.lpush(replies, _PLACEHOLDER)
         opening.expire(replies, REPLY_EXPIRES + math.ceil(max(0.0, deadline - time.monotonic())))
-        self._run(opening)
+        try:
+            self._run(opening)
+        except redis.ResponseError:
+            # Who may not set an expiry must not leave what has none.
+            self._client.delete(replies)
+            raise
         self._on_command(1)
         self._heard = int(self._client.publish(address.control_channel, message))
         expected = self._heard if destination is None else min(self._heard, len(destination))

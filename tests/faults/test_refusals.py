@@ -25,6 +25,7 @@ from tests.helpers.collecting import Running, collecting
 from tests.helpers.events import envelope, raw
 from tests.helpers.hearing import listening, subscribed
 from tests.helpers.histories import reading
+from tests.helpers.litter import staying
 from tests.helpers.servers import HOST, RedisServer
 from tests.helpers.waiting import eventually
 
@@ -112,9 +113,17 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "no keys": ("+@all &*", {"events": "", "rights": "%R~", "workers": "keys"}),
     "one queue's keys": ("+@all &* ~mail* ~unacked ~_kombu*", {"events": "", "rights": "under the keys sms"}),
     "no LPUSH": (f"{_ALL} -lpush", {"events": "", "rights": "", "workers": "'lpush'"}),
+    "no EXPIRE": (f"{_ALL} -expire", {"events": "", "rights": "", "workers": "'expire'"}),
     "no PUBLISH": (f"{_ALL} -publish", {"events": "", "rights": "", "workers": "'publish'"}),
     "no write": ("+@read +@pubsub +@connection +role &* %R~*", {"events": "", "workers": "does not permit it"}),
 }
+
+
+def refusals(client: Redis) -> dict[str, int]:
+    """How often each command was refused to anybody."""
+    stats = client.info("commandstats")
+    refused = {name.removeprefix("cmdstat_"): each["rejected_calls"] for name, each in stats.items()}
+    return {name: times for name, times in refused.items() if times}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -151,6 +160,11 @@ def test_f09_what_is_not_permitted_is_off_with_its_reason_and_nothing_else_is(
         if expected.get("rights") == "":
             assert collector.notices("rights") == []
         assert collector.notices("queues") == []
+        refused = refusals(client)
+        already = len(collector.said)
+        eventually(lambda: len(collector.said) >= already + 3, "three seconds")
+        assert refusals(client) == refused, "what was refused is not asked again and again"
+    assert staying(client) == {"_kombu.binding.mail", "mail", "unacked"}, "nothing of ours stays"
 
 
 def test_f09_what_was_refused_is_not_asked_again_and_again(
