@@ -3,10 +3,13 @@
 import multiprocessing
 import sys
 
+from app.secrets import dump_no_core
+
 
 def main() -> None:
     """Run the command line; the collector's own word is looked at first, so that its process stays small."""
     multiprocessing.freeze_support()
+    dump_no_core()
     if sys.argv[1:2] == ["collector"]:
         from app.collectors.__main__ import main as collect
 

@@ -3,12 +3,13 @@
 import asyncio
 import functools
 import gc
+import logging
 import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtWidgets import QApplication
@@ -47,9 +48,6 @@ def run(
     program ends: after ``duration`` seconds, or once ``ready`` says so (exit code 1 where it says False), or once every
     broker was heard. ``span`` is the time range to begin with, in seconds, if it is not the one last used.
     """
-    # It looks for a Qt binding of its own unless one is there already.
-    import qasync  # noqa: PLC0415
-
     # The query thread hands the interpreter to the window after a millisecond, not after five.
     sys.setswitchinterval(0.001)
     application = QApplication.instance() or QApplication(sys.argv[:1])
@@ -58,11 +56,21 @@ def run(
     application.setApplicationName("Cloche")
     # Closing the last window would end the loop under its own feet; an event ends it.
     application.setQuitOnLastWindowClosed(False)
-    loop = qasync.QEventLoop(application)
+    loop = event_loop(application)
     with loop, tempfile.TemporaryDirectory() as folder:
         # Drawing pictures changes the window in every way, which its user did not ask to be kept.
         session = Session(application, paths.settings_file() if shots is None else Path(folder) / "window.ini")
         return int(loop.run_until_complete(session.run(targets, shots, duration, span, ready, on_shots)))
+
+
+def event_loop(application: QApplication) -> Any:
+    """Qt's loop for coroutines, a `qasync.QEventLoop`."""
+    # It looks for a Qt binding of its own unless one is there already.
+    import qasync  # noqa: PLC0415
+
+    # It writes down what threads are called with and what they return: passwords of the keyring, too.
+    logging.getLogger("qasync").setLevel(logging.WARNING)
+    return qasync.QEventLoop(application)
 
 
 class Session:

@@ -1,4 +1,6 @@
-"""Passwords: a type that never shows what it holds."""
+"""Passwords: a type that never shows what it holds, and no picture of the memory that holds them on a disk."""
+
+import sys
 
 
 class Secret:
@@ -17,3 +19,11 @@ class Secret:
         return "Secret(***)"
 
     __str__ = __repr__
+
+
+def dump_no_core() -> None:
+    """Have this process, and those that it starts, leave no core file when they crash: passwords would be in it."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - not there on Windows
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

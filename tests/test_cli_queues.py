@@ -24,31 +24,6 @@ def listed(url: str, *words: str) -> dict[str, dict[str, Any]]:
     return {queue["name"]: queue for queue in json.loads(done.stdout)}
 
 
-def figures(queue: dict[str, Any]) -> tuple[int | None, int | None, int | None, int | None]:
-    return queue["ready"], queue["unacked"], queue["scheduled"], queue["consumers"]
-
-
-def test_every_queue_is_listed_with_all_that_waits_in_it_consumed_or_not(
-    redis_server: RedisServer, client: Redis, tmp_path: Path
-) -> None:
-    app = make_app(redis_server.url)
-    for priority in (0, 3, 6, 9):
-        app.send_task("truth.add", (priority, 1), queue="noworker", priority=priority)
-    with worker(redis_server.url, "w1", tmp_path / "w1.log", "-E", "-c", "1"):
-        for _ in range(2):
-            app.send_task("truth.add", (1, 1), queue="celery", countdown=600)
-        eventually(lambda: client.hlen("unacked") == 2, "that the worker holds both")
-        found = listed(redis_server.url)
-        assert figures(found["noworker"]) == (4, 0, 0, 0)
-        assert found["noworker"]["by_priority"] == {"0": 1, "3": 1, "6": 1, "9": 1}
-        assert figures(found["celery"]) == (0, 2, 2, 1)
-        # Without asking workers nobody knows who consumes.
-        passive = listed(redis_server.url, "--mode", "passive", "--queue", "other")
-        assert figures(passive["celery"]) == (0, 2, 2, None)
-        assert figures(passive["other"]) == (0, 0, 0, None)
-    app.close()
-
-
 def test_the_oldest_message_is_dated_by_the_history_of_its_broker(redis_server: RedisServer, client: Redis) -> None:
     command = self_command("record", redis_server.url, "--json")
     app = make_app(redis_server.url)

@@ -89,14 +89,11 @@ SURVEYING: Final = Guard(
 )
 
 
-def asking(channel: str, bindings: str, exchange: str) -> Guard:
-    """Asking workers over the control ``channel``: what is written is our own reply list and its binding, no more."""
+def asking(channel: str, ending: str) -> Guard:
+    """Asking workers over the control ``channel``: what is written is a list of our own, whose name ends so."""
 
     def is_ours(words: Sequence[str]) -> bool:
-        return words[0].endswith(f".{exchange}")
-
-    def is_binding(words: Sequence[str]) -> bool:
-        return words[0] == bindings
+        return words[0].endswith(ending)
 
     def is_control(words: Sequence[str]) -> bool:
         return words[0] == channel
@@ -104,10 +101,10 @@ def asking(channel: str, bindings: str, exchange: str) -> Guard:
     return Guard(
         bounded={
             "PUBLISH": (3, is_control),
-            "SADD": (3, is_binding),
-            "SREM": (3, is_binding),
-            "BRPOP": (3, is_ours),
+            "LPUSH": (3, is_ours),
             "EXPIRE": (3, is_ours),
+            "LLEN": (2, is_ours),
+            "LPOP": (2, is_ours),
             "DEL": (2, is_ours),
         }
     )

@@ -11,7 +11,7 @@ from redis.retry import Retry
 from app.collectors.errors import BrokerError
 from app.collectors.guard import Guard
 from app.collectors.redis_errors import broker_error
-from app.collectors.transport import ANSWER_TIMEOUT, RedisAddress
+from app.collectors.transport import RedisAddress
 
 
 class _Connection(redis.Connection):
@@ -24,7 +24,7 @@ class _Connection(redis.Connection):
 
     def _connect(self) -> socket.socket:
         made = self._address.connect()
-        made.settimeout(ANSWER_TIMEOUT)
+        made.settimeout(self._address.answer_timeout)
         return made
 
     def _greet(self, _connection: object) -> None:
@@ -63,7 +63,7 @@ def redis_client(address: RedisAddress, name: str, guard: Guard) -> redis.Redis:
         db=address.database,
         username=address.username,
         password=address.password.reveal() if address.password else None,
-        socket_timeout=ANSWER_TIMEOUT,
+        socket_timeout=address.answer_timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         command_packer=guard,

@@ -1,10 +1,13 @@
-"""Remote control over Redis, which leaves nothing behind.
+"""Remote control over Redis, which leaves nothing behind, whoever dies when.
 
 kombu's own mailbox is not used here: it would restore other applications' unacked messages, waits a second for one
-worker, and leaks its reply lists (kombu #294).
+worker, and leaks its reply lists (kombu #294). Ours is a list that is there before the question and expires by itself:
+it always holds a placeholder, since Redis forgets an empty list and its expiry, and an answer would make a new one for
+ever. So it can't be waited for as for an empty list (``BRPOP``), and is looked at instead.
 """
 
 import base64
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +16,22 @@ from typing import Any, Final
 import msgspec
 import redis
 
-from app.collectors.control import MAX_REPLY, PATIENCE, Control, Request, read_answer, reply_exchange
+from app.collectors.control import MAX_REPLY, Control, Request, read_answer, reply_exchange
 from app.collectors.guard import asking
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.transport import RedisAddress
 from app.models.profiles import Mode
 
-#: Seconds after which Redis drops an answer that nobody fetched.
-REPLY_EXPIRES: Final = 60
+#: Seconds that a list stays after its question's end, for answers that come late; with the time that is given for
+#: answers it is gone after a minute.
+REPLY_EXPIRES: Final = 50
+#: Seconds between two looks for answers: at first, and at most, where they are slow to come.
+FIRST_LOOK: Final = 0.005
+LAST_LOOK: Final = 0.5
+#: Answers that are fetched at a time.
+MOST: Final = 100
+_PLACEHOLDER: Final = b"cloche"
 
 
 class _ReplyProperties(msgspec.Struct):
@@ -40,10 +50,8 @@ class RedisControl(Control):
     def __init__(self, address: RedisAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
         super().__init__(mode, on_command=on_command)
         self._address = address
-        self._exchange = reply_exchange(address.control_exchange)
-        self._bindings = address.key(f"_kombu.binding.{self._exchange}")
-        guard = asking(address.control_channel, self._bindings, self._exchange)
-        self._client = redis_client(address, "cloche-control", guard)
+        self._ending = f".{reply_exchange(address.control_exchange)}"
+        self._client = redis_client(address, "cloche-control", asking(address.control_channel, self._ending))
         #: How many listened to the last question.
         self._heard = 0
 
@@ -66,31 +74,61 @@ class RedisControl(Control):
     def _answers(
         self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
     ) -> dict[str, Any]:
-        address, own = self._address, str(uuid.uuid4())
-        exchange, bindings = self._exchange, self._bindings
-        replies = address.key(f"{own}.{exchange}")
-        binding = address.separator.join((own, "", f"{own}.{exchange}"))
-        asked = Request.of(command, arguments, destination, exchange, own)
+        address, own = self._address, f"{uuid.uuid4()}{self._ending}"
+        replies = address.key(own)
+        # Over kombu's default exchange an answer goes right into the list of that name: no binding has to be kept.
+        asked = Request.of(command, arguments, destination, "", own)
         answers: dict[str, Any] = {}
-        self._on_command(3)
-        self._client.sadd(bindings, binding)
-        deadline = time.monotonic() + timeout
+        opening = self._client.pipeline(transaction=False)
+        opening.lpush(replies, _PLACEHOLDER)
+        opening.expire(replies, REPLY_EXPIRES + math.ceil(timeout))
         try:
-            message = envelope(asked, f"{address.control_exchange}.pidbox", deadline)
-            self._heard = int(self._client.publish(address.control_channel, message))
-            expected = min(self._heard, len(destination)) if destination is not None else self._heard
-            while len(answers) < expected and (left := deadline - time.monotonic()) > 0 and not self._stopping.is_set():
-                popped = self._client.brpop([replies], timeout=min(max(0.01, left), PATIENCE))
-                self._client.expire(replies, REPLY_EXPIRES)
-                self._on_command(2)
-                if popped is not None:
-                    answers.update(read_reply(popped[1], asked.ticket))
-        finally:
-            self._on_command(3)
-            self._client.srem(bindings, binding)
-            self._client.expire(replies, REPLY_EXPIRES)
+            self._run(opening)
+        except redis.ResponseError:
+            # Who may not set an expiry must not leave what has none.
+            self._client.delete(replies)
+            raise
+        # The time for answers begins when a connection stands.
+        deadline = time.monotonic() + timeout
+        message = envelope(asked, f"{address.control_exchange}.pidbox", deadline)
+        self._on_command(1)
+        self._heard = int(self._client.publish(address.control_channel, message))
+        expected = self._heard if destination is None else min(self._heard, len(destination))
+        pause = FIRST_LOOK
+        while len(answers) < expected and (left := deadline - time.monotonic()) > 0:
+            if self._stopping.wait(min(pause, left)):
+                break
+            pause = min(2 * pause, LAST_LOOK)
+            while fetched := self._fetch(replies):
+                for reply in fetched:
+                    answers.update(read_reply(reply, asked.ticket))
+                if len(fetched) < MOST:
+                    break
+        if len(answers) >= self._heard:
+            # Nobody is left who could answer later; where somebody is, the list has to be there for him.
+            self._on_command(1)
             self._client.delete(replies)
         return answers
+
+    def _fetch(self, replies: str) -> list[bytes]:
+        """The answers that came, but for the placeholder, which is at the other end."""
+        self._on_command(1)
+        came = self._client.llen(replies) - 1
+        fetching = self._client.pipeline(transaction=False)
+        for _ in range(min(came, MOST)):
+            fetching.lpop(replies)
+        return [reply for reply in self._run(fetching) if isinstance(reply, bytes)]
+
+    def _run(self, pipeline: Any) -> list[Any]:
+        """What is answered to a pipeline; raises the first refusal."""
+        if not len(pipeline):
+            return []
+        self._on_command(1)
+        answered: list[Any] = pipeline.execute(raise_on_error=False)
+        refused = next((reply for reply in answered if isinstance(reply, Exception)), None)
+        if refused is not None:
+            raise refused
+        return answered
 
 
 def envelope(asked: Request, exchange: str, deadline: float) -> bytes:

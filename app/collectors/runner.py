@@ -279,6 +279,8 @@ class Collector:
                 # It took writes and does no longer: the master is elsewhere now (SAFETY F03).
                 self._connect_anew(error)
             self._questions.trouble(trouble)
+        if trouble.key == "queues" and error is not None:
+            self._reducer.forget_depths()
         if error is not None and error.fault == "moved":
             self._connect_anew(error)
         severity: Literal["info", "warning"] = "info" if trouble.key == "rights" else "warning"

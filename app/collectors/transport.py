@@ -1,8 +1,10 @@
 """Broker addresses, and what can go wrong on the way to one, as typed errors with a sentence."""
 
+import math
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from typing import Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -37,8 +39,19 @@ SCHEMES: Final = ("redis", "rediss", "sentinel", "redis+socket")
 #: Celery transport options (``broker_transport_options``) and setting names that a connection understands.
 OPTIONS: Final = (
     "global_keyprefix", "priority_steps", "sep", "fanout_prefix", "fanout_patterns", "event_exchange",
-    "control_exchange", "unacked_key", "unacked_index_key", "virtual_host", "master_name", *TLS_OPTIONS, *SSH_OPTIONS,
+    "control_exchange", "unacked_key", "unacked_index_key", "virtual_host", "master_name", "socket_connect_timeout",
+    "socket_timeout", *TLS_OPTIONS, *SSH_OPTIONS,
 )  # fmt: skip
+#: Those that say how an application works through its queues. They may be given as it has them, and change nothing
+#: here: above all nothing that we do depends on a ``visibility_timeout``, since we take no messages.
+_NOT_OURS: Final = (
+    "visibility_timeout", "unacked_mutex_key", "unacked_mutex_expire", "unacked_restore_limit",
+    "unacked_restore_interval", "unacked_restore_throttle", "ack_emulation", "queue_order_strategy", "max_connections",
+    "health_check_interval", "retry_on_timeout", "socket_keepalive", "client_name", "body_encoding",
+    "deadletter_queue", "min_other_sentinels", "sentinel_fanout_compat",
+)  # fmt: skip
+#: Seconds to wait that may be asked for, at most.
+_MAX_TIMEOUT: Final = 60.0
 #: What ``fanout_prefix`` is where it is just on or off.
 _SWITCHES: Final = {"true": "/{db}.", "1": "/{db}.", "false": "", "0": "", "": ""}
 
@@ -57,6 +70,8 @@ class RedisAddress(msgspec.Struct, frozen=True):
     sentinels: tuple[tuple[str, int], ...] = ()
     master_name: str = ""
     tls: Tls | None = None
+    connect_timeout: float = CONNECT_TIMEOUT
+    answer_timeout: float = ANSWER_TIMEOUT
     username: str | None = None
     password: Secret | None = None
     prefix: str = ""
@@ -78,11 +93,12 @@ class RedisAddress(msgspec.Struct, frozen=True):
             return f"{clean_word(self.master_name)} of {places}/{self.database}{self.line.route}"
         return f"{self.host}:{self.port}/{self.database}{self.line.route}"
 
-    def connect(self, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
-        """A connected socket, secured where that is asked for.
+    def connect(self, timeout: float | None = None) -> socket.socket:
+        """A connected socket, secured where that is asked for, within so many seconds or those of the address.
 
         Raises ``OSError``, or `BrokerError` where no sentinel tells where the master is.
         """
+        timeout = self.connect_timeout if timeout is None else timeout
         if self.path is not None:
             return self.line.connect_local(self.path, timeout)
         if not self.sentinels:
@@ -144,7 +160,7 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         raise BrokerError("address", f"This is no address of a Redis. They begin with {'://, '.join(SCHEMES)}://.")
     parameters = dict(parse_qsl(urlsplit(others[-1] if others else first).query, keep_blank_values=True))
     given = parameters | (options or {})
-    unknown = next((key for key in given if key not in OPTIONS), None)
+    unknown = next((key for key in given if key not in OPTIONS and key not in _NOT_OURS), None)
     if unknown is not None:
         raise BrokerError("address", f"The transport option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
     local = parts.scheme == "redis+socket"
@@ -175,6 +191,8 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         sentinels=tuple(sentinels),
         master_name=given.get("master_name", ""),
         tls=None if local else tls_of(given, wanted=parts.scheme == "rediss"),
+        connect_timeout=_seconds(given, "socket_connect_timeout", CONNECT_TIMEOUT),
+        answer_timeout=_seconds(given, "socket_timeout", ANSWER_TIMEOUT),
         username=unquote(parts.username) if parts.username else None,
         password=Secret(secret) if secret else None,
         prefix=given.get("global_keyprefix", ""),
@@ -186,6 +204,18 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
         unacked=given.get("unacked_key", "unacked"),
         line=Line(jump_host=jump_host),
     )
+
+
+def _seconds(given: Mapping[str, str], key: str, usual: float) -> float:
+    """A number of seconds, of which Celery's None is the usual one. Raises `BrokerError`."""
+    text = given.get(key, "None")
+    try:
+        seconds = usual if text.lower() in ("none", "") else float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 < seconds <= _MAX_TIMEOUT:
+        raise BrokerError("address", f"{key} is a number of seconds up to {_MAX_TIMEOUT:.0f}, not {text!r}.")
+    return seconds
 
 
 def _place(url: str) -> tuple[str, int]:

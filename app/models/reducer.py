@@ -155,6 +155,12 @@ class Reducer:
                 if value is not None:
                     self._gauge(f"queue.{kind}", queue.name).add(value)
 
+    def forget_depths(self) -> None:
+        """The broker can't be asked: what waits there is unknown, and not what it was."""
+        for name, queue in self.queues.items():
+            unknown = Queue(name, queue.seen, sampled=queue.sampled)
+            self.queues[name] = self._queues_dirty[name] = unknown
+
     def fold_inspection(self, hostname: str, learnt: Mapping[str, Any], now: float) -> None:
         """Take a worker's answer: the fields of `Worker` that were learnt from it."""
         self._fleet.learn(hostname, learnt, now)

@@ -20,7 +20,7 @@ from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
 from tests.helpers.servers import RedisServer
 
-ASKING = asking("/0.celery.pidbox", "_kombu.binding.reply.celery.pidbox", "reply.celery.pidbox")
+ASKING = asking("/0.celery.pidbox", ".reply.celery.pidbox")
 #: Each would harm a broker that is in use, or could.
 HARMFUL = tuple(
     tuple(line.split())
@@ -42,7 +42,9 @@ HARMFUL = tuple(
     LPOP celery
     RPOP celery
     BRPOP celery 1
-    BRPOP x.reply.celery.pidbox celery 1
+    BRPOP x.reply.celery.pidbox 1
+    LPOP x.reply.celery.pidbox 1000
+    LPUSH x.reply.celery.pidbox x y
     LPUSH celery x
     DEL celery
     del celery
@@ -56,6 +58,7 @@ HARMFUL = tuple(
     PUBLISH
     SADD _kombu.binding.celery x
     SREM _kombu.binding.celery x
+    SADD _kombu.binding.reply.celery.pidbox x
     SET x y
     SHUTDOWN
     REPLICAOF NO ONE
@@ -103,8 +106,10 @@ def test_h05_looking_through_a_queue_may_read_longer_ranges_and_say_nothing_else
         (PEEKING, ("LRANGE", "celery", 500, 599)),
         (RESULTS, ("MGET", "celery-task-meta-1")),
         (ASKING, ("PUBLISH", "/0.celery.pidbox", "x")),
-        (ASKING, ("SADD", "_kombu.binding.reply.celery.pidbox", "x")),
-        (ASKING, ("BRPOP", "some-id.reply.celery.pidbox", 1)),
+        (ASKING, ("LPUSH", "some-id.reply.celery.pidbox", "x")),
+        (ASKING, ("EXPIRE", "some-id.reply.celery.pidbox", 60)),
+        (ASKING, ("LLEN", "some-id.reply.celery.pidbox")),
+        (ASKING, ("LPOP", "some-id.reply.celery.pidbox")),
         (ASKING, ("DEL", "some-id.reply.celery.pidbox")),
     ],
 )

@@ -11,14 +11,14 @@ from redis import Redis
 
 from app.collectors.errors import BrokerError
 from app.collectors.redis_queues import RedisQueues
-from app.collectors.tls import Tls, fingerprint
+from app.collectors.tls import Tls
 from app.collectors.transport import redis_address
 from tests.helpers.collecting import collecting
 from tests.helpers.hearing import listening, subscribed
 from tests.helpers.histories import reading
 from tests.helpers.hostile import good
 from tests.helpers.servers import HOST, RedisServer, SentinelServer
-from tests.helpers.tls import TlsFront, certificate
+from tests.helpers.tls import TlsFront, certificate, pin
 from tests.helpers.waiting import eventually
 
 CHANNEL = "/0.celeryev/task.multi"
@@ -95,10 +95,6 @@ def test_files_that_are_no_certificates_are_refused(tmp_path: Path) -> None:
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------
-
-
-def pin(pem: Path) -> str:
-    return fingerprint(ssl.PEM_cert_to_DER_cert(pem.read_text("ascii").partition("-----BEGIN PRIVATE KEY")[0]))
 
 
 def secured(port: int, **options: object) -> str:
@@ -219,37 +215,6 @@ def test_a_socket_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 # --- Sentinel --------------------------------------------------------------------------------------------------------
-
-
-def test_f02_the_master_is_found_by_any_sentinel_and_again_after_a_failover(tmp_path: Path) -> None:
-    with (
-        RedisServer() as old,
-        RedisServer("--replicaof", HOST, str(old.port)) as new,
-        SentinelServer(old) as sentinel,
-        Redis.from_url(new.url) as successor,
-        Redis(HOST, sentinel.port) as watcher,
-    ):
-        # The first of them is not there: the next one is asked.
-        url = f"sentinel://{HOST}:1/0;{sentinel.url}"
-        with (
-            collecting(url, tmp_path / "h", options={"master_name": "shop"}, queues=["mail"]) as running,
-            reading(tmp_path / "h") as reader,
-            Redis.from_url(old.url) as client,
-        ):
-            client.publish(CHANNEL, good(1))
-            eventually(lambda: reader.task("good-1"), "an event of the first master")
-            eventually(lambda: watcher.execute_command("SENTINEL", "REPLICAS", "shop"), "that it knows the replica")
-            old.kill()
-            eventually(lambda: successor.info("replication")["role"] == "master", "the failover", within=60)
-            eventually(
-                lambda: successor.publish(CHANNEL, good(2)) and reader.task("good-2"),
-                "an event of the second",
-                within=60,
-            )
-            eventually(lambda: running.state == "live", "that all is well")
-            successor.lpush("mail", "x")
-            eventually(lambda: [q.ready for q in reader.queues() if q.name == "mail"] == [1], "a depth of the second")
-            assert reader.gaps(), "nobody listened in between"
 
 
 def test_a_name_that_no_sentinel_knows_is_said(tmp_path: Path) -> None:

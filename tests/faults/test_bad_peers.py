@@ -21,8 +21,11 @@ from app.collectors.guard import GREETING
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.transport import redis_address
-from tests.helpers.servers import HOST
-from tests.helpers.tls import certificate
+from tests.collectors.conftest import command
+from tests.helpers.hearing import subscribed
+from tests.helpers.servers import HOST, RedisServer
+from tests.helpers.tls import TlsFront, certificate, pin
+from tests.helpers.waiting import eventually
 
 CANARY: Final = "canary-password"
 
@@ -174,3 +177,21 @@ def test_f14_a_bad_peer_gets_no_byte_of_a_password(
     assert CANARY.encode() not in bytes(bad.heard)
     assert b"AUTH" not in bytes(bad.heard)
     assert b"PLAIN" not in bytes(bad.heard)
+
+
+@pytest.mark.parametrize("trust", ["signed", "pinned"])
+def test_f14_a_certificate_that_changes_between_two_connections_is_not_trusted_for_what_it_was(
+    tmp_path: Path, trust: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    pem, other = certificate(tmp_path, HOST), certificate(tmp_path / "other", HOST)
+    options = f"ssl_fingerprint={pin(pem)}" if trust == "pinned" else f"ssl_ca_certs={quote(str(pem))}"
+    with RedisServer() as server, redis.Redis.from_url(server.url) as client, TlsFront(pem, server.port) as front:
+        command(client, "ACL", "SETUSER", "user", "on", f">{CANARY}", "~*", "&*", "+@all")
+        with subscribed(f"rediss://user:{CANARY}@{HOST}:{front.port}/0?{options}") as heard:
+            front.show(other)
+            before = bytes(front.heard)
+            assert CANARY.encode() in before, "it had proven who it is"
+            command(client, "CLIENT", "KILL", "TYPE", "PUBSUB")
+            eventually(lambda: "No password was sent." in str(heard.take().links[-1].error), "the refusal")
+        assert bytes(front.heard) == before

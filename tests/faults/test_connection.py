@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
-from app.collectors import redis_client
 from app.collectors.errors import BrokerError
 from app.collectors.pollers import QueuePoller, Trouble
 from app.collectors.queues import Poll
@@ -75,7 +74,7 @@ def goes_on(asked: Asked, key: str = "queues") -> None:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_client, "ANSWER_TIMEOUT", 0.5)
+    monkeypatch.setattr("app.collectors.transport.ANSWER_TIMEOUT", 0.5)
 
 
 # --- F01: the broker restarts ----------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""F03: a master is made a replica, and its old connections stay: we notice, and go where the address leads now."""
+"""F02, F03: a master dies, or is made a replica and its connections stay: we notice, and go where the address leads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis import Redis
 
@@ -11,17 +13,97 @@ from app.collectors.errors import BrokerError
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.redis_role import RoleWatch
 from app.collectors.transport import redis_address
+from app.models.history.reader import Reader
 from app.models.wire import Health
 from tests.collectors.conftest import command
-from tests.helpers.collecting import collecting
+from tests.helpers.collecting import Running, collecting
 from tests.helpers.events import envelope, raw
 from tests.helpers.histories import reading
 from tests.helpers.hostile import good
 from tests.helpers.proxy import FaultProxy
-from tests.helpers.servers import HOST, RedisServer
+from tests.helpers.servers import HOST, RedisServer, SentinelServer
 from tests.helpers.waiting import eventually
 
 CHANNEL = "/0.celeryev/task.multi"
+
+
+# --- Sentinel --------------------------------------------------------------------------------------------------------
+
+
+class Group(msgspec.Struct):
+    """A master and its replica, and three sentinels of which two have to agree."""
+
+    master: RedisServer
+    replica: RedisServer
+    sentinels: list[SentinelServer]
+
+    @property
+    def url(self) -> str:
+        """All of its sentinels; where the first of them should be nobody is."""
+        return ";".join([f"sentinel://{HOST}:1/0", *(sentinel.url for sentinel in self.sentinels)])
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    with (
+        RedisServer() as master,
+        RedisServer("--replicaof", HOST, str(master.port)) as replica,
+        SentinelServer(master, 2) as first,
+        SentinelServer(master, 2) as second,
+        SentinelServer(master, 2) as third,
+        Redis(port=first.port) as watcher,
+    ):
+
+        def known(whom: str) -> int:
+            return len(command(watcher, "SENTINEL", whom, "shop"))
+
+        eventually(lambda: (known("REPLICAS"), known("SENTINELS")) == (1, 2), "that all know each other", within=60)
+        yield Group(master, replica, [first, second, third])
+
+
+@contextmanager
+def watching(group: Group, folder: Path) -> Iterator[tuple[Running, Reader]]:
+    """A collector that has heard of the first master."""
+    with (
+        collecting(group.url, folder / "h", options={"master_name": "shop"}, queues=["mail"]) as running,
+        reading(folder / "h") as reader,
+        Redis.from_url(group.master.url) as client,
+    ):
+        client.publish(CHANNEL, good(1))
+        eventually(lambda: reader.task("good-1"), "an event of the first master")
+        yield running, reader
+
+
+def follows(group: Group, running: Running, reader: Reader) -> None:
+    """It hears of the new master, which is one, and looks there for what waits."""
+    with Redis.from_url(group.replica.url) as successor:
+        eventually(lambda: command(successor, "ROLE")[0] in (b"master", "master"), "the failover", within=60)
+        eventually(
+            lambda: successor.publish(CHANNEL, good(2)) and reader.task("good-2"), "an event of the second", within=60
+        )
+        eventually(lambda: running.state == "live", "that all is well")
+        successor.lpush("mail", "x")
+        eventually(lambda: [q.ready for q in reader.queues() if q.name == "mail"] == [1], "a depth of the second")
+    assert reader.gaps(), "nobody listened in between"
+
+
+def test_f02_a_master_that_dies_is_left_for_the_one_that_its_sentinels_agree_on(group: Group, tmp_path: Path) -> None:
+    with watching(group, tmp_path) as (running, reader):
+        group.sentinels[0].kill()  # two are enough
+        group.master.kill()
+        follows(group, running, reader)
+
+
+def test_f03_a_master_that_its_sentinels_make_a_replica_is_left_though_it_lives(group: Group, tmp_path: Path) -> None:
+    with watching(group, tmp_path) as (running, reader), Redis(port=group.sentinels[0].port) as sentinel:
+        command(sentinel, "SENTINEL", "FAILOVER", "shop")
+        follows(group, running, reader)
+        with Redis.from_url(group.master.url) as old:
+            eventually(lambda: old.info("replication")["role"] == "slave", "that it is one now", within=60)
+            assert old.pubsub_numpat() == 0, "nobody of ours listens there any more"
+
+
+# --- a replica that only the address leads away from -----------------------------------------------------------------
 
 
 def test_f03_the_role_is_asked_for_often_enough() -> None:

@@ -25,6 +25,7 @@ from tests.helpers.collecting import Running, collecting
 from tests.helpers.events import envelope, raw
 from tests.helpers.hearing import listening, subscribed
 from tests.helpers.histories import reading
+from tests.helpers.litter import staying
 from tests.helpers.servers import HOST, RedisServer
 from tests.helpers.waiting import eventually
 
@@ -111,10 +112,18 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "no INFO, CONFIG, EVAL, KEYS": (f"{_ALL} -info -config -eval -keys -client", {"events": "", "rights": ""}),
     "no keys": ("+@all &*", {"events": "", "rights": "%R~", "workers": "keys"}),
     "one queue's keys": ("+@all &* ~mail* ~unacked ~_kombu*", {"events": "", "rights": "under the keys sms"}),
-    "no SADD": (f"{_ALL} -sadd", {"events": "", "rights": "", "workers": "'sadd'"}),
+    "no LPUSH": (f"{_ALL} -lpush", {"events": "", "rights": "", "workers": "'lpush'"}),
+    "no EXPIRE": (f"{_ALL} -expire", {"events": "", "rights": "", "workers": "'expire'"}),
     "no PUBLISH": (f"{_ALL} -publish", {"events": "", "rights": "", "workers": "'publish'"}),
     "no write": ("+@read +@pubsub +@connection +role &* %R~*", {"events": "", "workers": "does not permit it"}),
 }
+
+
+def refusals(client: Redis) -> dict[str, int]:
+    """How often each command was refused to anybody."""
+    stats = client.info("commandstats")
+    refused = {name.removeprefix("cmdstat_"): each["rejected_calls"] for name, each in stats.items()}
+    return {name: times for name, times in refused.items() if times}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -151,12 +160,17 @@ def test_f09_what_is_not_permitted_is_off_with_its_reason_and_nothing_else_is(
         if expected.get("rights") == "":
             assert collector.notices("rights") == []
         assert collector.notices("queues") == []
+        refused = refusals(client)
+        already = len(collector.said)
+        eventually(lambda: len(collector.said) >= already + 3, "three seconds")
+        assert refusals(client) == refused, "what was refused is not asked again and again"
+    assert staying(client) == {"_kombu.binding.mail", "mail", "unacked"}, "nothing of ours stays"
 
 
 def test_f09_what_was_refused_is_not_asked_again_and_again(
     redis_server: RedisServer, client: Redis, tmp_path: Path
 ) -> None:
-    granted = "+@all &/1.nothing ~* -role -scan -hlen -lindex -sadd"
+    granted = "+@all &/1.nothing ~* -role -scan -hlen -lindex -lpush"
     command(client, "ACL", "SETUSER", "mon", *_BASE.split(), *granted.split())
     client.lpush("mail", "x")
     with running(at(redis_server, "mon:any"), tmp_path / "h", queues=["mail"]) as collector:

@@ -1,6 +1,13 @@
-"""A keyring of the test's own in place of the system's."""
+"""A keyring of the test's own in place of the system's, in this process and in others that it starts."""
 
-from typing import Any
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
 
 import keyring
 import keyring.backend
@@ -36,7 +43,67 @@ class System(SecretService.Keyring):
             raise keyring.errors.KeyringLocked("the collection is locked")
 
 
-System.__module__ = SecretService.Keyring.__module__
+_PLACE: Final = "CLOCHE_TEST_KEYRING"
+
+
+class Served(System):
+    """The same in another process, where keyring finds it by its environment: see `serving`."""
+
+    priority = 5
+
+    def get_password(self, service: str, username: str) -> str | None:
+        found: str | None = self._said("get", service, username)
+        return found
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._said("set", service, username, password)
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._said("delete", service, username)
+
+    @staticmethod
+    def _said(*words: str) -> Any:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(os.environ[_PLACE])
+            connection.sendall(json.dumps(words).encode() + b"\n")
+            return json.loads(connection.makefile().readline())
+
+
+for each in (System, Served):
+    each.__module__ = SecretService.Keyring.__module__
+
+
+@contextmanager
+def serving(system: System, place: Path) -> Iterator[dict[str, str]]:
+    """Have other processes use this keyring: what they need in their environment. ``place`` is for a socket."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(place))
+    listener.listen()
+    deeds: dict[str, Callable[..., str | None]] = {
+        "get": system.get_password,
+        "set": system.set_password,
+        "delete": system.delete_password,
+    }
+
+    def serve() -> None:
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                line = connection.makefile().readline()
+                if not line:
+                    return
+                deed, *words = json.loads(line)
+                connection.sendall(json.dumps(deeds[deed](*words)).encode() + b"\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield {"PYTHON_KEYRING_BACKEND": "tests.helpers.keyrings.Served", _PLACE: str(place)}
+    finally:
+        with socket.socket(socket.AF_UNIX) as last:
+            last.connect(str(place))
+        thread.join()
+        listener.close()
 
 
 def made(kind: Any) -> keyring.backend.KeyringBackend:

@@ -27,11 +27,18 @@ _MOST = 1 << 22
 """Bytes that wait in one direction of one connection before no more are read: a stalled network holds some too."""
 
 
+class _Talk:
+    """A connection: whether the client spoke last."""
+
+    asking = False
+
+
 class _Way:
     """One direction of a connection: what was read and is to be written, each with the time before which it is not."""
 
-    def __init__(self, name: Direction, source: socket.socket, sink: socket.socket) -> None:
+    def __init__(self, name: Direction, source: socket.socket, sink: socket.socket, talk: _Talk) -> None:
         self.name = name
+        self.talk = talk
         self.source = source
         self.sink = sink
         self.waiting: deque[tuple[float, bytes]] = deque()
@@ -43,13 +50,14 @@ class _Way:
 class FaultProxy:
     """Carries connections to a port of this machine; ``port`` is its own.
 
-    Attributes: ``accepted`` counts connections since it began; ``target`` is where new ones lead.
+    Attributes: ``accepted`` counts connections since it began, and ``questions`` how often a client spoke to whom the
+    server had spoken last, however much it said at once; ``target`` is where new connections lead.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = free_port()
-        self.accepted = 0
+        self.accepted = self.questions = 0
         self._lock = threading.RLock()
         self._frozen: set[Direction] = set()
         self._delay = 0.0
@@ -76,6 +84,12 @@ class FaultProxy:
         """Connections that are carried now."""
         with self._lock:
             return len(self._ways) // 2
+
+    @property
+    def ports(self) -> set[int]:
+        """Where the connections that are carried now come from, as the server sees them."""
+        with self._lock:
+            return {way.sink.getsockname()[1] for way in self._ways if way.name == "up"}
 
     # --- faults ------------------------------------------------------------------------------------------------------
 
@@ -175,7 +189,8 @@ class FaultProxy:
         for each in (client, server):
             each.setblocking(False)
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._ways += [_Way("up", client, server), _Way("down", server, client)]
+        talk = _Talk()
+        self._ways += [_Way("up", client, server, talk), _Way("down", server, client, talk)]
 
     def _carry(self, way: _Way) -> bool:
         """Whether anything moved."""
@@ -192,6 +207,7 @@ class FaultProxy:
             if sent is None:
                 return True
             moved = moved or sent > 0
+            self._count(way)
             way.held -= sent
             way.carried += sent
             if way.name == "down" and self._limit is not None and way.carried >= self._limit:
@@ -205,6 +221,11 @@ class FaultProxy:
                     way.waiting[0] = (now + sent / self._rate, way.waiting[0][1])
                 break
         return moved
+
+    def _count(self, way: _Way) -> None:
+        asking = way.name == "up"
+        self.questions += asking and not way.talk.asking
+        way.talk.asking = asking
 
     def _take(self, way: _Way) -> bool:
         if way.ended or way.held >= _MOST:

@@ -183,11 +183,15 @@ class RedisServer(Server):
 
 
 class SentinelServer(Server):
-    """A Redis Sentinel that watches one master, named ``shop``, and makes its replica the master half a second late."""
+    """A Redis Sentinel that watches one master, named ``shop``, and makes its replica the master half a second late.
 
-    def __init__(self, master: RedisServer) -> None:
+    Of several, so many as the ``quorum`` have to agree that it is gone.
+    """
+
+    def __init__(self, master: RedisServer, quorum: int = 1) -> None:
         super().__init__()
         self._master = master
+        self._quorum = quorum
 
     @property
     def url(self) -> str:
@@ -198,7 +202,7 @@ class SentinelServer(Server):
         settings = self.folder / "sentinel.conf"
         settings.write_text(
             f"port {self.port}\nbind {HOST}\ndir {self.folder}\n"
-            f"sentinel monitor shop {HOST} {self._master.port} 1\n"
+            f"sentinel monitor shop {HOST} {self._master.port} {self._quorum}\n"
             "sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 5000\n",
             encoding="ascii",
         )

@@ -12,6 +12,7 @@ from typing import Self
 
 import pytest
 
+from app.collectors.tls import fingerprint
 from tests.helpers.servers import HOST
 
 
@@ -37,6 +38,11 @@ def certificate(folder: Path, name: str, *, days: int = 2) -> Path:
         subprocess.run(again, check=True, capture_output=True)
     both.write_text(made.read_text(encoding="ascii") + key.read_text(encoding="ascii"), encoding="ascii")
     return both
+
+
+def pin(pem: Path) -> str:
+    """What a certificate is pinned by."""
+    return fingerprint(ssl.PEM_cert_to_DER_cert(pem.read_text("ascii").partition("-----BEGIN PRIVATE KEY")[0]))
 
 
 class TlsFront:
@@ -70,6 +76,10 @@ class TlsFront:
         self._listener.close()
         for thread in self._threads:
             thread.join()
+
+    def show(self, pem: Path) -> None:
+        """Show another certificate from now on; connections that there are stay."""
+        self._context.load_cert_chain(pem)
 
     def _accept(self) -> None:
         with suppress(OSError):

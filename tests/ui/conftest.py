@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import qasync
 from PySide6.QtCore import SignalInstance
 from PySide6.QtWidgets import QApplication
 
+from app.application import event_loop
 from app.ui.live import View
 from app.ui.supervisor import Supervisor
 from app.ui.theme import ThemeManager
@@ -40,7 +40,7 @@ def theme(qapp: QApplication) -> Iterator[ThemeManager]:
 def run(qapp: QApplication) -> Iterator[Run]:
     """Runs a coroutine in Qt's own loop."""
     qapp.setQuitOnLastWindowClosed(False)
-    loop = qasync.QEventLoop(qapp)
+    loop = event_loop(qapp)
 
     def until_done(work: Coroutine[Any, Any, None]) -> None:
         loop.run_until_complete(_to_the_end(work))
