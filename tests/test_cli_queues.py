@@ -24,6 +24,10 @@ def listed(url: str, *words: str) -> dict[str, dict[str, Any]]:
     return {queue["name"]: queue for queue in json.loads(done.stdout)}
 
 
+def figures(queue: dict[str, Any]) -> tuple[int | None, int | None, int | None, int | None]:
+    return queue["ready"], queue["unacked"], queue["scheduled"], queue["consumers"]
+
+
 def test_the_oldest_message_is_dated_by_the_history_of_its_broker(redis_server: RedisServer, client: Redis) -> None:
     command = self_command("record", redis_server.url, "--json")
     app = make_app(redis_server.url)
