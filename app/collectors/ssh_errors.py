@@ -56,7 +56,7 @@ _MEANINGS: Final = (
     _Meaning(
         r"Too many authentication failures",
         "tunnel",
-        "The jump host {jump} was offered too many keys. Name the right one in your SSH settings, with IdentitiesOnly yes.",
+        "The jump host {jump} was offered too many keys. Name the right one in your SSH settings (IdentitiesOnly yes).",
     ),
     _Meaning(
         r"open failed: administratively prohibited",
@@ -66,7 +66,7 @@ _MEANINGS: Final = (
     _Meaning(
         r"(?:open failed|forwarding request failed): (?:connect failed: )?([^|]+)",
         "network",
-        "The jump host {jump} does not reach {to}: {0}. Is it running, and is that its name there?",
+        "The jump host {jump} does not reach {to}: {0}. Is it running, and so named there?",
     ),
     _Meaning(
         r"Could not resolve hostname (\S+): ([^|]+)",

@@ -463,7 +463,7 @@ def test_the_doctor_names_the_tunnel_before_the_connection(bastion: SshServer, r
         "SSH tunnel": (True, "signed in at bastion."),
         "connect": (
             False,
-            f"The jump host bastion does not reach {HOST}:1: Connection refused. Is it running, and is that its name there?",
+            f"The jump host bastion does not reach {HOST}:1: Connection refused. Is it running, and so named there?",
         ),
     }
     bastion.forget()
