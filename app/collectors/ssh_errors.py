@@ -50,23 +50,23 @@ _MEANINGS: Final = (
     _Meaning(
         r"(\S+): Permission denied \(([^)]*)\)",
         "tunnel",
-        "{0} refused the sign-in by SSH ({1}). Load your key into the SSH agent (ssh-add), or name it in your SSH "
+        "The SSH sign-in as {0} was refused ({1}). Load your key into the SSH agent (ssh-add), or name it in your SSH "
         "settings: nothing is asked for here. In a terminal it is: {hand}",
     ),
     _Meaning(
         r"Too many authentication failures",
         "tunnel",
-        "{jump} was offered too many keys. Name the right one in your SSH settings, with IdentitiesOnly yes.",
+        "The jump host {jump} was offered too many keys. Name the right one in your SSH settings (IdentitiesOnly yes).",
     ),
     _Meaning(
         r"open failed: administratively prohibited",
         "tunnel",
-        "{jump} does not permit a tunnel to {to}. Ask who runs it (AllowTcpForwarding, PermitOpen).",
+        "The jump host {jump} does not permit a tunnel to {to}. Ask who runs it (AllowTcpForwarding, PermitOpen).",
     ),
     _Meaning(
         r"(?:open failed|forwarding request failed): (?:connect failed: )?([^|]+)",
         "network",
-        "{jump} does not reach {to}: {0}. Is it running, and is that its name there?",
+        "The jump host {jump} does not reach {to}: {0}. Is it running, and so named there?",
     ),
     _Meaning(
         r"Could not resolve hostname (\S+): ([^|]+)",
@@ -81,9 +81,9 @@ _MEANINGS: Final = (
     _Meaning(
         r"[Cc]onfiguration option|owner or permissions|Can't open user config|extra arguments",
         "tunnel",
-        "ssh does not accept its settings: {last}.",
+        "The settings of ssh are not accepted: {last}.",
     ),
-    _Meaning(r"no matching ", "tunnel", "ssh and {jump} find no way to speak with each other: {last}."),
+    _Meaning(r"no matching ", "tunnel", "There is no way to speak with {jump} that both sides know: {last}."),
 )
 
 
