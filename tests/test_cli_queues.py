@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
 from redis import Redis
 
+from app.cli import cli
 from app.paths import self_command
 from tests.helpers import rabbits
 from tests.helpers.celery_apps import make_app, worker
@@ -100,7 +102,7 @@ def test_a_broker_without_queues_says_so_and_one_that_is_down_is_an_error(redis_
     assert "Connection refused. Is it running?" in done.stderr
 
 
-def test_messages_are_shown_and_not_taken(redis_server: RedisServer, client: Redis, rabbitmq_url: str) -> None:
+def test_messages_are_shown_and_not_taken(redis_server: RedisServer, client: Redis) -> None:
     app = make_app(redis_server.url)
     for number in range(3):
         app.send_task("truth.add", (number, "zwei"), {"y": None}, queue="mail", task_id=f"t{number}")
@@ -113,7 +115,85 @@ def test_messages_are_shown_and_not_taken(redis_server: RedisServer, client: Red
     assert "t1  truth.add" in newest.stdout
     assert newest.stderr == "2–2 of 3 messages in mail\n"
     assert client.llen("mail") == 3
-    # On RabbitMQ looking is not harmless, so it is not done.
-    refused = cloche("messages", rabbitmq_url, "mail")
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert "looked at in operate mode only" in refused.stderr
+
+
+def run(*words: str) -> Result:
+    """The same in this process, which takes less time."""
+    return CliRunner().invoke(cli, words)
+
+
+def test_messages_of_rabbitmq_are_shown_in_operate_mode_to_who_wants_it(
+    rabbitmq_url: str, rabbitmq_server: RabbitServer
+) -> None:
+    app = make_app(rabbitmq_url)
+    for number in range(3):
+        app.send_task("truth.add", (number, "zwei"), queue="mail", task_id=f"t{number}")
+    app.close()
+    for words, why in (
+        ((), "in operate mode only"),
+        (("--mode", "passive", "--yes"), "in operate mode only"),
+        (("--mode", "operate"), "Add --yes to look all the same"),
+    ):
+        refused = run("messages", rabbitmq_url, "mail", *words)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "marked as redelivered" in refused.stderr
+        assert why in refused.stderr
+    shown = run("messages", rabbitmq_url, "mail", "--mode", "operate", "--yes", "--limit", "2")
+    assert [line.split()[1] for line in shown.stdout.splitlines()] == ["t0", "t1"]
+    assert "redelivered" not in shown.stdout, "and nobody had looked before"
+    assert shown.stderr == "1–2 of 3 messages in mail\n"
+    again = run("messages", rabbitmq_url, "mail", "--mode", "operate", "--yes", "--json")
+    page = json.loads(again.stdout)
+    assert [(message["id"], message["redelivered"]) for message in page["messages"]] == [
+        ("t0", True), ("t1", True), ("t2", False),
+    ]  # fmt: skip
+    for wish in (["--names"], ["--find", "t1"], ["--newest", "--yes"]):
+        refused = run("messages", rabbitmq_url, "mail", "--mode", "operate", *wish)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+    api = f"management_url=http://127.0.0.1:{rabbitmq_server.management_port}"
+    absent = run("messages", rabbitmq_url, "mial", "--mode", "operate", "--yes", "--option", api)
+    assert absent.exit_code == 1
+    assert "has no queue 'mial'" in absent.stderr
+    assert "Did you mean mail?" in absent.stderr
+
+
+def test_names_are_counted_and_ids_are_found(redis_server: RedisServer) -> None:
+    app = make_app(redis_server.url)
+    for number in range(9):
+        app.send_task("truth.fail" if number % 3 else "truth.add", queue="mail", task_id=f"t{number}")
+    app.close()
+    names = run("messages", redis_server.url, "mail", "--names")
+    assert [line.split() for line in names.stdout.splitlines()] == [
+        ["task", "messages", "share"],
+        ["truth.fail", "6", "66.7", "%"],
+        ["truth.add", "3", "33.3", "%"],
+    ]
+    assert names.stderr == "All of 9 messages.\n"
+    told = json.loads(run("messages", redis_server.url, "mail", "--names", "--json").stdout)
+    assert (told["names"], told["total"], told["looked"], told["sample"]) == (
+        {"truth.fail": 6, "truth.add": 3}, 9, 9, False,
+    )  # fmt: skip
+    found = run("messages", redis_server.url, "mail", "--find", "t4")
+    assert (found.exit_code, found.stdout.split()[:3]) == (0, ["4", "t4", "truth.fail"])
+    assert found.stderr == "Found, with 4 messages before it.\n"
+    several = json.loads(run("messages", redis_server.url, "mail", "--find", "truth.add", "--json").stdout)
+    assert [(message["id"], message["place"]) for message in several["found"]] == [("t6", 6), ("t3", 3), ("t0", 0)]
+    absent = run("messages", redis_server.url, "mail", "--find", "t9")
+    assert (absent.exit_code, absent.stdout) == (1, "")
+    assert "all of 9 messages were looked at" in absent.stderr
+    for words in (("--names", "--find", "x"), ("--find", " ")):
+        assert run("messages", redis_server.url, "mail", *words).exit_code == 2
+
+
+def test_a_queue_that_is_not_there_is_told_from_one_that_is_empty(redis_server: RedisServer, client: Redis) -> None:
+    app = make_app(redis_server.url)
+    app.send_task("truth.add", (1, 1), queue="mail")
+    app.close()
+    client.delete("mail")
+    empty = run("messages", redis_server.url, "mail")
+    assert (empty.exit_code, empty.stdout, empty.stderr) == (0, "", "0 messages in mail\n")
+    for words in ((), ("--names",), ("--find", "x"), ("--mode", "passive")):
+        absent = run("messages", redis_server.url, "mial", *words)
+        assert (absent.exit_code, absent.stdout) == (1, "")
+        assert "has no queue 'mial': nothing waits there, no exchange leads to it. Did you mean mail?" in absent.stderr
+    assert "Did you mean" not in run("messages", redis_server.url, "zzz").stderr

@@ -130,7 +130,8 @@ class Peeker(threading.Thread):
         if surveyor is None or asked is None or asked.number != number:
             return
         self._forget()
-        self._put(Surveyed(number, msgspec.structs.replace(surveyor.survey, state="stopped")))
+        if surveyor.survey.state == "looking":  # else its end was told
+            self._put(Surveyed(number, msgspec.structs.replace(surveyor.survey, state="stopped")))
 
     def _forget(self) -> None:
         if self._searchor is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from app.models.history.reader import Reader
 from tests.bench import load, machine
+from tests.bench import queues as long_queues
 from tests.bench import recorder as recorder_module
 from tests.bench.beside_flower import compare
 from tests.bench.recorder import Recorder, WrongHistory, faults, found_states
@@ -104,3 +105,16 @@ def test_a_history_that_does_not_become_true_is_an_error(tmp_path: Path, monkeyp
             recorder.until_true(
                 told | {"states": {"shop.tasks.job_0": {"FAILURE": 1}, "shop.tasks.job_1": {"SUCCESS": 28}}}
             )
+
+
+def test_what_queues_cost_is_measured_on_a_real_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_queues, "SLOWER_THAN", 0)
+    figures = long_queues.measure(queues=40, messages=3_000, rate=200.0, seconds=2.0)
+    collector, looks = figures["collector"], figures["looks"]
+    assert collector["events"] > 300
+    assert collector["commands"]["llen"]["calls"] >= 41 * 4 * 2
+    assert collector["slowest_command_ms"] > 0.0
+    assert looks["oldest page"]["shown"] == looks["newest page"]["shown"] == 20
+    assert (looks["names"]["looked"], looks["names"]["sample"]) == (3_000, False)
+    assert (looks["find, deep in the oldest"]["found"], looks["find what is not there"]["found"]) == (1, 0)
+    assert looks["find what is not there"]["looked"] == 3_000
