@@ -1,5 +1,8 @@
 """What may be said to a Redis: what is on the list of a purpose, and not a byte of anything else."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from redis import Redis
 
@@ -21,6 +24,7 @@ from tests.collectors.conftest import command
 from tests.helpers.servers import RedisServer
 
 ASKING = asking("/0.celery.pidbox", ".reply.celery.pidbox")
+APP = Path(__file__).parents[2] / "app"
 #: Each would harm a broker that is in use, or could.
 HARMFUL = tuple(
     tuple(line.split())
@@ -136,3 +140,53 @@ def test_nothing_reaches_the_broker_of_a_pipeline_with_one_wrong_word(redis_serv
     after = command(client, "INFO", "commandstats")
     assert set(after) - set(before) <= {"cmdstat_info"}
     looking.close()
+
+
+# --- there is no other way -------------------------------------------------------------------------------------------
+
+#: What makes bytes for a Redis, or a client of one, and in which files it is used: each behind a list.
+WAYS = {
+    "pack_command": {"collectors/guard.py", "collectors/sentinel.py"},
+    "ConnectionPool": {"collectors/redis_client.py"},
+    "from_pool": {"collectors/redis_client.py"},
+    "from_url": set(),
+    "StrictRedis": set(),
+    "BlockingConnectionPool": set(),
+    "Sentinel": set(),
+    "RedisCluster": set(),
+}
+
+
+def test_h05_nothing_speaks_to_a_redis_but_behind_a_list() -> None:
+    found: dict[str, set[str]] = {way: set() for way in WAYS}
+    for path in sorted(APP.rglob("*.py")):
+        name = path.relative_to(APP).as_posix()
+        if name.startswith("demo/"):
+            continue  # it is an application with brokers of its own
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            way = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            if way in found:
+                found[way].add(name)
+            made = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "Redis"
+            assert not made, f"{name}:{getattr(node, 'lineno', 0)} makes a client without a list"
+    assert found == WAYS
+
+
+def test_h05_a_sentinel_is_asked_for_a_masters_address_and_nothing_else() -> None:
+    tree = ast.parse((APP / "collectors" / "sentinel.py").read_text("utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    (packed,) = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "pack_command"]
+    words = [each.value for each in ast.walk(packed) if isinstance(each, ast.Constant)]
+    assert words == ["SENTINEL", "GET-MASTER-ADDR-BY-NAME"]
+
+
+def test_h05_what_all_lists_together_allow_is_known_to_whoever_publishes_it() -> None:
+    guards = (LISTENING, GREETING, LOOKING, PEEKING, RESULTS)
+    free = set().union(*(guard._free for guard in guards))
+    assert free | {name for guard in guards for name in guard._bounded} == {
+        "AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING",
+        "PSUBSCRIBE", "INFO", "ROLE", "LLEN", "HLEN", "LINDEX", "HVALS", "MEMORY USAGE", "SCAN", "SSCAN", "LRANGE",
+        "STRLEN", "MGET",
+    }  # fmt: skip
+    assert set(ASKING._bounded) == {"PUBLISH", "LPUSH", "EXPIRE", "LLEN", "LPOP", "DEL"}
+    assert ASKING._free == LISTENING._free - {"PSUBSCRIBE"}

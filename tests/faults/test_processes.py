@@ -1,4 +1,4 @@
-"""F23–F25, F33: a collector dies, hangs, or outlives its window; one of eight brokers hangs."""
+"""F23–F25: a collector dies, hangs, or outlives its window."""
 
 import asyncio
 import fcntl
@@ -233,38 +233,3 @@ def test_f25_a_collector_goes_on_while_its_window_stands_still(redis_server: Red
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(SOON) == 0
-
-
-# --- F33: one of eight brokers hangs ---------------------------------------------------------------------------------
-
-
-def test_f33_one_of_eight_brokers_that_hangs_does_not_disturb_the_others(
-    run: Run, supervisor: Supervisor, tmp_path: Path
-) -> None:
-    async def story(servers: list[RedisServer]) -> None:
-        connections = [
-            supervisor.add(Target(f"shop {at}", tmp_path / f"{at}.cloche", server.url))
-            for at, server in enumerate(servers)
-        ]
-        for connection in connections:
-            await until_live(connection)
-        hung, *others = connections
-        servers[0].freeze()
-        lags = []
-        try:
-            for number in range(1, 6):
-                for server, connection in zip(servers[1:], others, strict=True):
-                    began = time.monotonic()
-                    await asyncio.to_thread(publish, server.url, number)
-                    await until_committed(connection, f"good-{number}")
-                    lags.append(time.monotonic() - began)
-            assert all(connection.health.state == "live" for connection in others)
-        finally:
-            servers[0].thaw()
-        await asyncio.to_thread(publish, servers[0].url, 1)
-        await until_committed(hung, "good-1")
-        # A second is promised for the 99th percentile; one that waits for the hung broker would wait for all of it.
-        assert sorted(lags)[len(lags) // 2] < 1.0
-
-    with ExitStack() as held:
-        run(story([held.enter_context(RedisServer()) for _ in range(8)]))

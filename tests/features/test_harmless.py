@@ -297,6 +297,14 @@ def test_h02_nor_by_anything_else_that_looks(mode: Mode, tmp_path: Path) -> None
         assert client.exists("queue-1") == 0
 
 
+def test_h02_a_stock_client_would_put_them_back() -> None:
+    with RedisServer() as server, Redis.from_url(server.url) as client:
+        fill(server.url, client, tasks=0)
+        app = Celery("shop", broker=server.url, set_as_current=False)
+        eventually(lambda: app.control.ping(timeout=0.5) or client.llen("queue-1"), "that they are in their queue")
+        app.close()
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Look for a while, and say what that did."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
