@@ -1,6 +1,7 @@
 """`cloche profiles`, and every command that takes a profile for an address."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     made = System()
     offer(monkeypatch, made)
     return made
+
+
+@pytest.fixture
+def locked() -> Iterator[RedisServer]:
+    """A Redis that wants the secret."""
+    with RedisServer("--requirepass", SECRET) as server:
+        yield server
 
 
 def cloche(*words: str, typed: str | None = None) -> Result:
@@ -124,13 +132,21 @@ def test_the_broker_of_an_application_is_imported_and_nothing_of_it_run(system: 
     assert not marker.exists()
 
 
-def test_where_there_is_no_keyring_the_connection_is_kept_and_its_password_is_not(
-    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_there_is_no_keyring_the_connection_is_kept_and_its_password_is_asked_for(
+    locked: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    url = f"redis://:{SECRET}@127.0.0.1:{redis_server.port}/0"
+    url = f"redis://:{SECRET}@127.0.0.1:{locked.port}/0"
     done = cloche("profiles", "add", "shop", url)
     assert done.exit_code == 0
     assert "asked for each time" in done.stderr
     assert all(SECRET.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert cloche("queues", "shop").exit_code == 0
+    done = cloche("queues", "shop")
+    assert done.exit_code == 1
+    assert "no keyring that can be trusted" in done.stderr
+    assert "there is no terminal to ask for it. Pass it on standard input with --password-stdin." in done.stderr
+    done = cloche("queues", "shop", "--password-stdin", typed="wrong\n")
+    assert "refused the sign-in" in done.stderr
+    done = cloche("queues", "shop", "--password-stdin", typed=f"{SECRET}\n")
+    assert done.exit_code == 0, done.output
+    assert SECRET not in done.output

@@ -2,6 +2,8 @@
 
 from typing import Final, Literal
 
+from app.models.wire import SIGN_IN_REFUSED
+
 Fault = Literal[
     "address", "name", "network", "slow", "auth", "permission", "full", "loading", "script", "replica", "moved",
     "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy",
@@ -13,7 +15,7 @@ NAMES: Final[dict[Fault, str]] = {
     "name": "name not found",
     "network": "not reached",
     "slow": "slow",
-    "auth": "sign-in refused",
+    "auth": SIGN_IN_REFUSED,
     "permission": "not permitted",
     "full": "no connection left",
     "loading": "loading",
@@ -33,10 +35,12 @@ NAMES: Final[dict[Fault, str]] = {
 class BrokerError(Exception):
     """A broker can't be used as asked; ``fault`` tells the kind, the text is a sentence with what to do.
 
-    ``since`` is when that began, where it is known to have been before it was noticed.
+    ``since`` is when that began, where it is known to have been before it was noticed; ``option`` the one that is wrong
+    where it is not the address itself.
     """
 
-    def __init__(self, fault: Fault, text: str, since: float | None = None) -> None:
+    def __init__(self, fault: Fault, text: str, since: float | None = None, *, option: str = "") -> None:
         super().__init__(text)
         self.fault = fault
         self.since = since
+        self.option = option

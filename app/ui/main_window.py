@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
 
 from app import paths
 from app.models.diagnosis import Finding
-from app.models.target import Target
 from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
@@ -29,8 +28,8 @@ from app.ui.pages.workers import WorkersPage
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import Mode, ThemeManager
 from app.ui.vitals import Vital, Vitals
+from app.ui.ways_in import WaysIn
 from app.ui.widgets.confirm_dialog import events_dialog
-from app.ui.widgets.connect_dialog import ConnectDialog
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
 from app.ui.widgets.keys_dialog import KeysDialog
@@ -54,7 +53,7 @@ _TICK_MS: Final = 1000
 class MainWindow(QMainWindow):
     """One window over all connections of a supervisor.
 
-    Attributes: ``range`` is the span that all pages show, ``pages`` the pages by name.
+    Attributes: ``range`` is the span that all pages show, ``pages`` the pages by name, ``ways`` how connections come.
     Signals: ``closed`` when the user closed it; what the window looked like is in the settings by then.
     """
 
@@ -65,7 +64,7 @@ class MainWindow(QMainWindow):
     ) -> None:
         super().__init__()
         self._supervisor = supervisor
-        self._kept = kept or Kept(paths.profiles_file())
+        self.ways = WaysIn(self, theme, supervisor, kept or Kept(paths.profiles_file()))
         self.setWindowTitle("Cloche")
         self.setMinimumSize(*_SMALLEST)
         self._theme = theme
@@ -108,8 +107,10 @@ class MainWindow(QMainWindow):
         for connection in supervisor.connections:
             self._add(connection)
         supervisor.added.connect(self._add)
+        supervisor.removed.connect(self._remove)
         self._show_place()
-        self._offer_ways_in()
+        self.ways.serve(self._sidebar, self._home, self._notices)
+        self.ways.chosen.connect(lambda connection: self.choose(supervisor.connections.index(connection)))
 
     @property
     def page(self) -> View:
@@ -137,7 +138,6 @@ class MainWindow(QMainWindow):
         self.range.set_paused(False)
         for page in self.pages.values():
             page.set_connection(connection)
-        self._sidebar.choose_broker(place, connection.profile.name)
         self._show_place()
 
     def show_notice(self, notice: Notice, origin: str = "") -> None:
@@ -148,33 +148,6 @@ class MainWindow(QMainWindow):
         """Show what each key does."""
         KeysDialog(self).open()
 
-    def show_connect(self) -> None:
-        """Ask which broker to connect to."""
-        dialog = ConnectDialog(self, self._theme, self._supervisor, self._kept)
-        dialog.chosen.connect(self.connect_to)
-        dialog.open()
-
-    def connect_to(self, target: Target) -> None:
-        """Watch one more broker, or go to it where it is watched already."""
-        known = [vitals.connection for vitals in self._brokers]
-        open_already = next((at for at, one in enumerate(known) if one.target.history == target.history), None)
-        if open_already is None:
-            open_already = len(known)
-            self._supervisor.add(target)
-        self.choose(open_already)
-
-    def _offer_ways_in(self) -> None:
-        kept = self._kept
-        self._home.show_profiles(kept.all)
-        kept.changed.connect(lambda: self._home.show_profiles(kept.all))
-        kept.opened.connect(self.connect_to)
-        kept.troubled.connect(lambda text: self.show_notice(Notice("kept", text)))
-        self._home.connect_wanted.connect(self.show_connect)
-        self._home.profile_chosen.connect(kept.open)
-        self._sidebar.connect_wanted.connect(self.show_connect)
-        if kept.said:
-            self.show_notice(Notice("profiles", kept.said))
-
     def _add(self, connection: Connection) -> None:
         vitals, place = Vitals(connection, self), len(self._brokers)
         self._brokers.append(vitals)
@@ -182,8 +155,31 @@ class MainWindow(QMainWindow):
         vitals.changed.connect(self._show_brokers)
         connection.health_changed.connect(self._show_brokers)
         connection.noticed.connect(lambda notice: self._hear(connection, notice))
+        connection.renewed.connect(self._renewed)
         if self._chosen is None:
             self.choose(place)
+
+    def _remove(self, connection: Connection) -> None:
+        """Show it no more; what was shown of it gives place to another, or to how to begin."""
+        place = next(at for at, vitals in enumerate(self._brokers) if vitals.connection is connection)
+        gone, chosen = self._brokers.pop(place), self._chosen
+        gone.stop()
+        gone.changed.disconnect(self._show_brokers)
+        self._sidebar.remove_broker(place)
+        self._chosen = chosen if chosen is None or chosen < place else chosen - 1 if chosen > place else None
+        if self._chosen is None and self._brokers:
+            self.choose(min(place, len(self._brokers) - 1))
+        elif self._chosen is None:
+            for page in self.pages.values():
+                page.set_connection(None)
+            self.setWindowTitle("Cloche")
+            self._show_place()
+
+    def _renewed(self) -> None:
+        """Settings of a connection are others now, perhaps its name and what may be done there."""
+        self._show_place()
+        for page in self.pages.values():
+            page.reload()
 
     def _hear(self, connection: Connection, notice: Notice) -> None:
         self.show_notice(notice, connection.profile.name if len(self._brokers) > 1 else "")
@@ -204,8 +200,10 @@ class MainWindow(QMainWindow):
         else:
             profile = vitals.connection.profile
             mode = profile.mode if vitals.connection.live else None
-            self._top.show_place(profile.name, _TITLES[self._page], mode)
-            self._edge.set_token(words.ENVIRONMENTS[profile.environment][0])
+            pinned = vitals.connection.target.pinned
+            self._top.show_place(profile.name, _TITLES[self._page], mode, pinned=pinned)
+            self._sidebar.choose_broker(self._brokers.index(vitals), profile.name)
+            self._edge.set_token(words.ENVIRONMENTS[profile.environment][0], profile.colour)
             self.setWindowTitle(f"{profile.name} · Cloche")
         self._show_brokers()
 
@@ -275,7 +273,7 @@ class MainWindow(QMainWindow):
             self._key(entry.key, lambda name=entry.name: self.show_page(name))
         for place in range(9):
             self._key(f"Ctrl+{place + 1}", lambda place=place: self.choose(place))
-        self._key(CONNECT_KEY, self.show_connect)
+        self._key(CONNECT_KEY, self.ways.connect_)
         self._key("Space", self._space)
         self._key("Home", self.range.go_live)
 

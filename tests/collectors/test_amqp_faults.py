@@ -18,7 +18,7 @@ from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.brokers import broker_at
 from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
-from app.models.wire import Configure, Health
+from app.models.wire import Configure, Examine, Health
 from tests.collectors.test_amqp_events import listening, own_queue, subscribed
 from tests.helpers import rabbits
 from tests.helpers.collecting import child, collecting, hear
@@ -274,7 +274,7 @@ def test_the_rights_that_the_doctor_prints_are_enough(rabbitmq_server: RabbitSer
     told = broker_at(rabbitmq_url).remedies.listen
     rights = [told.partition(f"{word} ")[2].partition("$")[0] + "$" for word in ("configure", "write", "read")]
     url = rabbits.make_user(rabbitmq_server, rabbitmq_url, "least", *rights)
-    found = {finding.name: finding for finding in examine(url, listen=0.5)}
+    found = {finding.name: finding for finding in examine(Examine(url), listen=0.5)}
     assert [found[name].ok for name in ("connect", "sign in", "subscribe", "queues")] == [True] * 4
     assert found["workers"].text == "none answers."
     queues = AmqpQueues(amqp_address(url), ["celery"], on_command=lambda _number: None)

@@ -1,10 +1,11 @@
 """Messages to people: what happened, why, what to do; no boxes to click away before work goes on."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout
 
 from app.models.wire import Notice
 from app.ui import icons
@@ -13,6 +14,13 @@ from app.ui.widgets.labels import PlainLabel
 
 _ICONS: Final = {"info": ("info", "accent"), "warning": ("triangle-alert", "retrying"), "error": ("circle-x", "failed")}
 _MOST: Final = 4
+
+
+class Remedy(NamedTuple):
+    """What a button of a notice says, and does."""
+
+    text: str
+    act: Callable[[], object]
 
 
 class NoticeBar(QFrame):
@@ -29,8 +37,11 @@ class NoticeBar(QFrame):
         self.setProperty("role", "notices")
         self.hide()
 
-    def show_notice(self, notice: Notice, origin: str = "") -> None:
-        """Show a notice; `origin` says whose it is where there are several brokers. An empty text withdraws it."""
+    def show_notice(self, notice: Notice, origin: str = "", remedy: Remedy | None = None) -> None:
+        """Show a notice; `origin` says whose it is where there are several brokers, `remedy` what a button does.
+
+        An empty text withdraws it.
+        """
         key = f"{origin}\0{notice.key}"
         if not notice.text:
             self._drop(key)
@@ -40,7 +51,7 @@ class NoticeBar(QFrame):
             row = _Row(self._theme)
             row.dismiss.clicked.connect(lambda: self._drop(key))
         self._rows[key] = row
-        row.show_notice(notice, origin)
+        row.show_notice(notice, origin, remedy)
         self._layout.removeWidget(row)
         self._layout.insertWidget(0, row)
         while len(self._rows) > self._most:
@@ -76,6 +87,9 @@ class _Row(QFrame):
         for label in (self._what, self._why):
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._why.setWordWrap(True)
+        self._remedy: Remedy | None = None
+        self.remedy = QPushButton()
+        self.remedy.clicked.connect(self._act)
         self._copy, self.dismiss = QToolButton(), QToolButton()
         self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.text))
         row = QHBoxLayout(self)
@@ -85,6 +99,7 @@ class _Row(QFrame):
         row.addWidget(self._what)
         row.addWidget(self._why, 1)
         row.addWidget(self._times)
+        row.addWidget(self.remedy)
         for button, name in ((self._copy, "Copy this message"), (self.dismiss, "Dismiss")):
             button.setProperty("kind", "flat")
             button.setToolTip(name)
@@ -92,8 +107,11 @@ class _Row(QFrame):
             row.addWidget(button)
         theme.changed.connect(self._wear)
 
-    def show_notice(self, notice: Notice, origin: str) -> None:
+    def show_notice(self, notice: Notice, origin: str, remedy: Remedy | None) -> None:
         self._count += 1
+        self._remedy = remedy
+        self.remedy.setText("" if remedy is None else remedy.text)
+        self.remedy.setVisible(remedy is not None)
         self.text = f"{origin}: {notice.text}" if origin else notice.text
         self._severity = notice.severity
         what, _, why = self.text.partition(". ")
@@ -103,6 +121,10 @@ class _Row(QFrame):
         self._times.setToolTip(f"Came {self._count} times")
         self._times.setVisible(self._count > 1)
         self._wear()
+
+    def _act(self) -> None:
+        if self._remedy is not None:
+            self._remedy.act()
 
     def _wear(self) -> None:
         theme = self._theme.theme
