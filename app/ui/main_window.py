@@ -182,7 +182,7 @@ class MainWindow(QMainWindow):
             page.reload()
 
     def _hear(self, connection: Connection, notice: Notice) -> None:
-        self.show_notice(notice, connection.profile.name if len(self._brokers) > 1 else "")
+        self._notices.show_notice(notice, connection.profile.name, named=len(self._brokers) > 1)
 
     def _show_trouble(self, page: str, text: str) -> None:
         connection = self.page.connection

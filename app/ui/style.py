@@ -27,7 +27,7 @@ QLabel[role="strong"] { font-weight: 600; }
 QLabel[role="heading"] { font-size: 20px; font-weight: 600; }
 QLabel[role="error"] { color: @failed; }
 QLabel[role="danger"] { color: @failed; border: 1px solid @failed; border-radius: 5px; padding: 0 8px;
-    min-height: 26px; font-weight: 500; }
+    font-weight: 500; }
 QLabel[role="mono"] { font-family: "JetBrains Mono"; font-size: 12px; }
 QLabel[role="badge"] { background: @failed; color: @on_accent; border-radius: 8px; padding: 0 6px; font-size: 11px;
     font-weight: 600; }

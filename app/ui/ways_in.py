@@ -61,7 +61,6 @@ class WaysIn(QObject):
         for news in (kept.changed, supervisor.added, supervisor.removed):
             news.connect(show)
         supervisor.added.connect(self._watch)
-        supervisor.removed.connect(self._refused.discard)
         for connection in supervisor.connections:
             self._watch(connection)
         kept.troubled.connect(lambda text: notices.show_notice(Notice("kept", text)))
@@ -102,13 +101,15 @@ class WaysIn(QObject):
 
     def leave(self, connection: Connection) -> None:
         """Take a connection out of the window."""
+        self._withdraw(connection)
         self._supervisor.remove(connection)
 
     def forget(self, profile: Profile) -> None:
         """Ask whether to forget a kept connection, and do it."""
         history = history_of(profile)
         stays = f"What was recorded of it stays in {history}." if history.exists() else "Nothing was recorded of it."
-        text = f"Its settings are deleted here, and its password in the system's keyring.\n\n{stays}"
+        password = ", and its password in the system's keyring" if "kept" in profile.passwords.values() else ""
+        text = f"Its settings are deleted here{password}.\n\n{stays}"
         dialog = ConfirmDialog(self._window, f"Forget {profile.name}?", text, "Forget it")
         dialog.accepted.connect(lambda: self._forget(profile))
         dialog.open()
@@ -126,6 +127,7 @@ class WaysIn(QObject):
         def sign_in() -> None:
             known = self.kept.find(connection.target.profile)
             if known is None:
+                self._withdraw(connection)
                 connection.renew(msgspec.structs.replace(connection.target, password=dialog.passwords.get("broker")))
             else:
                 self.kept.sign_in(known, dialog.passwords, remember=dialog.remember)
@@ -137,29 +139,29 @@ class WaysIn(QObject):
         """What can be done with a kept connection."""
         menu = self._menu()
         menu.addAction("Connect", lambda: self.open(profile))
-        self._offer_changes(menu, profile)
+        menu.addAction("Edit …", lambda: self.edit(profile))
+        menu.addSeparator()
+        menu.addAction("Forget …", lambda: self.forget(profile))
         menu.popup(at)
 
     def show_connection_menu(self, connection: Connection, at: QPoint) -> None:
         """What can be done with a connection, or a history, of the window."""
         menu = self._menu()
+        profile = self.kept.find(connection.target.profile)
+        if profile is not None:
+            menu.addAction("Edit …", lambda: self.edit(profile))
         if connection.live:
             menu.addAction("Enter password …", lambda: self.enter_password(connection))
         menu.addAction("Disconnect" if connection.live else "Close", lambda: self.leave(connection))
-        profile = self.kept.find(connection.target.profile)
         if profile is not None:
-            self._offer_changes(menu, profile)
+            menu.addSeparator()
+            menu.addAction("Forget …", lambda: self.forget(profile))
         menu.popup(at)
 
     def _menu(self) -> QMenu:
         menu = QMenu(self._window)
         menu.aboutToHide.connect(menu.deleteLater)
         return menu
-
-    def _offer_changes(self, menu: QMenu, profile: Profile) -> None:
-        menu.addAction("Edit …", lambda: self.edit(profile))
-        menu.addSeparator()
-        menu.addAction("Forget …", lambda: self.forget(profile))
 
     def _forget(self, profile: Profile) -> None:
         try:
@@ -204,7 +206,14 @@ class WaysIn(QObject):
         if target.backend_password is None and "backend" in stay:
             target = msgspec.structs.replace(target, backend_password=now.backend_password)
         if target != now:
+            self._withdraw(running)
             running.renew(target)
+
+    def _withdraw(self, connection: Connection) -> None:
+        """What was said of it is over: its collector ends."""
+        self._refused.discard(connection)
+        if self._notices is not None:
+            self._notices.withdraw(connection.profile.name)
 
     def _watch(self, connection: Connection) -> None:
         connection.health_changed.connect(lambda: self._look(connection))
@@ -214,7 +223,9 @@ class WaysIn(QObject):
         refused = connection.health.fault == SIGN_IN_REFUSED
         if self._notices is None or refused == (connection in self._refused):
             return
-        origin = connection.profile.name if len(self._supervisor.connections) > 1 else ""
         remedy = Remedy("Enter password …", lambda: self.enter_password(connection))
-        self._notices.show_notice(Notice("sign-in", connection.health.text if refused else ""), origin, remedy)
+        self._notices.show_notice(
+            Notice("sign-in", connection.health.text if refused else ""), connection.profile.name, remedy,
+            named=len(self._supervisor.connections) > 1,
+        )  # fmt: skip
         (self._refused.add if refused else self._refused.discard)(connection)

@@ -36,6 +36,8 @@ _WIDTH: Final = 600
 #: The tallest it gets; what does not fit is scrolled to.
 _TALLEST: Final = 660
 _MARGIN: Final = 20
+#: Pixels that a desktop may put around it.
+_FRAME: Final = 60
 _EDITED: Final = "It is connected now. Saving connects it anew with these settings; its history goes on."
 
 
@@ -290,7 +292,8 @@ class ConnectDialog(QDialog):
 
     def _resize(self) -> None:
         below = self.test.sizeHint().height() + 24
-        self.setFixedHeight(min(_TALLEST, self._inside.heightForWidth(_WIDTH) + below))
+        tallest = min(_TALLEST, self.screen().availableGeometry().height() - _FRAME)
+        self.setFixedHeight(min(tallest, self._inside.heightForWidth(_WIDTH) + below))
         bar = self._area.verticalScrollBar()
         if not self.form.error:
             bar.setValue(bar.maximum() if self.found.isVisible() else 0)

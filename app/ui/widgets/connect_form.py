@@ -260,6 +260,9 @@ class ConnectForm(QWidget):
         place = None if self._known is None else self._known.passwords.get("broker")
         elsewhere = self._known is not None and place_of(url) != place_of(self._known.url)
         self.password.setPlaceholderText("None" if place is None or elsewhere else _PLACES[place])
+        of_backend = None if self._known is None else self._known.passwords.get("backend")
+        if of_backend is not None:
+            self.options.backend_password.setPlaceholderText(_PLACES[of_backend])
         has = bool(self.password.text() or self.options.backend_password.text() or (place and not elsewhere))
         keeps = self.keep.isChecked()
         self.remember.setEnabled(bool(self._keyring) and has and keeps)

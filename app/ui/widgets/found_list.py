@@ -1,5 +1,6 @@
 """What is found of a broker while it is tried: each capability with a mark, and what to do about what is missing."""
 
+import re
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
@@ -16,6 +17,7 @@ _MARKS: Final = {
     False: ("circle-x", "failed", "does not work"),
     None: ("circle-question-mark", "hint", "not known"),
 }
+_OFFERED: Final = ("info", "accent", "has more")
 #: What is tried after each of them, and takes a moment.
 _NEXT: Final = {
     "": "Connecting …",
@@ -31,6 +33,8 @@ _NEXT: Final = {
 }
 
 
+#: A plain word at the beginning, which is no host name.
+_WORD: Final = re.compile(r"[a-z]+(?:[ ,;]|\.$)")
 #: Pixels for the names of what is tried.
 _NAMES: Final = 104
 
@@ -95,7 +99,7 @@ class _Row(QWidget):
     def __init__(self, theme: ThemeManager, found: Found) -> None:
         super().__init__()
         self._theme = theme
-        self._mark = _MARKS[found.ok]
+        self._mark = _OFFERED if found.offers else _MARKS[found.ok]
         remedy = f" {found.remedy}" if found.remedy else ""
         self.setAccessibleName(f"{found.name} {self._mark[2]}: {found.text}{remedy}")
         self._icon = QLabel()
@@ -106,7 +110,7 @@ class _Row(QWidget):
         self.uses: list[QPushButton] = []
         for offer in found.offers:
             said.addLayout(self._offered(offer))
-        text = "" if found.offers else found.text[:1].upper() + found.text[1:]
+        text = "" if found.offers else _sentence(found.text)
         for shown, role in ((text, ""), (found.remedy, "small")):
             if shown:
                 said.addWidget(_told(shown, role))
@@ -135,13 +139,18 @@ class _Row(QWidget):
         self.uses.append(use)
         line = QHBoxLayout()
         line.setSpacing(8)
-        line.addWidget(_told(f"{offer.worker} has {offer.option} = {offer.value}", ""), 1)
+        line.addWidget(_told(f"{offer.worker} has {offer.option} = {offer.value}", ""), 1, Qt.AlignmentFlag.AlignTop)
         line.addWidget(use, 0, Qt.AlignmentFlag.AlignTop)
         return line
 
     def _wear(self) -> None:
         icon, token, _ = self._mark
         self._icon.setPixmap(icons.pixmap(icon, self._theme.theme, token, ratio=self.devicePixelRatio()))
+
+
+def _sentence(text: str) -> str:
+    """With a capital at its beginning, unless that is the name of something."""
+    return text[:1].upper() + text[1:] if _WORD.match(text) else text
 
 
 def _told(text: str, role: str) -> PlainLabel:

@@ -4,8 +4,17 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout
+from PySide6.QtGui import QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+)
 
 from app.models.wire import Notice
 from app.ui import icons
@@ -14,6 +23,8 @@ from app.ui.widgets.labels import PlainLabel
 
 _ICONS: Final = {"info": ("info", "accent"), "warning": ("triangle-alert", "retrying"), "error": ("circle-x", "failed")}
 _MOST: Final = 4
+#: Pixels of a row that are not for words, without its remedy.
+_SIGNS: Final = 130
 
 
 class Remedy(NamedTuple):
@@ -37,10 +48,12 @@ class NoticeBar(QFrame):
         self.setProperty("role", "notices")
         self.hide()
 
-    def show_notice(self, notice: Notice, origin: str = "", remedy: Remedy | None = None) -> None:
-        """Show a notice; `origin` says whose it is where there are several brokers, `remedy` what a button does.
+    def show_notice(
+        self, notice: Notice, origin: str = "", remedy: Remedy | None = None, *, named: bool = True
+    ) -> None:
+        """Show a notice; an empty text withdraws it.
 
-        An empty text withdraws it.
+        `origin` is whose it is, which is said where it is ``named``; `remedy` is what a button of it does.
         """
         key = f"{origin}\0{notice.key}"
         if not notice.text:
@@ -51,16 +64,29 @@ class NoticeBar(QFrame):
             row = _Row(self._theme)
             row.dismiss.clicked.connect(lambda: self._drop(key))
         self._rows[key] = row
-        row.show_notice(notice, origin, remedy)
+        row.show_notice(notice, origin if named else "", remedy)
         self._layout.removeWidget(row)
         self._layout.insertWidget(0, row)
         while len(self._rows) > self._most:
             self._drop(next(iter(self._rows)))
-        self.show()
+        self._fold()
+
+    def withdraw(self, origin: str) -> None:
+        """Withdraw all notices of one."""
+        for key in [key for key in self._rows if key.startswith(f"{origin}\0")]:
+            self._drop(key)
 
     def texts(self) -> list[str]:
         """The texts that stand now, newest first."""
-        return [row.text for row in reversed(self._rows.values())]
+        return [row.text for row in reversed(self._rows.values()) if not row.isHidden()]
+
+    def _fold(self) -> None:
+        """What several say for one reason is read once, where there is something to do about it."""
+        read: set[str] = set()
+        for row in sorted(self._rows.values(), key=lambda row: not row.has_remedy):
+            row.setVisible(row.text not in read)
+            read.add(row.text)
+        self.setVisible(bool(self._rows))
 
     def _drop(self, key: str) -> None:
         row = self._rows.pop(key, None)
@@ -68,7 +94,7 @@ class NoticeBar(QFrame):
             self._layout.removeWidget(row)
             row.hide()
             row.deleteLater()
-        self.setVisible(bool(self._rows))
+        self._fold()
 
 
 class _Row(QFrame):
@@ -96,8 +122,10 @@ class _Row(QFrame):
         row.setContentsMargins(14, 4, 10, 4)
         row.setSpacing(8)
         row.addWidget(self._icon)
-        row.addWidget(self._what)
-        row.addWidget(self._why, 1)
+        self._words = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._words.addWidget(self._what)
+        self._words.addWidget(self._why, 1)
+        row.addLayout(self._words, 1)
         row.addWidget(self._times)
         row.addWidget(self.remedy)
         for button, name in ((self._copy, "Copy this message"), (self.dismiss, "Dismiss")):
@@ -120,7 +148,25 @@ class _Row(QFrame):
         self._times.setText(f"× {self._count}")
         self._times.setToolTip(f"Came {self._count} times")
         self._times.setVisible(self._count > 1)
+        self._arrange()
         self._wear()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Why it happened stands behind what happened where there is room for both, and else below."""
+        room = self.width() - _SIGNS - (self.remedy.sizeHint().width() + 8 if self.has_remedy else 0)
+        wanted = sum(label.fontMetrics().horizontalAdvance(label.text()) + 8 for label in (self._what, self._why))
+        beside = wanted <= room
+        self._words.setDirection(QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom)
+        self._words.setSpacing(8 if beside else 0)
+
+    @property
+    def has_remedy(self) -> bool:
+        """Whether it has a button that does something about it."""
+        return self._remedy is not None
 
     def _act(self) -> None:
         if self._remedy is not None:

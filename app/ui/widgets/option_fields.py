@@ -114,7 +114,7 @@ class OptionFields(QWidget):
         else:
             lines = [line for line in self.others.toPlainText().splitlines() if line.partition("=")[0].strip() != key]
             self.others.setPlainText("\n".join((*lines, f"{key}={value}")))
-        self.open()
+        self._part_of(key).open()
 
     def open(self) -> None:
         """Show the fields that all connections have."""
@@ -123,7 +123,7 @@ class OptionFields(QWidget):
     def show_error(self, key: str, text: str) -> None:
         """Say beside its field what is wrong with an option."""
         label = self._errors.get(key, self._errors["others"])
-        (self._tls if key in TLS and key in self._edits else self._plain).open()
+        self._part_of(key).open()
         label.say(text)
         label.point()
 
@@ -136,6 +136,9 @@ class OptionFields(QWidget):
     def error(self) -> str:
         """What is said to be wrong."""
         return " ".join(filter(None, (label.text() for label in self._errors.values())))
+
+    def _part_of(self, key: str) -> Section:
+        return self._tls if key in TLS and key in self._edits else self._plain
 
     def _written(self) -> dict[str, str]:
         return {key: edit.text().strip() for key, edit in self._edits.items()}
