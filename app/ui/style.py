@@ -28,6 +28,9 @@ QLabel[role="heading"] { font-size: 20px; font-weight: 600; }
 QLabel[role="error"] { color: @failed; }
 QLabel[role="danger"] { color: @failed; border: 1px solid @failed; border-radius: 5px; padding: 0 8px;
     font-weight: 500; }
+QLabel[role="failed"] { color: @failed; font-size: 12px; }
+QLabel[role="retrying"] { color: @retrying; font-size: 12px; }
+QLabel[role="lost"] { color: @lost; font-size: 12px; }
 QLabel[role="mono"] { font-family: "JetBrains Mono"; font-size: 12px; }
 QLabel[role="badge"] { background: @failed; color: @on_accent; border-radius: 8px; padding: 0 6px; font-size: 11px;
     font-weight: 600; }

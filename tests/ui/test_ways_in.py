@@ -485,11 +485,14 @@ def test_of_several_the_one_that_goes_makes_room_for_another(
 ) -> None:
     async def story() -> None:
         first, second, third = (supervisor.add(Target(name, history)) for name in ("a", "b", "c"))
-        window.choose(1)
+        window.scope.choose(1)
         window.ways.leave(first)
-        assert (window.page.connection, window._chosen) == (second, 0)
+        assert (window.page.connection, window.scope.place) == (second, 0)
+        window.scope.choose_all()
         window.ways.leave(second)
-        assert (window.page.connection, window._chosen) == (third, 0)
+        assert not window.scope.all
+        assert (window.page.connection, window.scope.place) == (third, 0)
+        assert window._sidebar._all.isHidden()
         assert window.windowTitle() == "c · Cloche"
         window._sidebar._brokers[0].click()
         assert [row._state.name for row in window._sidebar._brokers] == ["c"]

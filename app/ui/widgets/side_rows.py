@@ -165,7 +165,6 @@ class BrokerRow(SideRow):
     def __init__(self, theme: ThemeManager, state: BrokerState) -> None:
         super().__init__(theme, 42)
         self._state = state
-        self.offer_more(state.name, 19)
         self._fonts = (
             fonts.ui_font(13, QFont.Weight.Medium),
             fonts.ui_font(10, QFont.Weight.Bold),
