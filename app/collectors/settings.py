@@ -4,7 +4,7 @@ Workers mask what may be a secret (`celery.app.utils.filter_hidden_settings`), a
 the word *key* in it; who looks under another prefix hears no worker anyway.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -76,8 +76,9 @@ def _text(name: str, value: Any) -> str:
     """A setting as an option has it; "" where there is none, or none that could be shown and used."""
     if isinstance(value, bool):
         value = str(value).lower()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        value = ",".join(map(str, value[:MAX_WORD]))
+    if isinstance(value, list):
+        steps = value[:MAX_WORD]
+        value = ",".join(map(str, steps)) if all(isinstance(step, int) for step in steps) else ""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_WORD:
         return ""
     if name == BACKEND:
