@@ -14,7 +14,17 @@ from app.cli.history import export, stats
 from app.cli.messages import messages
 from app.cli.profiles import profiles
 from app.cli.record import record
-from app.cli.words import Sentence, for_option, keep_options, mode_option, option_option, shots_option, target_at, told
+from app.cli.words import (
+    Sentence,
+    for_option,
+    keep_options,
+    mode_option,
+    option_option,
+    password_option,
+    shots_option,
+    target_at,
+    told,
+)
 from app.models.profiles import Mode
 from app.models.target import Target
 
@@ -35,16 +45,17 @@ class CommandOrOpen(click.Group):
 def cli() -> None:
     """Watch Celery: live, searchable, and harmless to production.
 
-    cloche [URL|FILE …] opens the window on brokers (redis://host:6379/0) or on history files.
+    cloche [URL|PROFILE|FILE …] opens the window on brokers (redis://host:6379/0) or on history files.
     """
 
 
 @cli.command("open", hidden=True)
-@click.argument("targets", nargs=-1, metavar="[URL|FILE]...")
+@click.argument("targets", nargs=-1, metavar="[URL|PROFILE|FILE]...")
 @shots_option
 @for_option
 @option_option
 @mode_option
+@password_option
 @keep_options
 def open_window(
     targets: Sequence[str],
@@ -52,13 +63,19 @@ def open_window(
     duration: float | None,
     options: Sequence[str],
     mode: Mode | None,
+    *,
+    password_stdin: bool,
     **keep: Any,
 ) -> None:
     """Open the window on brokers or history files."""
     from app.application import run
 
+    if password_stdin and len(targets) != 1:
+        raise click.UsageError("--password-stdin is for one broker: name that.")
+
     def targets_of() -> list[Target]:
-        return [target_at(target, options, mode=mode, **keep) for target in targets]
+        told = {"mode": mode, "password_stdin": password_stdin, **keep}
+        return [target_at(target, options, **told) for target in targets]
 
     why = display.why_none()
     if why and shots is None and "QT_QPA_PLATFORM" not in os.environ:

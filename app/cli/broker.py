@@ -1,40 +1,46 @@
 """What can be asked of a broker at once, without recording: `cloche doctor` and `queues`."""
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from app.cli.words import json_option, mode_option, option_option, queue_option, target_at, told
+from app.cli.words import json_option, mode_option, option_option, password_option, queue_option, target_at, told
 from app.models.profiles import Mode
 
 if TYPE_CHECKING:
     from app.collectors.listing import Listing
+    from app.models.wire import Found
 
 
 @click.command()
 @click.argument("url", metavar="URL|PROFILE")
 @option_option
+@queue_option
 @mode_option
+@password_option
 @json_option
-def doctor(url: str, options: Sequence[str], mode: Mode | None, *, as_json: bool) -> None:
+def doctor(
+    url: str, options: Sequence[str], queues: Sequence[str], mode: Mode | None, *, password_stdin: bool, as_json: bool
+) -> None:
     """What can be seen of a broker, and what to do about what can't. Exit code 1 if something is missing."""
     from app.collectors.doctor import examine
 
-    target = target_at(url, options, mode=mode)
+    target = target_at(url, options, mode=mode, queues=queues, password_stdin=password_stdin)
 
     def examined() -> int:
-        findings = examine(target.url, target.password, target.options, mode=target.mode)
+        findings = examine(target.examine())
         if as_json:
-            click.echo(json.dumps([finding.plain() for finding in findings], indent=2))
+            click.echo(json.dumps([_plain(finding) for finding in findings], indent=2))
         else:
             for finding in findings:
-                click.echo(finding.line())
+                click.echo(_found_line(finding))
         return 0 if all(finding.ok is not False for finding in findings) else 1
 
     sys.exit(told(examined))
@@ -45,17 +51,20 @@ def doctor(url: str, options: Sequence[str], mode: Mode | None, *, as_json: bool
 @option_option
 @queue_option
 @mode_option
+@password_option
 @json_option
-def queues(url: str, options: Sequence[str], queues: Sequence[str], mode: Mode | None, *, as_json: bool) -> None:
+def queues(
+    url: str, options: Sequence[str], queues: Sequence[str], mode: Mode | None, *, password_stdin: bool, as_json: bool
+) -> None:
     """What waits in a broker's queues now, consumed or not."""
-    from app.collectors.brokers import broker_at
+    from app.collectors.brokers import broker_of
     from app.collectors.listing import list_queues
     from app.models.report import queue_table
 
-    target = target_at(url, options, mode=mode, queues=queues)
+    target = target_at(url, options, mode=mode, queues=queues, password_stdin=password_stdin)
 
     def listed() -> int:
-        found = list_queues(broker_at(target.url, target.password, target.options), target.mode, target.queues)
+        found = list_queues(broker_of(target.examine()), target.mode, target.queues)
         _date_heads(found, target.history)
         plain = [msgspec.to_builtins(queue) for queue in found.queues]
         if as_json:
@@ -73,6 +82,29 @@ def queues(url: str, options: Sequence[str], queues: Sequence[str], mode: Mode |
         return 0
 
     sys.exit(told(listed))
+
+
+def _plain(found: "Found") -> dict[str, Any]:
+    """As JSON types."""
+    plain: dict[str, Any] = {"name": found.name, "ok": found.ok, "text": found.text, "remedy": _remedy(found)}
+    return plain | ({"offers": msgspec.to_builtins(found.offers)} if found.offers else {})
+
+
+def _found_line(found: "Found") -> str:
+    mark = {True: "✓", False: "✗", None: "·"}[found.ok]
+    remedy = _remedy(found)
+    return f"{mark} {found.name}: {found.text}" + (f"\n    → {remedy}" if remedy else "")
+
+
+def _remedy(found: "Found") -> str:
+    """What to do, with the words of the command line that would do it."""
+    words = [found.remedy] if found.remedy else []
+    for offer in found.offers:
+        if offer.option == "queues":
+            words += [f"--queue {shlex.quote(queue)}" for queue in offer.value.split(", ")]
+        else:
+            words.append(f"--option {shlex.quote(f'{offer.option}={offer.value}')}")
+    return " ".join(words)
 
 
 def _date_heads(found: "Listing", history: Path) -> None:

@@ -19,6 +19,7 @@ from app.cli.words import (
     keep_options,
     mode_option,
     option_option,
+    password_option,
     queue_option,
     target_at,
     told,
@@ -37,6 +38,7 @@ _SAID = ("state", "text", "events_per_second", "behind", "lost", "commands_per_s
 @option_option
 @queue_option
 @mode_option
+@password_option
 @keep_options
 @json_option
 def record(
@@ -47,6 +49,7 @@ def record(
     queues: Sequence[str],
     mode: Mode | None,
     *,
+    password_stdin: bool,
     as_json: bool,
     **keep: Any,
 ) -> None:
@@ -55,7 +58,7 @@ def record(
     from app.collectors.runner import Collector
 
     end_on_failure()
-    target = target_at(url, options, mode=mode, queues=queues, **keep)
+    target = target_at(url, options, mode=mode, queues=queues, password_stdin=password_stdin, **keep)
     # Without a window nobody would look at what is not kept.
     config = target.configure(history or target.history, temporary=False)
     progress = _Progress(as_json=as_json)

@@ -1,7 +1,9 @@
 """Words of the command line that several commands share: what they mean, and how what is wrong with them is said."""
 
+import difflib
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import click
 import msgspec
 from msgspec import UNSET
 
-from app.models.profiles import Mode, ProfileError, Profiles
+from app.models.profiles import BACKEND, Lock, Mode, Profile, ProfileError, Profiles, split_options
 from app.models.target import Target, TargetError, target_of, target_of_profile
 from app.paths import profiles_file
 
@@ -150,6 +152,13 @@ shots_option = click.option(
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+password_option = click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the broker's password from standard input, so that no shell and no list of processes shows it.",
+)
+
+
 def options_of(words: Sequence[str]) -> dict[str, str]:
     """What was given with ``--option``."""
     pairs = [word.partition("=") for word in words]
@@ -165,31 +174,72 @@ def target_at(
     *,
     mode: Mode | None = None,
     queues: Sequence[str] = (),
+    password_stdin: bool = False,
     **keep: bool | int | msgspec.UnsetType | None,
 ) -> Target:
     """What a word points at: an address, a history file, or a profile of the user's; and what else was said of it."""
-    given = options_of(options)
-    target = _profile(text) if "://" not in text and not Path(text).is_file() else None
+    raw = options_of(options)
+    password = read_password() if password_stdin else None
     try:
-        target = target or target_of(text, given)
+        target = _profile(text, password) if "://" not in text and not Path(text).is_file() else target_of(text, raw)
     except TargetError as error:
         raise Sentence(str(error)) from error
+    given, backend_password = split_options(raw)
     changes: dict[str, Any] = {key: value for key, value in keep.items() if value is not UNSET}
+    if BACKEND in given:
+        changes["backend_password"] = backend_password
     return msgspec.structs.replace(
         target,
         mode=mode or target.mode,
+        password=password if password is not None else target.password,
         options=target.options | given,
         queues=list(dict.fromkeys((*target.queues, *queues))),
         **changes,
     )
 
 
-def _profile(name: str) -> Target | None:
-    """The target of a profile, with its password out of the keyring; None where there is no such profile."""
-    from app.keyrings import Keyring, KeyringError
+def read_password() -> str:
+    """What standard input holds, without the end of its line."""
+    password = sys.stdin.read().rstrip("\r\n")
+    if not password:
+        raise click.UsageError("--password-stdin finds nothing on standard input.")
+    return password
+
+
+def no_profile(name: str, profiles: Profiles) -> str:
+    """That there is no profile of this name, and which there are whose names look like it."""
+    by_name = {profile.name.casefold(): profile.name for profile in profiles.all}
+    near = " or ".join(repr(by_name[each]) for each in difflib.get_close_matches(name.casefold(), by_name))
+    return f"There is no profile {name!r}." + (f" Did you mean {near}?" if near else "")
+
+
+def _profile(name: str, password: str | None) -> Target:
+    """The target of a profile, with its passwords: that which was given, those in the keyring, or else typed."""
+    from app.keyrings import look_up
 
     try:
-        profile = Profiles(profiles_file()).find(name)
-        return None if profile is None else target_of_profile(profile, Keyring().password(profile.id))
-    except (KeyringError, ProfileError) as error:
+        known = Profiles(profiles_file())
+    except ProfileError as error:
         raise Sentence(str(error)) from error
+    profile = known.find(name)
+    if profile is None:
+        text = f"{name!r} is neither a broker address like redis://localhost:6379/0 nor a history file."
+        raise Sentence(f"{text} {no_profile(name, known)}")
+    wanted: list[Lock] = ["broker", "backend"] if password is None else ["backend"]
+    looked = look_up(profile, wanted)
+    if looked.missing and looked.why:
+        click.echo(looked.why, err=True)
+    passwords = dict(looked.found)
+    for lock in looked.missing:
+        passwords[lock] = _type(profile, lock)
+    return target_of_profile(profile, passwords)
+
+
+def _type(profile: Profile, lock: Lock) -> str:
+    """A password that is kept nowhere, typed by who sits at a terminal."""
+    whose = profile.name if lock == "broker" else f"the result backend of {profile.name}"
+    if not sys.stdin.isatty():
+        what = "Pass it on standard input with --password-stdin." if lock == "broker" else "Start this in a terminal."
+        raise Sentence(f"The password of {whose} is not known here, and there is no terminal to ask for it. {what}")
+    typed: str = click.prompt(f"Password of {whose}", hide_input=True, err=True, default="", show_default=False)
+    return typed

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from app.collectors.brokers import broker_at
 from app.collectors.doctor import Examination
 from app.collectors.runner import Collector
 from app.collectors.speaker import Speaker
 from app.collectors.transport import BrokerError
 from app.models.history.errors import HistoryError
-from app.models.wire import Asked, Configure, Deframer, Examine, Found, Message, Notice, WireError, frame
+from app.models.wire import Asked, Configure, Deframer, Examine, Message, Notice, Refused, WireError, frame
 
 READ_SIZE: Final = 1 << 16
 
@@ -76,17 +75,19 @@ def _messages(source: int) -> Iterator[Message]:
 
 
 def _examine(asked: Examine, messages: Iterator[Message], sink: int) -> int:
-    """Say what is found as it is found, until all is said or nobody listens any more. Raises `BrokerError`."""
-    # The result backend is another server, of which nothing is said here.
-    options = {key: value for key, value in asked.options.items() if key != "result_backend"}
-    broker = broker_at(asked.url, asked.password, options)
+    """Say what is found as it is found, until all is said or nobody listens any more."""
+    try:
+        examination = Examination(asked)
+    except BrokerError as error:
+        with suppress(BrokenPipeError):
+            os.write(sink, frame(Refused(str(error), error.option)))
+        return 1
     if not asked.connect:
         return 0
-    examination = Examination(broker, asked.mode)
     threading.Thread(target=_stop_after, args=(messages, examination), name="stdin", daemon=True).start()
     with suppress(BrokenPipeError):
         for found in examination.findings():
-            os.write(sink, frame(Found(found.name, found.ok, found.text, found.remedy)))
+            os.write(sink, frame(found))
     return 0
 
 

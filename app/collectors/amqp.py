@@ -27,17 +27,15 @@ from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT, Line
 from app.collectors.management import PORTS as MANAGEMENT_PORTS
 from app.collectors.management import Management, management_at
-from app.collectors.ssh import OPTIONS as SSH_OPTIONS
 from app.collectors.ssh import jump_host_of
-from app.collectors.tls import OPTIONS as TLS_OPTIONS
 from app.collectors.tls import Tls, tls_of
 from app.collectors.transport import ANSWER_TIMEOUT, network_error
+from app.models.options import RABBITMQ, SSH
 from app.secrets import Secret
 
-SCHEMES: Final = ("amqp", "amqps", "pyamqp")
 PORTS: Final = {False: 5672, True: 5671}
-#: Celery transport options and setting names that a connection understands.
-OPTIONS: Final = ("event_exchange", "control_exchange", "heartbeat", "management_url", *TLS_OPTIONS, *SSH_OPTIONS)
+#: Options that a connection understands.
+OPTIONS: Final = (*RABBITMQ, *SSH)
 #: Seconds of silence after which RabbitMQ gives us up, at the earliest. Ours for it are much shorter: it can be asked.
 HEARTBEAT: Final = 60
 MAX_HEARTBEAT: Final = 3_600
@@ -110,7 +108,8 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
     options = parameters | dict(options or {})
     unknown = next((key for key in options if key not in OPTIONS), None)
     if unknown is not None:
-        raise BrokerError("address", f"The option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
+        text = f"The option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}."
+        raise BrokerError("address", text, option=unknown)
     tls = tls_of(options, wanted=parts.scheme == "amqps")
     secret = password if password is not None else unquote(parts.password or "")
     address = AmqpAddress(
@@ -135,7 +134,8 @@ def amqp_address(url: str, password: str | None = None, options: dict[str, str] 
 
 def _heartbeat(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text[:9]) <= MAX_HEARTBEAT:
-        raise BrokerError("address", f"heartbeat is a number of seconds from 1 to {MAX_HEARTBEAT}, not {text!r}.")
+        wrong = f"heartbeat is a number of seconds from 1 to {MAX_HEARTBEAT}, not {text!r}."
+        raise BrokerError("address", wrong, option="heartbeat")
     return int(text)
 
 

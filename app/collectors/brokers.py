@@ -26,12 +26,13 @@ from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.redis_survey import RedisSurvey
-from app.collectors.ssh import OPTIONS as SSH_OPTIONS
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
-from app.collectors.transport import OPTIONS, RedisAddress, redis_address
-from app.models.profiles import Mode
+from app.collectors.transport import RedisAddress, redis_address
+from app.models.options import RABBITMQ_SCHEMES
+from app.models.profiles import BACKEND, Mode
 from app.models.surveys import MARKS, Survey
+from app.models.wire import Configure, Examine
 
 #: Schemes of Redis, which never goes through kombu: that would re-run other people's tasks (SAFETY 1.1).
 _REDIS: Final = ("redis", "rediss", "sentinel", "")
@@ -296,20 +297,17 @@ class _Kombu(msgspec.Struct, frozen=True):
     def drop(self) -> None: ...
 
 
-def options_for(url: str) -> tuple[str, ...]:
-    """Transport options and settings of an application that a connection to such an address understands.
-
-    How to get there from here is not among them.
-    """
-    scheme = url.partition("://")[0].partition("+")[0].lower()
-    known = rabbitmq.OPTIONS if scheme in rabbitmq.SCHEMES else OPTIONS if scheme in _REDIS else ()
-    return tuple(option for option in known if option not in SSH_OPTIONS)
+def broker_of(asked: Configure | Examine) -> Broker:
+    """The broker of a connection. Raises `BrokerError` (fault ``address``) for one that can't be used."""
+    # The result backend is another server.
+    options = {key: value for key, value in asked.options.items() if key != BACKEND}
+    return broker_at(asked.url, asked.password, options)
 
 
 def broker_at(url: str, password: str | None = None, options: Mapping[str, str] | None = None) -> Broker:
     """The broker of a URL, by its scheme. Raises `BrokerError` (fault ``address``) for one that can't be used."""
     scheme = url.partition("://")[0].partition("+")[0].lower()
-    if scheme in rabbitmq.SCHEMES:
+    if scheme in RABBITMQ_SCHEMES:
         return _RabbitMQ(rabbitmq.amqp_address(url, password, dict(options or {})))
     if scheme in _REDIS:
         return _Redis(redis_address(url, password, dict(options or {})))

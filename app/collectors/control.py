@@ -3,6 +3,7 @@
 A malformed request can kill workers (PROTOCOL 0), so requests are built from this module's types only.
 """
 
+import json
 import threading
 import time
 import uuid
@@ -15,10 +16,10 @@ from app.models.profiles import Mode
 
 #: What may be asked, closed: `election` for one kills a lone worker.
 Command = Literal[
-    "ping", "stats", "active_queues", "active", "reserved", "scheduled", "query_task",
+    "ping", "stats", "active_queues", "active", "reserved", "scheduled", "query_task", "conf",
     "enable_events", "disable_events",
 ]  # fmt: skip
-_ASKING: Final = frozenset({"ping", "stats", "active_queues", "active", "reserved", "scheduled", "query_task"})
+_ASKING: Final = frozenset({"ping", "stats", "active_queues", "active", "reserved", "scheduled", "query_task", "conf"})
 _CHANGING: Final = frozenset({"enable_events", "disable_events"})
 _ALLOWED: Final[dict[Mode, frozenset[str]]] = {
     "passive": frozenset(),
@@ -26,7 +27,7 @@ _ALLOWED: Final[dict[Mode, frozenset[str]]] = {
     "operate": _ASKING | _CHANGING,
 }
 #: Arguments that a command takes; the others take none.
-_ARGUMENTS: Final = {"active": {"safe"}, "query_task": {"ids"}}
+_ARGUMENTS: Final = {"active": {"safe"}, "query_task": {"ids"}, "conf": {"with_defaults"}}
 #: Bytes of an answer that are read at most.
 MAX_REPLY: Final = 4 << 20
 #: Seconds to wait for an answer at a time, so that one who gives up is not kept waiting.
@@ -135,6 +136,10 @@ def read_answer(body: bytes, headers: Mapping[str, Any], ticket: str) -> dict[st
     if len(body) > MAX_REPLY or headers.get("ticket") != ticket:
         return {}
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        try:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except msgspec.DecodeError:
+            # Answers to `conf` hold Infinity, which is no JSON.
+            return msgspec.convert(json.loads(body), dict[str, Any])
+    except (msgspec.ValidationError, ValueError, RecursionError):
         return {}

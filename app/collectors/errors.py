@@ -2,6 +2,8 @@
 
 from typing import Final, Literal
 
+from app.models.wire import SIGN_IN_REFUSED
+
 Fault = Literal[
     "address", "name", "network", "tunnel", "slow", "auth", "permission", "full", "loading", "script", "replica",
     "moved", "memory", "disk", "cluster", "asleep", "clock", "protocol", "busy", "absent", "blocked",
@@ -17,7 +19,7 @@ NAMES: Final[dict[Fault, str]] = {
     "network": "not reached",
     "tunnel": "no tunnel",
     "slow": "slow",
-    "auth": "sign-in refused",
+    "auth": SIGN_IN_REFUSED,
     "permission": "not permitted",
     "full": "no connection left",
     "loading": "loading",
@@ -39,13 +41,15 @@ NAMES: Final[dict[Fault, str]] = {
 class BrokerError(Exception):
     """A broker can't be used as asked; ``fault`` tells the kind, the text is a sentence with what to do.
 
-    ``since`` is when that began, where it is known to have been before it was noticed.
+    ``since`` is when that began, where it is known to have been before it was noticed; ``option`` the one that is wrong
+    where it is not the address itself.
     """
 
-    def __init__(self, fault: Fault, text: str, since: float | None = None) -> None:
+    def __init__(self, fault: Fault, text: str, since: float | None = None, *, option: str = "") -> None:
         super().__init__(text)
         self.fault = fault
         self.since = since
+        self.option = option
 
     @property
     def refused(self) -> bool:

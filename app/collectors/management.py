@@ -24,6 +24,8 @@ from app.collectors.transport import ANSWER_TIMEOUT, network_error
 from app.secrets import Secret
 
 PORTS: Final = {"http": 15672, "https": 15671}
+#: The option that names its address.
+OPTION: Final = "management_url"
 #: Queues of one answer, and bytes of it at most; bindings of an exchange that are looked at.
 PAGE: Final = 500
 MAX_ANSWER: Final = 4 << 20
@@ -287,13 +289,14 @@ def management_at(
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BrokerError("address", "The address of the management API can't be read: check host and port.") from None
+        text = "The address of the management API can't be read: check host and port."
+        raise BrokerError("address", text, option=OPTION) from None
     if parts.scheme not in PORTS or not parts.hostname:
-        raise BrokerError("address", "The management API is at an address like http://host:15672.")
+        text = "The management API is at an address like http://host:15672."
+        raise BrokerError("address", text, option=OPTION)
     if parts.username or parts.password:
-        raise BrokerError(
-            "address", "The management API is asked as the broker's user: leave user and password out of its address."
-        )
+        text = "The management API is asked as the broker's user: leave user and password out of its address."
+        raise BrokerError("address", text, option=OPTION)
     path = parts.path.rstrip("/")
     return Management(
         parts.hostname, port or PORTS[parts.scheme], path if path.endswith("/api") else f"{path}/api",

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import redis
@@ -20,9 +21,13 @@ from app.collectors.guard import RESULTS
 from app.collectors.pollers import Trouble
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
-from app.collectors.transport import SCHEMES, RedisAddress, redis_address
+from app.collectors.transport import PORT, RedisAddress, redis_address
 from app.models.lifecycle import epoch
+from app.models.options import REDIS_SCHEMES
+from app.models.profiles import BACKEND
 from app.models.records import Event
+from app.models.redact import split_password
+from app.models.wire import Configure, Examine
 
 #: Ids asked for at a time, and bytes of one result that are read at most.
 BATCH: Final = 500
@@ -47,12 +52,46 @@ class _Meta(msgspec.Struct):
     worker: str | None = None
 
 
-def results_address(url: str) -> RedisAddress:
-    """Where results are kept. Raises `BrokerError` (fault ``address``) for a backend that can't be asked."""
-    if url.partition("://")[0] not in SCHEMES:
+def results_address(asked: Configure | Examine) -> RedisAddress | None:
+    """Where results are kept, if a connection's options say so.
+
+    Raises `BrokerError` (fault ``address``) for a backend that can't be asked.
+    """
+    url = asked.options.get(BACKEND)
+    if not url:
+        return None
+    if url.partition("://")[0] not in REDIS_SCHEMES:
         # Without a word of the address: what is no address may be a password.
-        raise BrokerError("address", "The result backend can be a Redis only in this version: redis:// or rediss://.")
-    return redis_address(url)
+        text = "The result backend can be a Redis only in this version: redis:// or rediss://."
+        raise BrokerError("address", text, option=BACKEND)
+    password = asked.backend_password
+    try:
+        if password is None and split_password(url)[1] is None and _is_at(url) == _is_at(asked.url):
+            password = asked.password  # it is the broker itself
+        return redis_address(url, password)
+    except BrokerError as error:
+        text = f"The address of the result backend can't be used. {error}"
+        raise BrokerError(error.fault, text, option=BACKEND) from error
+
+
+def _is_at(url: str) -> tuple[object, ...]:
+    """Which server an address leads to, and who asks there."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.username or None, parts.hostname, parts.port or PORT, parts.query
+    except ValueError:  # which is said where it is used
+        return (url,)
+
+
+def reach(address: RedisAddress) -> None:
+    """Connect, sign in, and leave. Raises `BrokerError`."""
+    client = redis_client(address, "cloche-results", RESULTS)
+    try:
+        client.ping()
+    except (redis.RedisError, OSError) as error:
+        raise broker_error(error, address) from error
+    finally:
+        client.close()
 
 
 class Results(threading.Thread):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from app.collectors.bell import Bell
-from app.collectors.brokers import broker_at
+from app.collectors.brokers import broker_of
 from app.collectors.clocks import ClockSet, ClockWatch, Slept, Steady
 from app.collectors.committer import Committer, Job
 from app.collectors.errors import BrokerError
@@ -59,9 +59,8 @@ class Collector:
     """
 
     def __init__(self, config: Configure, emit: Emit) -> None:
-        options = dict(config.options)
-        backend = options.pop("result_backend", None)
-        broker = broker_at(config.url, config.password, options)
+        broker = broker_of(config)
+        backend = results_address(config)
         self._emit = emit
         self._wake = Bell()
         self._stopping = threading.Event()
@@ -77,11 +76,9 @@ class Collector:
         self._queues = QueuePoller(broker.queues(config.queues, on_command=self._count_commands), self._put)
         control = None if config.mode == "passive" else broker.control(config.mode, on_command=self._count_commands)
         inquiry = None if control is None else Inquiry(control, self._put)
-        results = (
-            None
-            if backend is None
-            else Results(results_address(backend).through(broker.jump_host), self._put, on_command=self._count_commands)
-        )
+        if backend is not None:
+            backend = backend.through(broker.jump_host)
+        results = None if backend is None else Results(backend, self._put, on_command=self._count_commands)
         self._questions = Questions(self._reducer, inquiry, results, emit)
         self._peeker = Peeker(broker, config.mode, self._put, on_command=self._count_commands)
         self._drop = broker.drop

@@ -27,10 +27,9 @@ from app.collectors.clean import clean_word
 from app.collectors.errors import AUTH_PAUSE, BrokerError
 from app.collectors.ssh_errors import ssh_error
 from app.collectors.tunnel import Ssh, Tunnel
+from app.models.options import SSH
 from app.paths import outside_environment
 
-#: Our own options: the jump host as ``[user@]host[:port]``, and a file with settings of ssh instead of the user's own.
-OPTIONS: Final = ("ssh", "ssh_config")
 #: Seconds to wait for the jump host to answer, and to be signed in there; there may be others on the way to it.
 CONNECT_TIMEOUT: Final = 10
 SIGN_IN_TIMEOUT: Final = 20.0
@@ -40,6 +39,7 @@ ALIVE: Final = 5
 #: What goes to ssh as a word of its own, or into a command of the user's settings, holds nothing that a shell knows.
 _JUMP_HOST: Final = re.compile(r"(?:(\w[\w.+@-]*)@)?(\w[\w.-]*|\[[0-9A-Fa-f:.]+(?:%\w+)?\])(?::(\d{1,5}))?", re.ASCII)
 _HOST: Final = re.compile(r"[\w.:%-]{1,255}", re.ASCII)
+_NO_PART: Final = "A jump host is no part of an address: give it as an option, such as ssh=bastion."
 _SETTINGS: Final = (
     "BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={CONNECT_TIMEOUT}",
     f"ServerAliveInterval={ALIVE}", "ServerAliveCountMax=3",
@@ -146,20 +146,22 @@ def jump_host_of(options: Mapping[str, str], parameters: Collection[str] = ()) -
     An address comes from anywhere, and settings of ssh may name programs to be run. Raises `BrokerError` (fault
     ``address``).
     """
-    if any(option in parameters for option in OPTIONS):
-        raise BrokerError("address", "A jump host is no part of an address: give it as an option, such as ssh=bastion.")
+    if any(option in parameters for option in SSH):
+        raise BrokerError("address", _NO_PART)
     given, config = options.get("ssh", ""), options.get("ssh_config", "")
     if not given:
         if config:
-            raise BrokerError("address", "ssh_config is of no use without the jump host (ssh).")
+            raise BrokerError("address", "ssh_config is of no use without the jump host (ssh).", option="ssh_config")
         return None
     if sys.platform == "win32":
         text = "SSH tunnels are not made on Windows in this version. Open one yourself: ssh -N -L 6379:broker:6379"
-        raise BrokerError("address", f"{text} bastion, and connect to localhost:6379.")
+        raise BrokerError("address", f"{text} bastion, and connect to localhost:6379.", option="ssh")
     parts = _JUMP_HOST.fullmatch(given)
     if parts is None:
         text = "ssh is a jump host like user@bastion.example:22, or a Host of your SSH settings"
-        raise BrokerError("address", f"{text} in letters, digits, '-', '_' and '.', not {clean_word(given)!r}.")
+        raise BrokerError(
+            "address", f"{text} in letters, digits, '-', '_' and '.', not {clean_word(given)!r}.", option="ssh"
+        )
     if config and not Path(config).is_file():
-        raise BrokerError("address", f"There is no file {config!r} (ssh_config).")
+        raise BrokerError("address", f"There is no file {config!r} (ssh_config).", option="ssh_config")
     return JumpHost(parts[2], parts[1] or "", parts[3] or "", config)

@@ -11,11 +11,8 @@ from typing import Final
 import msgspec
 
 from app.collectors.errors import BrokerError
+from app.models.options import TLS as OPTIONS
 
-#: Options that a secure connection understands, named as in Celery's ``broker_use_ssl``; the last two are our own.
-OPTIONS: Final = (
-    "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_server_name", "ssl_fingerprint",
-)  # fmt: skip
 _REQUIRED: Final = ("required", "cert_required", "2")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -98,12 +95,14 @@ def tls_of(options: Mapping[str, str], *, wanted: bool) -> Tls | None:
         return None
     pin = given.get("ssl_fingerprint", "").replace(":", "").replace(" ", "").lower() or None
     if pin is not None and not _FINGERPRINT.fullmatch(pin):
-        raise BrokerError("address", "ssl_fingerprint is the SHA-256 of a certificate: 64 hex digits.")
+        text = "ssl_fingerprint is the SHA-256 of a certificate: 64 hex digits."
+        raise BrokerError("address", text, option="ssl_fingerprint")
     if pin is None and given.get("ssl_cert_reqs", "required").lower() not in _REQUIRED:
         raise BrokerError(
             "address",
             "Without a check of certificates (ssl_cert_reqs) anyone on the way could read the password. Name who signed"
             " it with ssl_ca_certs=FILE, or pin the certificate itself with ssl_fingerprint=SHA256.",
+            option="ssl_cert_reqs",
         )
     made = Tls(
         given.get("ssl_ca_certs"), given.get("ssl_certfile"), given.get("ssl_keyfile"),
@@ -111,14 +110,17 @@ def tls_of(options: Mapping[str, str], *, wanted: bool) -> Tls | None:
     )  # fmt: skip
     for key in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         if key in given and not Path(given[key]).is_file():
-            raise BrokerError("address", f"There is no file {given[key]!r} ({key}).")
+            raise BrokerError("address", f"There is no file {given[key]!r} ({key}).", option=key)
     if made.key is not None and made.certificate is None:
-        raise BrokerError("address", "ssl_keyfile is of no use without its certificate (ssl_certfile).")
+        text = "ssl_keyfile is of no use without its certificate (ssl_certfile)."
+        raise BrokerError("address", text, option="ssl_certfile")
     try:
         made.context()
     except (ssl.SSLError, OSError) as error:
         reason = (getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
-        raise BrokerError("address", f"The certificates for this connection can't be used: {reason}.") from error
+        text = f"The certificates for this connection can't be used: {reason}."
+        option = "ssl_certfile" if made.certificate is not None else "ssl_ca_certs"
+        raise BrokerError("address", text, option=option) from error
     return made
 
 

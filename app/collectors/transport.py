@@ -14,11 +14,11 @@ from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError, Fault
 from app.collectors.line import CONNECT_TIMEOUT, Line
 from app.collectors.sentinel import find_master
-from app.collectors.ssh import OPTIONS as SSH_OPTIONS
 from app.collectors.ssh import JumpHost, jump_host_of
-from app.collectors.tls import OPTIONS as TLS_OPTIONS
 from app.collectors.tls import Tls, tls_of
 from app.collectors.tunnel import TunnelError
+from app.models.options import REDIS, SSH
+from app.models.options import REDIS_SCHEMES as SCHEMES
 from app.secrets import Secret
 
 __all__ = [
@@ -34,14 +34,8 @@ ANSWER_TIMEOUT: Final = 5.0
 PRIORITY_STEPS: Final = (0, 3, 6, 9)
 PRIORITY_SEPARATOR: Final = "\x06\x16"
 
-#: Schemes of Celery's broker addresses that lead to a Redis.
-SCHEMES: Final = ("redis", "rediss", "sentinel", "redis+socket")
-#: Celery transport options (``broker_transport_options``) and setting names that a connection understands.
-OPTIONS: Final = (
-    "global_keyprefix", "priority_steps", "sep", "fanout_prefix", "fanout_patterns", "event_exchange",
-    "control_exchange", "unacked_key", "unacked_index_key", "virtual_host", "master_name", "socket_connect_timeout",
-    "socket_timeout", *TLS_OPTIONS, *SSH_OPTIONS,
-)  # fmt: skip
+#: Options that a connection understands.
+OPTIONS: Final = (*REDIS, *SSH)
 #: Those that say how an application works through its queues. They may be given as it has them, and change nothing
 #: here: above all nothing that we do depends on a ``visibility_timeout``, since we take no messages.
 _NOT_OURS: Final = (
@@ -162,10 +156,12 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
     given = parameters | (options or {})
     unknown = next((key for key in given if key not in OPTIONS and key not in _NOT_OURS), None)
     if unknown is not None:
-        raise BrokerError("address", f"The transport option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}.")
+        text = f"The transport option {unknown!r} is not known. Known are: {', '.join(OPTIONS)}."
+        raise BrokerError("address", text, option=unknown)
     local = parts.scheme == "redis+socket"
     if sentinels and not given.get("master_name"):
-        raise BrokerError("address", "Sentinel has to be asked for a master by its name: give master_name=NAME.")
+        text = "Sentinel has to be asked for a master by its name: give master_name=NAME."
+        raise BrokerError("address", text, option="master_name")
     paths = [urlsplit(each).path.strip("/") for each in (first, *others)]
     database = given.get("virtual_host", "").strip("/") or ("" if local else next(filter(None, paths), "")) or "0"
     if not database.isdecimal():
@@ -180,7 +176,8 @@ def redis_address(url: str, password: str | None = None, options: dict[str, str]
     try:
         steps = tuple(int(step) for step in given.get("priority_steps", "0,3,6,9").strip("[]() ").split(","))
     except ValueError as error:
-        raise BrokerError("address", "priority_steps is a list of numbers like 0,3,6,9.") from error
+        text = "priority_steps is a list of numbers like 0,3,6,9."
+        raise BrokerError("address", text, option="priority_steps") from error
     secret = password if password is not None else (unquote(parts.password) if parts.password else None)
     fanout = given.get("fanout_prefix", "true")
     return RedisAddress(

@@ -2,14 +2,17 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from app.models.profiles import BACKEND, split_options
 from app.models.redact import split_password
 
 #: Bytes of a file of settings at most.
 MAX_FILE: Final = 1 << 20
+_TOO_LARGE: Final = "This file is too large to be one of settings."
 #: Settings by their present name, and what else they are called: in upper case, with Celery's prefix, and as they were
 #: before Celery 4.
 _NAMES: Final = {
@@ -24,7 +27,7 @@ _NAMES: Final = {
 }
 _KNOWN: Final = {other: name for name, others in _NAMES.items() for other in (name, *others)}
 #: Variables of the environment that hold the address of a broker, the likeliest first.
-_VARIABLES: Final = ("CELERY_BROKER_URL", "BROKER_URL", "CELERY_BROKER", "CLOUDAMQP_URL", "RABBITMQ_URL", "REDIS_URL")
+VARIABLES: Final = ("CELERY_BROKER_URL", "BROKER_URL", "CELERY_BROKER", "CLOUDAMQP_URL", "RABBITMQ_URL", "REDIS_URL")
 #: Options of a transport that a connection understands and that are numbers or texts, or lists of them.
 _PLAIN: Final = (str, int, float, bool)
 
@@ -36,22 +39,44 @@ class SettingsError(Exception):
 class Settings(msgspec.Struct):
     """A broker as an application names it: addresses without passwords, the passwords apart.
 
-    ``unread`` are settings that would need the file to be run: they come out of functions, variables, the environment.
+    The result backend is an option. ``unread`` are settings that would need the file to be run: they come out of
+    functions, variables, the environment.
     """
 
     url: str
     password: str | None = None
     options: dict[str, str] = {}
     queues: list[str] = []
-    backend: str = ""
     backend_password: str | None = None
     unread: list[str] = []
+
+
+def read_file(path: Path) -> Settings | bytes:
+    """The broker of a Python file of settings; of any other file its content, which may be exported profiles.
+
+    Raises `SettingsError`, also for a file that can't be read.
+    """
+    try:
+        if not path.is_file():  # a device has no end
+            raise SettingsError("This is no file.")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise SettingsError(f"It can't be read: {error.strerror}.") from error
+    if len(content) > MAX_FILE:
+        raise SettingsError(_TOO_LARGE)
+    if path.suffix != ".py":
+        return content
+    try:
+        return settings_of(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise SettingsError("This file is no text in UTF-8.") from None
 
 
 def settings_of(text: str) -> Settings:
     """The broker of a Python file of settings. Raises `SettingsError`."""
     if len(text) > MAX_FILE:
-        raise SettingsError("This file is too large to be one of settings.")
+        raise SettingsError(_TOO_LARGE)
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -77,19 +102,18 @@ def settings_of(text: str) -> Settings:
 
 def settings_of_environment(variables: Mapping[str, str]) -> Settings | None:
     """The broker that variables of the environment name, or None."""
-    url = next((variables[name] for name in _VARIABLES if "://" in variables.get(name, "")), None)
+    url = next((variables[name] for name in VARIABLES if "://" in variables.get(name, "")), None)
     if url is None:
         return None
     return _settings(url, {"result_backend": variables.get("CELERY_RESULT_BACKEND", "")}, [])
 
 
 def _settings(url: str, found: Mapping[str, Any], unread: list[str]) -> Settings:
-    bare, password = split_password(url)
-    backend = found.get("result_backend")
-    kept, backend_password = split_password(backend) if isinstance(backend, str) else ("", None)
+    bare, password = split_password(url.strip())
+    options, backend_password = split_options(_options(found))
     queue = found.get("task_default_queue")
     queues = [queue] if isinstance(queue, str) and queue else []
-    return Settings(bare, password, _options(found), queues, kept, backend_password, unread)
+    return Settings(bare, password, options, queues, backend_password, unread)
 
 
 def _options(found: Mapping[str, Any]) -> dict[str, str]:
@@ -101,8 +125,8 @@ def _options(found: Mapping[str, Any]) -> dict[str, str]:
                 options[str(key)] = str(value)
             elif isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
                 options[str(key)] = ",".join(map(str, value))
-    for name in ("event_exchange", "control_exchange"):
-        if isinstance(found.get(name), str):
+    for name in ("event_exchange", "control_exchange", BACKEND):
+        if isinstance(found.get(name), str) and found[name]:
             options[name] = found[name]
     return options
 

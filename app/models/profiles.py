@@ -1,11 +1,13 @@
 """Connections as the user knows them, and the file that keeps them; never a password."""
 
 import os
+import re
 import tempfile
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -13,12 +15,19 @@ from app.models.redact import split_password
 
 Environment = Literal["production", "staging", "development", "unknown"]
 Mode = Literal["passive", "observe", "operate"]
+#: What a password of a connection is for, and where it is: in the system's keyring, or with its user, who is asked.
+Lock = Literal["broker", "backend"]
+Key = Literal["kept", "asked"]
+LOCKS: Final[tuple[Lock, ...]] = get_args(Lock)
 
 #: How much of a history is kept if nothing else is said: thirty days, and bytes.
 KEEP_SECONDS: Final = 30 * 86_400.0
 KEEP_BYTES: Final = 5_000_000_000
 #: Version of the file that this program writes.
 VERSION: Final = 1
+#: The option that names where results are kept: an address, which may have a password of its own.
+BACKEND: Final = "result_backend"
+_COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 class ProfileError(Exception):
@@ -29,7 +38,8 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     """One connection. ``url`` never holds a password; ``environment`` *unknown* is treated like production.
 
     ``id`` stays the same when it is renamed: its password and its history are found by it. ``options`` are Celery's
-    transport options and our own, as on the command line; ``queues`` are always shown.
+    transport options and our own, as on the command line; ``queues`` are always shown. ``passwords`` says of those that
+    it has where they are; ``colour`` is ``#rrggbb``.
     """
 
     name: str
@@ -42,6 +52,7 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
     keep_arguments: bool = True
+    passwords: dict[Lock, Key] = {}
     id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -72,8 +83,10 @@ class Profiles:
         """Add a profile, or replace the one with its id. Raises `ProfileError`."""
         if not profile.name.strip():
             raise ProfileError("A profile needs a name.")
-        if split_password(profile.url)[1] is not None:
+        if any("://" in address and split_password(address)[1] is not None for address in _texts(profile)):
             raise ProfileError("A profile's address holds no password: that is kept in the system's keyring.")
+        if profile.colour is not None and not _COLOUR.fullmatch(profile.colour):
+            raise ProfileError(f"A colour is written like #e5484d, not {profile.colour!r}.")
         if any(other.name == profile.name and other.id != profile.id for other in self.all):
             raise ProfileError(f"There is a profile {profile.name!r} already. Choose another name.")
         known = [other.id for other in self.all]
@@ -99,10 +112,10 @@ class Profiles:
         added: list[Profile] = []
         for profile in _decode(exported):
             taken = {other.name for other in (*self.all, *added)}
-            names = (profile.name, *(f"{profile.name} {number}" for number in range(2, len(taken) + 3)))
+            known = _harmless(profile)
+            names = (known.name, *(f"{known.name} {number}" for number in range(2, len(taken) + 3)))
             name = next(name for name in names if name not in taken)
-            bare, _ = split_password(profile.url)
-            added.append(msgspec.structs.replace(profile, name=name, url=bare, id=uuid.uuid4().hex))
+            added.append(msgspec.structs.replace(known, name=name, id=uuid.uuid4().hex))
         self._save([*self.all, *added])
         return added
 
@@ -148,6 +161,24 @@ class Profiles:
                     Path(made).unlink()
             raise ProfileError(f"The profiles can't be written to {folder}: {error.strerror}.") from error
         self.all = profiles
+
+
+def split_options(options: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
+    """Options without the password that the address of a result backend may have, and that password."""
+    bare, password = split_password(options.get(BACKEND, "").strip())
+    return ({**options, BACKEND: bare} if bare else dict(options)), password
+
+
+def _harmless(profile: Profile) -> Profile:
+    """What somebody else wrote, without what must not be in a profile."""
+    options = {key: split_password(value)[0] if "://" in value else value for key, value in profile.options.items()}
+    colour = profile.colour if _COLOUR.fullmatch(profile.colour or "") else None
+    name, url = profile.name.strip() or "connection", split_password(profile.url.strip())[0]
+    return msgspec.structs.replace(profile, name=name, url=url, options=options, colour=colour)
+
+
+def _texts(profile: Profile) -> tuple[str, ...]:
+    return (profile.url, *profile.options.values())
 
 
 class _Damaged(ProfileError):

@@ -1,19 +1,20 @@
 """What a user points the program at: a broker's address or a history file."""
 
+import glob
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Environment, Mode, Profile
+from app.models.options import RABBITMQ_SCHEMES
+from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Environment, Lock, Mode, Profile, split_options
 from app.models.redact import redact_url, split_password
-from app.models.wire import Configure
+from app.models.wire import Configure, Examine
 from app.paths import history_file
 
-#: Schemes whose path is the name of a virtual host.
-VIRTUAL_HOSTS: Final = ("amqp", "amqps", "pyamqp")
 #: Characters of a target's name in that of its history file, so that what tells targets apart is not cut off.
 MAX_NAME: Final = 60
 
@@ -25,7 +26,8 @@ class TargetError(Exception):
 class Target(msgspec.Struct, frozen=True):
     """A broker to collect from (``url`` without password), or a history to read where ``url`` is empty.
 
-    What is collected is kept for ``keep_seconds`` and within ``keep_bytes``, see `Configure`.
+    What is collected is kept for ``keep_seconds`` and within ``keep_bytes``, see `Configure`. ``backend_password`` is
+    that of the option ``result_backend``; ``profile`` the id of a kept connection's.
     """
 
     name: str
@@ -40,17 +42,31 @@ class Target(msgspec.Struct, frozen=True):
     keep_seconds: float | None = KEEP_SECONDS
     keep_bytes: int | None = KEEP_BYTES
     keep_arguments: bool = True
+    backend_password: str | None = None
+    profile: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether its certificate is trusted for what it is, whoever signed it, and for whatever host."""
+        return bool(self.options.get("ssl_fingerprint"))
 
     def configure(self, history: Path, *, mode: Mode | None = None, temporary: bool = True) -> Configure:
         """What a collector is told, to record into a history."""
         return Configure(
             self.name, self.url, str(history), self.password, mode or self.mode, self.options, self.queues,
-            self.keep_seconds, self.keep_bytes, self.keep_arguments, temporary,
+            self.keep_seconds, self.keep_bytes, self.keep_arguments, temporary, self.backend_password,
         )  # fmt: skip
+
+    def examine(self, *, connect: bool = True) -> Examine:
+        """What a child is told, to try what can be seen there."""
+        return Examine(
+            self.url, self.password, self.options, self.mode, self.queues, self.backend_password, connect=connect
+        )
 
 
 def target_of(text: str, options: dict[str, str] | None = None) -> Target:
     """The target of a command-line word. Raises `TargetError` where it is neither an address nor a file that exists."""
+    text = text.strip() if "://" in text else text
     if "://" not in text:
         path = Path(text)
         if not path.is_file():
@@ -62,21 +78,33 @@ def target_of(text: str, options: dict[str, str] | None = None) -> Target:
     except ValueError:  # it quotes what may be a password
         raise TargetError("The broker address can't be read: check host and port.") from None
     place, known_as = parts.path.rstrip("/"), url
-    if parts.scheme in VIRTUAL_HOSTS:
+    if parts.scheme in RABBITMQ_SCHEMES:
         # It is "/" in as many ways as there are to write nothing, and then goes without saying.
         virtual_host = unquote(parts.path[1:]) or "/"
         known_as = parts._replace(path=f"/{quote(virtual_host, safe='')}").geturl()
         place = "" if virtual_host == "/" else f"/{virtual_host}"
+    bare, backend_password = split_options(options or {})
     name = f"{parts.netloc.rpartition('@')[2] or 'localhost'}{'' if place == '/0' else place}"
     # The same host may serve several applications under prefixes, on several ports: each has a history of its own.
-    mark = hashlib.sha256(repr((redact_url(known_as), sorted((options or {}).items()))).encode()).hexdigest()[:8]
-    return Target(name, history_file(f"{name[:MAX_NAME]}-{mark}"), url, password, dict(options or {}))
+    mark = hashlib.sha256(repr((redact_url(known_as), sorted(bare.items()))).encode()).hexdigest()[:8]
+    history = history_file(f"{name[:MAX_NAME]}-{mark}")
+    return Target(name, history, url, password, bare, backend_password=backend_password)
 
 
-def target_of_profile(profile: Profile, password: str | None = None) -> Target:
+def target_of_profile(profile: Profile, passwords: Mapping[Lock, str] | None = None) -> Target:
     """The target of a connection that the user has kept."""
+    known = passwords or {}
     return Target(
-        profile.name, history_file(f"{profile.name[:MAX_NAME]}-{profile.id[:8]}"), profile.url, password,
-        profile.options, profile.queues, profile.environment, profile.mode, profile.colour, profile.keep_seconds,
-        profile.keep_bytes, profile.keep_arguments,
+        profile.name, history_of(profile), profile.url, known.get("broker"), profile.options, profile.queues,
+        profile.environment, profile.mode, profile.colour, profile.keep_seconds, profile.keep_bytes,
+        profile.keep_arguments, known.get("backend"), profile.id,
     )  # fmt: skip
+
+
+def history_of(profile: Profile) -> Path:
+    """Where a kept connection is recorded: in a file that has its name, or one that it had before."""
+    named = history_file(f"{profile.name[:MAX_NAME]}-{profile.id[:8]}")
+    if named.exists():
+        return named
+    earlier = named.parent.glob(f"*-{glob.escape(profile.id[:8])}{named.suffix}")
+    return min(earlier, default=named)

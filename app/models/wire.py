@@ -37,29 +37,51 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     keep_bytes: int | None = KEEP_BYTES
     keep_arguments: bool = True
     temporary: bool = True
+    backend_password: str | None = None
 
 
 class Examine(msgspec.Struct, tag=True, frozen=True):
     """First frame to a child that tries what can be seen of a broker; it answers with `Found`, and ends.
 
-    Where not even to ``connect``, only the address and its options are read. Beside `Configure` the only frame with a
-    password.
+    Where not even to ``connect``, only the address and its options are read; what can't be used is `Refused`. Beside
+    `Configure` the only frame with passwords. ``queues`` are looked at in any case.
     """
 
     url: str
     password: str | None = None
     options: dict[str, str] = {}
     mode: Mode = "observe"
+    queues: list[str] = []
+    backend_password: str | None = None
     connect: bool = True
 
 
+class Refused(msgspec.Struct, tag=True, frozen=True):
+    """An address, or that ``option`` of it, can't be used; the text is a sentence why."""
+
+    text: str
+    option: str = ""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A setting of an application as ``worker`` has it, where a connection has another: an option, or ``queues``."""
+
+    option: str
+    value: str
+    worker: str
+
+
 class Found(msgspec.Struct, tag=True, frozen=True):
-    """One capability of a broker as it was found; ``ok`` is None where it could not be tried or told."""
+    """One capability of a broker as it was found; ``ok`` is None where it could not be tried or told.
+
+    ``offers`` are settings that would find more.
+    """
 
     name: str
     ok: bool | None
     text: str
     remedy: str = ""
+    offers: list[Offer] = []
 
 
 class Committed(msgspec.Struct, tag=True, frozen=True):
@@ -76,6 +98,8 @@ class Keeping(msgspec.Struct, tag=True, frozen=True):
     fresh: bool = False
 
 
+#: The fault of a `Health` whose broker refused user and password.
+SIGN_IN_REFUSED: Final = "sign-in refused"
 HealthState = Literal["starting", "connecting", "live", "disconnected", "stopped", "file"]
 
 
@@ -170,7 +194,7 @@ class Surveyed(msgspec.Struct, tag=True, frozen=True):
 
 #: What a collector is asked while it runs.
 Asked = SwitchEvents | Peek | Search | StopSearch
-Message = Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found
+Message = Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found | Refused
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode

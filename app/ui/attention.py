@@ -50,10 +50,13 @@ def broker_state(vitals: Vitals) -> BrokerState:
         text = f"{words.rate_text(health.events_per_second)} ev/s"
         text += "" if waiting is None else f" · {formats.count(waiting)} waiting"
     found = pressing(vitals)
-    lines = (profile.url or str(connection.history), health.text, *(finding.text for finding in found))
+    pinned = words.PINNED if connection.target.pinned else ""
+    lines = (profile.url or str(connection.history), pinned, health.text, *(finding.text for finding in found))
     tooltip = "\n".join(line for line in lines if line)
     dot = words.HEALTH[health.state][0]
-    return BrokerState(profile.name, tag, short, colour, dot, text, tooltip, badge(found), profile.colour)
+    return BrokerState(
+        profile.name, tag, short, colour, dot, text, tooltip, badge(found), profile.colour, connection.target.pinned
+    )
 
 
 def all_state(all_vitals: Sequence[Vitals]) -> BrokerState:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from PySide6.QtCore import QObject, QProcess
+from PySide6.QtCore import QObject, QProcess, QTimer
 
 from app.models.wire import Deframer, Message, WireError, frame
 from app.paths import self_command
@@ -41,6 +41,11 @@ class Child(QObject):
     def stop(self) -> None:
         """Ask it to end: it goes when its pipe closes."""
         self._process.closeWriteChannel()
+
+    def end(self) -> None:
+        """Ask it to end, and kill it if it does not: it may be waiting for a broker that is silent."""
+        self.stop()
+        QTimer.singleShot(round(END_TIMEOUT * 1000), self, self._process.kill)
 
     async def wait(self) -> None:
         """Until it is gone; one that does not go by itself is killed."""

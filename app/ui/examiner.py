@@ -1,9 +1,9 @@
 """A look at a broker before it is connected to, by a child process of its own."""
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
-from app.models.wire import Examine, Found, Message, Notice
-from app.ui.child import END_TIMEOUT, Child
+from app.models.wire import Examine, Found, Message, Notice, Refused
+from app.ui.child import Child
 
 
 class Examiner(Child):
@@ -20,17 +20,19 @@ class Examiner(Child):
         super().__init__(asked, parent)
         self._told = False
         self._refusal = ""
+        #: Which option can't be used, where it is one; "" for the address.
+        self.option = ""
 
     def stop(self) -> None:
-        """Ask it to end, and kill it if it does not: it may be waiting for a broker that is silent."""
         self._told = True
         super().stop()
-        QTimer.singleShot(round(END_TIMEOUT * 1000), self, self._process.kill)
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Found):
             if not self._told:
                 self.found.emit(message)
+        elif isinstance(message, Refused):
+            self._refusal, self.option = message.text, message.option
         elif isinstance(message, Notice):
             self._refusal = message.text
 

@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
 
 from app import paths
 from app.models.diagnosis import Finding
-from app.models.target import Target
 from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
@@ -32,8 +31,8 @@ from app.ui.pages.workers import WorkersPage
 from app.ui.scope import Scope
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import Mode, ThemeManager
+from app.ui.ways_in import WaysIn
 from app.ui.widgets.confirm_dialog import events_dialog
-from app.ui.widgets.connect_dialog import ConnectDialog
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
 from app.ui.widgets.keys_dialog import KeysDialog
@@ -57,8 +56,8 @@ _TICK_MS: Final = 1000
 class MainWindow(QMainWindow):
     """One window over all connections of a supervisor.
 
-    Attributes: ``range`` is the span that all pages show, ``pages`` the pages by name, and ``across`` those over all
-    brokers.
+    Attributes: ``range`` is the span that all pages show, ``pages`` the pages by name, ``across`` those over all
+    brokers, and ``ways`` how connections come and go.
     Signals: ``closed`` when the user closed it; what the window looked like is in the settings by then.
     """
 
@@ -69,7 +68,7 @@ class MainWindow(QMainWindow):
     ) -> None:
         super().__init__()
         self._supervisor = supervisor
-        self._kept = kept or Kept(paths.profiles_file())
+        self.ways = WaysIn(self, theme, supervisor, kept or Kept(paths.profiles_file()))
         self.setWindowTitle("Cloche")
         self.setMinimumSize(*_SMALLEST)
         self._theme = theme
@@ -123,8 +122,10 @@ class MainWindow(QMainWindow):
         for connection in supervisor.connections:
             self._add(connection)
         supervisor.added.connect(self._add)
+        supervisor.removed.connect(self._remove)
         self._show_place()
-        self._offer_ways_in()
+        self.ways.serve(self._sidebar, self._home, self._notices)
+        self.ways.chosen.connect(lambda connection: self.scope.choose(self.scope.find(connection)))
 
     @property
     def page(self) -> View:
@@ -146,38 +147,21 @@ class MainWindow(QMainWindow):
         """Show what each key does."""
         KeysDialog(self).open()
 
-    def show_connect(self) -> None:
-        """Ask which broker to connect to."""
-        dialog = ConnectDialog(self, self._theme, self._supervisor, self._kept)
-        dialog.chosen.connect(self.connect_to)
-        dialog.open()
-
-    def connect_to(self, target: Target) -> None:
-        """Watch one more broker, or go to it where it is watched already."""
-        known = [vitals.connection for vitals in self.scope.brokers]
-        open_already = next((at for at, one in enumerate(known) if one.target.history == target.history), None)
-        if open_already is None:
-            open_already = len(known)
-            self._supervisor.add(target)
-        self.scope.choose(open_already)
-
-    def _offer_ways_in(self) -> None:
-        kept = self._kept
-        self._home.show_profiles(kept.all)
-        kept.changed.connect(lambda: self._home.show_profiles(kept.all))
-        kept.opened.connect(self.connect_to)
-        kept.troubled.connect(lambda text: self.show_notice(Notice("kept", text)))
-        self._home.connect_wanted.connect(self.show_connect)
-        self._home.profile_chosen.connect(kept.open)
-        self._sidebar.connect_wanted.connect(self.show_connect)
-        if kept.said:
-            self.show_notice(Notice("profiles", kept.said))
-
     def _add(self, connection: Connection) -> None:
         self.scope.add(connection)
         connection.noticed.connect(lambda notice: self._hear(connection, notice))
+        connection.renewed.connect(self._renewed)
         if not self.scope.shown:
             self.scope.choose(0)
+
+    def _remove(self, connection: Connection) -> None:
+        self._sidebar.remove_broker(self.scope.find(connection))
+        self.scope.remove(connection)
+
+    def _renewed(self) -> None:
+        """Settings of a connection are others now, perhaps its name and what may be done there."""
+        self._show_place()
+        self.page.reload()
 
     def _scope_changed(self) -> None:
         self._paused_at = None
@@ -205,7 +189,7 @@ class MainWindow(QMainWindow):
             cast("TablePage", self.pages[page]).inspect(name)
 
     def _hear(self, connection: Connection, notice: Notice) -> None:
-        self.show_notice(notice, connection.profile.name if len(self.scope.brokers) > 1 else "")
+        self._notices.show_notice(notice, connection.profile.name, named=len(self.scope.brokers) > 1)
 
     def _show_trouble(self, page: str, text: str) -> None:
         connection = self.page.connection
@@ -219,8 +203,9 @@ class MainWindow(QMainWindow):
         self._sidebar.choose_page(self._page)
         one = scope.one
         if one is not None:
-            self._top.show_place(one.profile.name, title, one.profile.mode if one.live else None)
-            self._edge.set_token(words.ENVIRONMENTS[one.profile.environment][0])
+            mode = one.profile.mode if one.live else None
+            self._top.show_place(one.profile.name, title, mode, pinned=one.target.pinned)
+            self._edge.set_token(words.ENVIRONMENTS[one.profile.environment][0], one.profile.colour)
             self.setWindowTitle(f"{one.profile.name} · Cloche")
         elif scope.all:
             self._top.show_all(ALL_BROKERS, title, grows=any(each.live for each in scope.connections))
@@ -230,6 +215,7 @@ class MainWindow(QMainWindow):
         else:
             self._top.show_home()
             self._edge.set_token("panel")
+            self.setWindowTitle("Cloche")
         self._show_brokers()
         if scope.all:
             self._sidebar.choose_all()
@@ -300,7 +286,7 @@ class MainWindow(QMainWindow):
         self._key(ALL_KEY, self.scope.choose_all)
         for place in range(9):
             self._key(f"Ctrl+{place + 1}", lambda place=place: self.scope.choose(place))
-        self._key(CONNECT_KEY, self.show_connect)
+        self._key(CONNECT_KEY, self.ways.connect_)
         self._key("Space", self._space)
         self._key("Home", self.range.go_live)
 

@@ -67,6 +67,18 @@ class Scope(QObject):
         if self.all:
             self.changed.emit()
 
+    def remove(self, connection: Connection) -> None:
+        """Have one broker less; pages that were about it are about another then."""
+        place, shown = self.find(connection), self.connections
+        self.brokers.pop(place).stop()
+        if self._chosen is not None:
+            left = self._chosen - 1 if place < self._chosen else self._chosen
+            self._chosen = min(left, len(self.brokers) - 1) if self.brokers else None
+        self.all = self.all and len(self.brokers) > 1
+        if not self.all and self._chosen is None and self.brokers:
+            self._chosen = 0
+        (self.told if self.connections == shown else self.changed).emit()
+
     def choose(self, place: int) -> None:
         """Let pages be about the broker at a place of the list; one whose collector was given up is tried again."""
         if not 0 <= place < len(self.brokers):

@@ -26,6 +26,8 @@ QLabel[role="title"] { font-size: 14px; font-weight: 600; }
 QLabel[role="strong"] { font-weight: 600; }
 QLabel[role="heading"] { font-size: 20px; font-weight: 600; }
 QLabel[role="error"] { color: @failed; }
+QLabel[role="danger"] { color: @failed; border: 1px solid @failed; border-radius: 5px; padding: 0 8px;
+    font-weight: 500; }
 QLabel[role="failed"] { color: @failed; font-size: 12px; }
 QLabel[role="retrying"] { color: @retrying; font-size: 12px; }
 QLabel[role="lost"] { color: @lost; font-size: 12px; }
@@ -46,6 +48,7 @@ QPushButton:disabled, QToolButton:disabled { color: @hint; }
 QPushButton[kind="primary"] { background: @accent; border-color: @accent; color: @on_accent; font-weight: 600; }
 QPushButton[kind="primary"]:hover { background: @accent_hover; }
 QPushButton[kind="danger"] { background: @failed; border-color: @failed; color: @on_accent; font-weight: 600; }
+QPushButton[kind="small"] { padding: 0 8px; min-height: 20px; font-size: 12px; }
 QPushButton[kind="flat"], QToolButton[kind="flat"] { background: transparent; border-color: transparent;
     padding: 0 6px; }
 QPushButton[kind="flat"]:hover, QToolButton[kind="flat"]:hover { background: @hover; }

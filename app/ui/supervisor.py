@@ -46,16 +46,18 @@ class Connection(QObject):
     """One broker with its collector and history, or one history file alone.
 
     ``committed``: the history grew. ``health_changed``: see `health`. ``noticed`` carries a `Notice` for people.
+    ``renewed``: its settings are others now.
     """
 
     committed = Signal()
+    renewed = Signal()
     health_changed = Signal()
     noticed = Signal(object)
 
     def __init__(self, target: Target, executor: ThreadPoolExecutor, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.target = target
-        self.profile = Profile(target.name, target.url, target.environment, target.mode, target.colour)
+        self.profile = _profile(target)
         self.history: Path = target.history
         self.live = bool(target.url)
         self.health = Health(state="starting" if self.live else "file", since=time.time())
@@ -64,6 +66,11 @@ class Connection(QObject):
         self._link: CollectorLink | None = None
         self._restarts: list[float] = []
         self._closing = False
+        #: Whether the collector was ended to be started with other settings.
+        self._renewing = False
+        self._restart = QTimer(self)
+        self._restart.setSingleShot(True)
+        self._restart.timeout.connect(self.start)
         #: Whether the collector ended too often to be started again without being asked to.
         self.given_up = False
         #: Whether workers were told from here to tell of their tasks.
@@ -95,7 +102,24 @@ class Connection(QObject):
         """Start a collector that was given up, with all its attempts before it."""
         self.given_up = False
         self._restarts.clear()
+        self._watch.stop()
         self.start()
+
+    def renew(self, target: Target) -> None:
+        """Connect anew, with other settings, and go on in the same history."""
+        self.target = msgspec.structs.replace(target, history=self.target.history)
+        self.profile = _profile(target)
+        self.events_switched = self.events_switched and self.operates
+        self._restart.stop()
+        self._answer_all("The connection is made anew.")
+        self.health = Health(state="starting", since=time.time())
+        if self._link is not None and self._link.pid:
+            self._renewing = True
+            self._link.end()
+        else:
+            self.start_again()
+        self.renewed.emit()
+        self.health_changed.emit()
 
     @property
     def operates(self) -> bool:
@@ -166,6 +190,7 @@ class Connection(QObject):
         self._closing = True
         self._answer_all("The connection is closed.")
         self._watch.stop()
+        self._restart.stop()
         if self._link is not None:
             self._link.stop()
 
@@ -235,13 +260,17 @@ class Connection(QObject):
     def _ended(self, ended: Ended) -> None:
         if self._closing:
             return
+        if self._renewing:
+            self._renewing = False
+            self.start_again()
+            return
         self._answer_all("The collector ended before it answered.")
         text = ended.text
         now = time.monotonic()
         self._restarts = [at for at in self._restarts if now - at < 60.0] + [now]
         if ended.again and len(self._restarts) <= RESTARTS:
             text += " It is started again."
-            QTimer.singleShot(RESTART_AFTER, self, self.start)
+            self._restart.start(RESTART_AFTER)
         elif not ended.again and self.history.exists():
             # Somebody else may be recording: what they record is shown, without a collector to say when.
             self._watch.start(WATCH)
@@ -256,15 +285,22 @@ class Connection(QObject):
         self.noticed.emit(Notice("collector", text, "error"))
 
 
+def _profile(target: Target) -> Profile:
+    return Profile(target.name, target.url, target.environment, target.mode, target.colour)
+
+
 class Supervisor(QObject):
-    """All connections of the window; ``added`` carries each new one."""
+    """All connections of the window; ``added`` carries each new one, ``removed`` each that goes."""
 
     added = Signal(object)
+    removed = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.connections: list[Connection] = []
         self._examiners: set[Examiner] = set()
+        #: Connections that were removed, until their collectors are gone and their histories can be written again.
+        self._leaving: dict[Connection, asyncio.Task[None]] = {}
         # One thread answers all questions: SQLite is fast enough, and two would only contend for the interpreter.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="query")
 
@@ -272,9 +308,20 @@ class Supervisor(QObject):
         """Open a connection, and start its collector."""
         connection = Connection(target, self._executor, self)
         self.connections.append(connection)
-        connection.start()
+        leaving = [task for one, task in self._leaving.items() if one.target.history == target.history]
+        if leaving:
+            leaving[0].add_done_callback(lambda _: connection.start())
+        else:
+            connection.start()
         self.added.emit(connection)
         return connection
+
+    def remove(self, connection: Connection) -> None:
+        """Take a connection out of the window; its history stays."""
+        self.connections.remove(connection)
+        connection.stop()
+        self._leaving[connection] = asyncio.get_running_loop().create_task(self._leave(connection))
+        self.removed.emit(connection)
 
     def examine(self, asked: Examine) -> Examiner:
         """Have a broker looked at; the examiner is to be started, and may be stopped at any time."""
@@ -291,10 +338,17 @@ class Supervisor(QObject):
             examiner.stop()
         for connection in self.connections:
             await connection.wait()
+        for connection in tuple(self._leaving):
+            await connection.wait()
         for examiner in tuple(self._examiners):
             if examiner in self._examiners:  # it may have ended, and be forgotten, while others were waited for
                 await examiner.wait()
         self._executor.shutdown()
+
+    async def _leave(self, connection: Connection) -> None:
+        await connection.wait()
+        del self._leaving[connection]
+        connection.deleteLater()
 
     def _forget(self, examiner: Examiner) -> None:
         self._examiners.discard(examiner)

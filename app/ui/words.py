@@ -34,6 +34,12 @@ MODES: Final[dict[Mode, tuple[str, str, str]]] = {
     "operate": ("retrying", "Operate", "Operate: tasks, workers and queues can be changed."),
 }
 
+#: What a pinned certificate means.
+PINNED: Final = (
+    "The certificate of this broker is trusted for what it is: nobody else vouches for it, and neither its host name "
+    "nor its expiry is checked. Have it signed by an authority to be rid of this."
+)
+
 _SPANS: Final = {300.0: "5 min", 900.0: "15 min", 3600.0: "1 h", 21600.0: "6 h", 86400.0: "24 h", 604800.0: "7 d"}
 
 

@@ -11,8 +11,9 @@ from amqp.exceptions import AccessRefused
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_rights import grant, needed
 from app.collectors.brokers import broker_at
-from app.collectors.doctor import Finding, examine
+from app.collectors.doctor import examine
 from app.models.profiles import Mode
+from app.models.wire import Examine, Found
 from tests.helpers import rabbits
 from tests.helpers.celery_apps import WorkerProcess, worker
 from tests.helpers.collecting import collecting
@@ -27,8 +28,8 @@ def rights(url: str, mode: Mode) -> tuple[str, str, str]:
     return configure, write, read
 
 
-def found(url: str, mode: Mode) -> dict[str, Finding]:
-    return {finding.name: finding for finding in examine(url, mode=mode, listen=0.5)}
+def found(url: str, mode: Mode) -> dict[str, Found]:
+    return {finding.name: finding for finding in examine(Examine(url, mode=mode), listen=0.5)}
 
 
 @pytest.fixture

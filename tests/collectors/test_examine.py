@@ -9,9 +9,8 @@ from contextlib import contextmanager
 
 from redis import Redis
 
-from app.collectors.brokers import broker_at
 from app.collectors.doctor import LISTEN, Examination, examine
-from app.models.wire import Deframer, Examine, Found, Message, Notice, frame
+from app.models.wire import Deframer, Examine, Found, Message, Refused, frame
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
 
@@ -74,7 +73,7 @@ def test_an_address_that_can_not_be_used_is_told_in_a_sentence() -> None:
     with asked(Examine("redis://127.0.0.1:1/zero", "canary-7")) as child:
         messages = heard(child)
         assert child.wait(5) == 1
-    assert [type(message) for message in messages] == [Notice]
+    assert [type(message) for message in messages] == [Refused]
     assert "database" in repr(messages)
     assert "canary-7" not in repr(messages)
 
@@ -99,7 +98,7 @@ def test_a_child_whose_pipe_closes_ends_at_once(redis_server: RedisServer, clien
 def test_one_that_is_stopped_while_workers_are_asked_leaves_nothing_behind(
     redis_server: RedisServer, client: Redis
 ) -> None:
-    examination = Examination(broker_at(redis_server.url), "observe", listen=0.1)
+    examination = Examination(Examine(redis_server.url), listen=0.1)
     found: list[str] = []
     with client.pubsub() as mute:  # type: ignore[no-untyped-call]
         mute.subscribe("/0.celery.pidbox")  # as a worker that does not answer
@@ -116,4 +115,4 @@ def test_one_that_is_stopped_while_workers_are_asked_leaves_nothing_behind(
 
 
 def test_the_doctor_has_them_all_in_a_list(redis_server: RedisServer) -> None:
-    assert [finding.name for finding in examine(redis_server.url, listen=0.1)] == ALL
+    assert [finding.name for finding in examine(Examine(redis_server.url), listen=0.1)] == ALL

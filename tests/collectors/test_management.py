@@ -20,6 +20,7 @@ from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
 from app.collectors.tls import fingerprint
 from app.models.records import Queue
+from app.models.wire import Examine
 from tests.helpers import rabbits
 from tests.helpers.managing import answering, serving, telling
 from tests.helpers.proxy import FaultProxy
@@ -204,12 +205,14 @@ def test_the_doctor_says_whether_the_api_answers_and_what_it_says(
     with telling(pages, {"health": 503}) as (alarmed, _):
         for api, ok, said in (
             ("", None, "its address is not given"),
-            (api_of(rabbitmq_server), True, "tells of all queues"),
+            (api_of(rabbitmq_server), True, "tells all queues"),
             (f"http://{HOST}:1", False, "Connection refused"),
-            (alarmed, True, "tells of all queues"),
+            (alarmed, True, "tells all queues"),
         ):
             options = {"management_url": api} if api else {}
-            found = {each.name: each for each in examine(rabbitmq_url, options=options, mode="passive", listen=0.1)}
+            found = {
+                each.name: each for each in examine(Examine(rabbitmq_url, options=options, mode="passive"), listen=0.1)
+            }
             assert found["management API"].ok is ok
             assert said in found["management API"].text
             assert ("alarms" in found) == (api == alarmed)

@@ -16,8 +16,9 @@ from redis import Redis
 from app.collectors.checks import MAX_WORD
 from app.collectors.pollers import Trouble
 from app.collectors.results import MAX_RESULT, Ends, Results, end_of, results_address
-from app.collectors.transport import BrokerError, redis_address
+from app.collectors.transport import BrokerError, RedisAddress, redis_address
 from app.models.records import Event
+from app.models.wire import Examine
 from tests.helpers.servers import RedisServer
 
 NOW = 1_795_230_000.0
@@ -268,7 +269,49 @@ def test_an_exception_of_celery_is_known_by_its_name() -> None:
 @pytest.mark.parametrize("url", ["amqp://h", "file:///tmp", "nothing"])
 def test_a_backend_that_can_not_be_asked_is_named_as_that(url: str) -> None:
     with pytest.raises(BrokerError, match="result backend can be a Redis only") as refused:
-        results_address(url)
-    assert refused.value.fault == "address"
-    assert results_address("redis://:secret@h:1/1").database == 1
-    assert results_address("rediss://h/2").tls is not None
+        results_address(at(url))
+    assert (refused.value.fault, refused.value.option) == ("address", "result_backend")
+
+
+def test_a_backend_is_asked_at_its_address_with_its_own_password() -> None:
+    assert results_address(Examine("redis://h")) is None
+    address = results_address(at("rediss://h/2", "secret"))
+    assert address is not None
+    assert (address.database, address.tls is None, password_of(address)) == (2, False, "secret")
+    assert password_of(results_address(at("redis://:own@h:1/1"))) == "own"
+
+
+@pytest.mark.parametrize(
+    ("backend", "password"),
+    [
+        ("redis://broker/1", "the broker's"),
+        ("redis://broker:6379/1", "the broker's"),
+        ("redis://BROKER/1", "the broker's"),
+        ("redis://:own@broker/1", "own"),
+        ("redis://other@broker/1", None),
+        ("redis://broker:6380/1", None),
+        ("redis://results/1", None),
+        ("rediss://broker/1", None),
+    ],
+)
+def test_a_password_of_the_broker_is_used_for_results_at_the_very_same_server_only(
+    backend: str, password: str | None
+) -> None:
+    asked = Examine("redis://broker/0", "the broker's", {"result_backend": backend})
+    assert password_of(results_address(asked)) == password
+
+
+def test_an_address_of_a_backend_that_can_not_be_read_is_told_of_its_option() -> None:
+    with pytest.raises(BrokerError, match="result backend can't be used") as refused:
+        results_address(at("redis://:canary@h:port/1"))
+    assert refused.value.option == "result_backend"
+    assert "canary" not in str(refused.value)
+
+
+def at(backend: str, password: str | None = None) -> Examine:
+    return Examine("amqp://h", options={"result_backend": backend}, backend_password=password)
+
+
+def password_of(address: RedisAddress | None) -> str | None:
+    assert address is not None
+    return None if address.password is None else address.password.reveal()

@@ -20,7 +20,7 @@ from redis import Redis
 from app.cli import cli
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_queues import AmqpQueues
-from app.collectors.brokers import broker_at, options_for
+from app.collectors.brokers import broker_at
 from app.collectors.doctor import examine
 from app.collectors.errors import BrokerError
 from app.collectors.line import CONNECT_TIMEOUT
@@ -28,7 +28,8 @@ from app.collectors.redis_queues import RedisQueues
 from app.collectors.ssh import JumpHost, jump_host_of
 from app.collectors.ssh_errors import ssh_error
 from app.collectors.transport import redis_address
-from app.models.wire import Configure, Health
+from app.models.options import options_for
+from app.models.wire import Configure, Examine, Health
 from tests.helpers import rabbits
 from tests.helpers.celery_apps import make_app, worker
 from tests.helpers.collecting import child, hear
@@ -133,7 +134,7 @@ def test_what_is_no_host_is_not_asked_for_wherever_it_comes_from(host: str) -> N
 
 def test_a_machine_without_ssh_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    (found,) = examine("redis://h", None, {"ssh": "bastion"})
+    (found,) = examine(Examine("redis://h", options={"ssh": "bastion"}))
     assert (found.name, found.ok) == ("SSH tunnel", False)
     assert "install OpenSSH's client" in found.text
 
@@ -451,7 +452,7 @@ def test_rabbitmq_over_tls_inside_a_tunnel(
 
 
 def found(url: str, options: dict[str, str]) -> dict[str, tuple[bool | None, str]]:
-    return {each.name: (each.ok, each.text) for each in examine(url, None, options, listen=0.1)}
+    return {each.name: (each.ok, each.text) for each in examine(Examine(url, options=options), listen=0.1)}
 
 
 def test_the_doctor_names_the_tunnel_before_the_connection(bastion: SshServer, redis_server: RedisServer) -> None:

@@ -27,13 +27,12 @@ from click.testing import CliRunner
 from redis import Redis
 
 from app.cli import cli
-from app.collectors.brokers import broker_at
 from app.collectors.control import Command, Control
 from app.collectors.doctor import Examination
 from app.collectors.redis_control import RedisControl
 from app.collectors.transport import redis_address
 from app.models.profiles import Mode
-from app.models.wire import Configure, Peek, Peeked
+from app.models.wire import Configure, Examine, Peek, Peeked
 from tests.collectors.conftest import command
 from tests.helpers.collecting import Running, child, collecting
 from tests.helpers.events import envelope, raw
@@ -119,7 +118,7 @@ class Looking(threading.Thread):
         return next((each for each in said if isinstance(each, Peeked) and each.number == number), None)
 
     def _examine(self) -> None:
-        findings = Examination(broker_at(self._url), self._mode, listen=0.5).findings()
+        findings = Examination(Examine(self._url, mode=self._mode), listen=0.5).findings()
         self.failed += [finding.text for finding in findings if finding.ok is False]
 
     def _say(self, name: str, *words: str) -> None:

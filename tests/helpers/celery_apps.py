@@ -3,6 +3,7 @@
 The worker processes are started as ``python -m tests.helpers.celery_apps URL worker …``.
 """
 
+import json
 import os
 import re
 import signal
@@ -22,6 +23,8 @@ from celery.exceptions import Ignore, Reject
 from redis import Redis
 
 ROOT: Final = Path(__file__).parents[2]
+SETTINGS: Final = "TRUTH_SETTINGS"
+"""A variable of the environment with settings of the worker's own, as JSON."""
 LATER: Final = "later"
 """A queue that no worker consumes before it is told to."""
 
@@ -275,4 +278,6 @@ def _children(pid: int) -> list[psutil.Process]:
 
 
 if __name__ == "__main__":
-    make_app(sys.argv[1]).worker_main(sys.argv[2:])
+    app = make_app(sys.argv[1])
+    app.conf.update(json.loads(os.environ.get(SETTINGS, "{}")))
+    app.worker_main(sys.argv[2:])

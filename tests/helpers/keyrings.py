@@ -3,10 +3,12 @@
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import keyring
@@ -16,11 +18,17 @@ import pytest
 from keyring.backends import SecretService, chainer
 
 
+class Foreign(Exception):
+    """What the library raises that the system's keyring is reached by, see `offer`."""
+
+
 class System(SecretService.Keyring):
     """The system's keyring, as far as anybody can tell from outside."""
 
     kept: dict[tuple[str, str], str]
     locked = False
+    #: What it raises in place of any answer.
+    failure: Exception | None = None
     priority = 5
 
     def __init__(self) -> None:
@@ -39,6 +47,8 @@ class System(SecretService.Keyring):
         del self.kept[service, username]
 
     def _open(self) -> None:
+        if self.failure is not None:
+            raise self.failure
         if self.locked:
             raise keyring.errors.KeyringLocked("the collection is locked")
 
@@ -113,7 +123,10 @@ def made(kind: Any) -> keyring.backend.KeyringBackend:
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, *backends: keyring.backend.KeyringBackend) -> None:
-    """These are installed; of several, none was chosen by the user."""
+    """These are installed; of several, none was chosen by the user. One may raise `Foreign`."""
+    library = ModuleType("secretstorage.exceptions")
+    library.SecretStorageException = Foreign  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, library.__name__, library)
     chosen = backends[0] if len(backends) == 1 else made(chainer.ChainerBackend)
     monkeypatch.setattr(keyring.backend, "get_all_keyring", lambda: list(backends))
     monkeypatch.setattr(keyring, "get_keyring", lambda: chosen)

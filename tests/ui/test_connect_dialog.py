@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.keyrings import SERVICE
-from app.models.profiles import Profile, Profiles
+from app.models.profiles import Key, Lock, Profile, Profiles
 from app.ui.kept import Kept
 from app.ui.main_window import MainWindow
 from app.ui.supervisor import Connection, Supervisor
@@ -27,6 +27,7 @@ from tests.ui.test_supervisor import live, until
 
 SECRET = "canary-7f3a"
 NAMES = ["connect", "sign in", "subscribe", "queues", "workers", "task events", "task-sent"]
+KEPT: dict[Lock, Key] = {"broker": "kept"}
 Open = Callable[[], ConnectDialog]
 
 
@@ -65,7 +66,7 @@ def open_window(
 def open_dialog(open_window: Callable[[], MainWindow], qtbot: QtBot) -> Open:
     def opened() -> ConnectDialog:
         window = open_window()
-        window.show_connect()
+        window.ways.connect_()
         dialog = dialog_of(window)
         dialog.activateWindow()
         qtbot.waitUntil(dialog.form.address.hasFocus)
@@ -175,18 +176,18 @@ def test_an_address_that_can_not_be_used_says_why_in_place(
 
     async def story() -> None:
         paste(dialog, address)
-        dialog.form.options.setPlainText(options)
+        dialog.form.options.others.setPlainText(options)
         for button in (dialog.connect_, dialog.test):
             button.click()
             if dialog._check is not None:
                 await once(dialog._check.ended)
             if dialog._test is not None:
                 await once(dialog._test.ended)
-            assert sentence in dialog.form.error()
+            assert sentence in dialog.form.error
             assert dialog.isVisible()
             assert not supervisor.connections
         dialog.form.address.setText("redis://")
-        assert dialog.form.error() == ""
+        assert dialog.form.error == ""
 
     run(story())
     assert not file.exists()
@@ -306,7 +307,7 @@ def test_enter_leads_from_a_pasted_address_to_a_live_connection(
         paste(dialog, address_of(locked))
         dialog.form.environment.choose("staging")
         dialog.form.queues.setText("mail, ,reports")
-        dialog.form.colour.choose("#a98bf5")
+        dialog.form.history.colour.choose("#a98bf5")
         QTest.keyClick(dialog.form.address, Qt.Key.Key_Return)
         connection = await added(supervisor)
         assert not [one for one in window.findChildren(ConnectDialog) if one.isVisible()]
@@ -407,7 +408,7 @@ def test_a_name_that_is_taken_is_told_at_the_name(
         dialog.connect_.click()
         assert dialog._check is not None
         await once(dialog._check.ended)
-        assert "There is a profile 'shop' already" in dialog.form.error()
+        assert "There is a profile 'shop' already" in dialog.form.error
         assert dialog.form.name.property("state") == "error"
         assert dialog.isVisible()
         assert not supervisor.connections
@@ -423,7 +424,7 @@ def test_a_kept_connection_is_one_click_away_and_signs_in_by_itself(
     open_window: Callable[[], MainWindow], supervisor: Supervisor, run: Run, locked: RedisServer, system: System,
     file: Path, way: str,
 ) -> None:  # fmt: skip
-    profile = Profile("shop", f"redis://127.0.0.1:{locked.port}/0", "production", "passive")
+    profile = Profile("shop", f"redis://127.0.0.1:{locked.port}/0", "production", "passive", passwords=KEPT)
     Profiles(file).put(profile)
     system.kept[SERVICE, profile.id] = SECRET
     window = open_window()
@@ -435,13 +436,14 @@ def test_a_kept_connection_is_one_click_away_and_signs_in_by_itself(
             row.setFocus()
             QTest.keyClick(row, Qt.Key.Key_Space)
         else:
-            window.show_connect()
+            window.ways.connect_()
             dialog_of(window).others.menu().actions()[0].trigger()
         connection = await added(supervisor)
         assert (connection.profile.name, connection.profile.mode) == ("shop", "passive")
         assert window.windowTitle() == "shop · Cloche"
-        window._kept.open(profile)
-        await window._kept.settled()
+        window.ways.open(profile)
+        window.ways.kept.open(profile)
+        await window.ways.kept.settled()
         assert supervisor.connections == [connection]  # it is there already
 
     run(story())
@@ -456,7 +458,7 @@ def test_profiles_of_a_newer_version_are_left_alone_and_told_of(
     assert "newer version" in window._notices.texts()[0]
 
     async def story() -> None:
-        window.show_connect()
+        window.ways.connect_()
         dialog = dialog_of(window)
         assert not dialog.form.keep.isEnabled()
         paste(dialog, redis_server.url)
@@ -492,7 +494,7 @@ def test_the_home_page_the_sidebar_and_a_key_open_the_dialog(open_window: Callab
 
 def test_the_keyboard_reaches_every_field_and_each_has_a_name(open_dialog: Open, qtbot: QtBot) -> None:
     dialog = open_dialog()
-    dialog.form.more.setChecked(True)
+    dialog.form.options.open()
     paste(dialog, "redis://shop.example:6379/0")
     reached: list[str] = []
     focused: QWidget = dialog.form.address
@@ -502,8 +504,9 @@ def test_the_keyboard_reaches_every_field_and_each_has_a_name(open_dialog: Open,
         focused = dialog.focusWidget()
     assert reached == [
         "Broker URL", "Password", "Name", "Keep this connection", "Environment: Not said", "Access: Observe",
-        "Options, queues and colour", "Options, as KEY=VALUE lines", "Queues always shown", "Colour: none",
-        "Test", "Cancel", "Connect",
+        "Options, queues and results", "Result backend", "Key prefix", "Event exchange", "Control exchange",
+        "Queues always shown", "Other options, as KEY=VALUE lines", "History and colour", "Test", "Cancel", "Connect",
+        "Import",
     ]  # fmt: skip
     dialog.form.mode.button("observe").setFocus()
     QTest.keyClick(dialog.form.mode.button("observe"), Qt.Key.Key_Right)

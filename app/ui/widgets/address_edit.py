@@ -30,7 +30,7 @@ class AddressEdit(QLineEdit):
         if bare != self.text():
             self._before = bare
             self.setText(bare)  # it forgets what could be undone, too
-        place = bare.partition("://")[2].rpartition("@")[2].partition("/")[0]
+        place = place_of(bare)
         if password:
             self._place = place
             self.password.emit(password)
@@ -43,6 +43,11 @@ class AddressEdit(QLineEdit):
         # Letter by letter an address has many beginnings that look like a whole one.
         if _inserted(before, text) > 1:
             self.split(pasted=True)
+
+
+def place_of(url: str) -> str:
+    """Host and port of an address: what a password is for."""
+    return url.partition("://")[2].rpartition("@")[2].partition("/")[0]
 
 
 def _inserted(before: str, after: str) -> int:

@@ -45,19 +45,24 @@ class Choice(QWidget):
         """Press another one."""
         self.button(value).setChecked(True)
 
+    def offers(self, value: str) -> bool:
+        """Whether there is a button of a value."""
+        return value in self._values
+
     def button(self, value: str) -> QAbstractButton:
         """The button of a value."""
         return self._group.button(self._values.index(value))
 
     def add(self, value: str, button: QAbstractButton, spoken: str) -> None:
-        """Offer one more; the first one is pressed."""
+        """Offer one more; of all, the first one is pressed."""
         button.setCheckable(True)
         button.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         button.setAccessibleName(f"{self._name}: {spoken}")
         self._row.insertWidget(len(self._values), button)
         self._group.addButton(button, len(self._values))
         self._values.append(value)
-        button.setChecked(len(self._values) == 1)
+        if len(self._values) == 1:
+            button.setChecked(True)
 
     def _toggled(self, place: int, on: bool) -> None:
         # The Tab key leads to the pressed one, and arrows from there to the others.
@@ -84,12 +89,17 @@ def colours(name: str) -> Choice:
     none.setText("None")
     choice.add("", none, "none")
     for word, colour in COLOURS:
-        button = QToolButton()
-        button.setIcon(_swatch(colour))
-        button.setIconSize(QSize(_SWATCH, _SWATCH))
-        button.setToolTip(word)
-        choice.add(colour, button, word.lower())
+        choice.add(colour, swatch(colour, word), word.lower())
     return choice
+
+
+def swatch(colour: str, word: str = "") -> QToolButton:
+    """A button that shows a colour."""
+    button = QToolButton()
+    button.setIcon(_swatch(colour))
+    button.setIconSize(QSize(_SWATCH, _SWATCH))
+    button.setToolTip(word or colour)
+    return button
 
 
 def _swatch(colour: str) -> QIcon:

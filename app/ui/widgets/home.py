@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from app.models.profiles import Profile
 from app.ui import icons
 from app.ui.theme import ThemeManager
+from app.ui.widgets.kept_rows import ProfileRow
 from app.ui.widgets.labels import PlainLabel
-from app.ui.widgets.side_rows import ProfileRow
 from app.ui.widgets.sidebar import CONNECT_KEY
 
 _WAYS: Final = (
@@ -23,11 +23,13 @@ _WAYS: Final = (
 class HomePage(QWidget):
     """Three ways in: a broker, which may be one that is kept, and two commands to copy.
 
-    Signals: ``connect_wanted``, and ``profile_chosen`` with the `Profile` of a kept one.
+    Signals: ``connect_wanted``, ``profile_chosen`` with the `Profile` of a kept one, and ``profile_more`` with the
+    same, and where a menu is to open.
     """
 
     connect_wanted = Signal()
     profile_chosen = Signal(object)
+    profile_more = Signal(object, QPoint)
 
     def __init__(self, theme: ThemeManager) -> None:
         super().__init__()
@@ -75,6 +77,7 @@ class HomePage(QWidget):
         self.profiles = [ProfileRow(self._theme, profile) for profile in kept]
         for row, profile in zip(self.profiles, kept, strict=True):
             row.clicked.connect(lambda _=False, profile=profile: self.profile_chosen.emit(profile))
+            row.more_wanted.connect(lambda where, profile=profile: self.profile_more.emit(profile, where))
             self._kept.addWidget(row)
 
     def _way_to_brokers(self) -> QFrame:

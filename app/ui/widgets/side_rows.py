@@ -4,18 +4,16 @@ import math
 from typing import Final
 
 import msgspec
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
+from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent, QFont, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QToolButton, QWidget
 
-from app.models.profiles import Profile
-from app.models.qt.plain import plain_tip, visible
-from app.models.redact import redact_url
-from app.ui import fonts, icons, words
+from app.models.qt.plain import plain_tip
+from app.ui import fonts, icons
 from app.ui.theme import ThemeManager
 
-_LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-_RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 #: A larger number in a badge would not be read.
 _MOST: Final = 99
 
@@ -44,10 +42,17 @@ class BrokerState(msgspec.Struct, frozen=True):
     badge: Badge = Badge()
     #: What its user tells it apart by, as ``#rrggbb``; None for the environment's colour.
     own: str | None = None
+    #: Whether its certificate is trusted for what it is, and not for who signed it.
+    pinned: bool = False
 
 
 class SideRow(QAbstractButton):
-    """A checkable row with the look of a list's: rounded when chosen or hovered, ringed when it has the focus."""
+    """A checkable row with the look of a list's: rounded when chosen or hovered, ringed when it has the focus.
+
+    Signals: ``more_wanted`` with the place on the screen where a menu is to open, of a row that has one.
+    """
+
+    more_wanted = Signal(QPoint)
 
     def __init__(self, theme: ThemeManager, height: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,7 +61,30 @@ class SideRow(QAbstractButton):
         self.setFixedHeight(height)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self._more: MoreButton | None = None
         theme.changed.connect(self.update)
+
+    def offer_more(self, name: str, top: int) -> None:
+        """Have a menu, which a button ``top`` pixels below the row's top opens, besides the usual ways to one."""
+        self._more = MoreButton(self._theme, self, name, top)
+        self._more.clicked.connect(lambda: self.more_wanted.emit(self.mapToGlobal(self.rect().bottomLeft())))
+
+    @property
+    def more(self) -> "MoreButton | None":
+        """The button that opens the row's menu."""
+        return self._more
+
+    @property
+    def room_for_more(self) -> int:
+        """Pixels that the button takes at the right end, while it is in sight."""
+        return MoreButton.SIZE if self._more is not None and self._more.in_sight else 0
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if self._more is None:
+            super().contextMenuEvent(event)
+        else:
+            by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+            self.more_wanted.emit(event.globalPos() if by_mouse else self.mapToGlobal(self.rect().bottomLeft()))
 
     def sizeHint(self) -> QSize:
         return QSize(200, self.height())
@@ -91,6 +119,46 @@ class SideRow(QAbstractButton):
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
 
 
+class MoreButton(QToolButton):
+    """Opens a row's menu: seen while the row, or it, has the mouse or the focus, so that rows stay quiet."""
+
+    SIZE: Final = 22
+
+    def __init__(self, theme: ThemeManager, row: SideRow, name: str, top: int) -> None:
+        super().__init__(row)
+        self._theme = theme
+        self._row = row
+        self._top = top
+        self.setFixedSize(self.SIZE, self.SIZE)
+        self.setToolTip("More")
+        self.setAccessibleName(f"More for {name}")
+        row.installEventFilter(self)
+        self.installEventFilter(self)
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether it can be seen now."""
+        return self._row.underMouse() or self._row.hasFocus() or self.hasFocus()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and watched is self._row:
+            self.move(self._row.width() - self.SIZE - 4, self._top)
+        elif event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut):
+            self._row.update()
+        return False
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if not self.in_sight:
+            return
+        painter, theme = QPainter(self), self._theme.theme
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(theme.colour("accent"), 1) if self.hasFocus() else Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour("line") if self.underMouse() else Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
+        picture = icons.pixmap("ellipsis", theme, "secondary", size=14, ratio=self.devicePixelRatio())
+        painter.drawPixmap(4, 4, picture)
+
+
 class BrokerRow(SideRow):
     """A broker: its colour, name and environment, and below how it is."""
 
@@ -108,7 +176,8 @@ class BrokerRow(SideRow):
         """Show another state of it."""
         if state != self._state or not self.accessibleName():
             self._state = state
-            self.setAccessibleName(state.badge.spoken(f"{state.name}, {state.tag.lower()}, {state.words}"))
+            told = (state.name, state.tag.lower(), "pinned certificate" if state.pinned else "", state.words)
+            self.setAccessibleName(state.badge.spoken(", ".join(filter(None, told))))
             self.setToolTip(plain_tip(state.tooltip))
             self.update()
 
@@ -122,19 +191,24 @@ class BrokerRow(SideRow):
         painter.drawEllipse(QRectF(15, 26, 8, 8))
         name, tag, small = self._fonts
         right = self.width() - 8
-        tag_text, room = self._tag_and_room(right - 15)
+        if state.pinned:
+            picture = icons.pixmap("lock-open", theme, "failed", size=12, ratio=self.devicePixelRatio())
+            painter.drawPixmap(15, 7, picture)
+        left = 15 + (16 if state.pinned else 0)
+        tag_text, room = self._tag_and_room(right - left)
         painter.setFont(tag)
         painter.setPen(self._colour(state.colour))
-        painter.drawText(QRectF(0, 3, right, 18), _RIGHT, tag_text)
+        painter.drawText(QRectF(0, 3, right, 18), RIGHT, tag_text)
         painter.setFont(name)
         painter.setPen(theme.colour("text"))
         shown = QFontMetrics(name).elidedText(state.name, Qt.TextElideMode.ElideMiddle, room)
-        painter.drawText(QRectF(15, 4, room, 18), _LEFT, shown)
+        painter.drawText(QRectF(left, 4, room, 18), LEFT, shown)
+        right -= self.room_for_more
         right -= self._paint_badge(painter, state.badge, QRectF(0, 22, right, 16))
         painter.setFont(small)
         painter.setPen(self._colour("secondary"))
         words = QFontMetrics(small).elidedText(state.words, Qt.TextElideMode.ElideRight, right - 28)
-        painter.drawText(QRectF(28, 21, right - 28, 18), _LEFT, words)
+        painter.drawText(QRectF(28, 21, right - 28, 18), LEFT, words)
 
     def _tag_and_room(self, width: int) -> tuple[str, int]:
         """The environment's tag, short where the name needs the room, and what is left for the name."""
@@ -173,12 +247,12 @@ class PageRow(SideRow):
         painter.drawPixmap(10, (self.height() - icons.SIZE) // 2, picture)
         painter.setPen(theme.colour("text"))
         painter.setFont(fonts.ui_font(13, QFont.Weight.Medium if self.isChecked() else QFont.Weight.Normal))
-        painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), _LEFT, self.title)
+        painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), LEFT, self.title)
         if self._paint_badge(painter, self._badge, QRectF(0, 7, self.width() - 8, 16)):
             return
         painter.setFont(fonts.ui_font(12))
         painter.setPen(self._colour("hint"))
-        painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), _RIGHT, self._key)
+        painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), RIGHT, self._key)
 
 
 class ConnectRow(SideRow):
@@ -198,40 +272,7 @@ class ConnectRow(SideRow):
         painter.drawPixmap(12, (self.height() - 14) // 2, picture)
         painter.setFont(fonts.ui_font(13))
         painter.setPen(theme.colour("secondary"))
-        painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), _LEFT, "Connect …")
+        painter.drawText(QRectF(34, 0, self.width() - 40, self.height()), LEFT, "Connect …")
         painter.setFont(fonts.ui_font(12))
         painter.setPen(self._colour("hint"))
-        painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), _RIGHT, self._key)
-
-
-class ProfileRow(SideRow):
-    """A connection that is kept: its colour, name and environment, and below its address."""
-
-    def __init__(self, theme: ThemeManager, profile: Profile) -> None:
-        super().__init__(theme, 44)
-        self.setCheckable(False)
-        self._profile = profile
-        self._token, self._tag, _ = words.ENVIRONMENTS[profile.environment]
-        self._url = visible(redact_url(profile.url))
-        tag = f", {self._tag.lower()}" if self._tag else ""
-        self.setAccessibleName(f"Connect to {profile.name}{tag}, {self._url}")
-        self.setToolTip(plain_tip(f"Connect to {profile.name}\n{self._url}"))
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter, theme, profile = QPainter(self), self._theme.theme, self._profile
-        self._paint_ground(painter)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.colour(self._token) if profile.colour is None else QColor(profile.colour))
-        painter.drawRoundedRect(QRectF(0, 9, 3, self.height() - 18), 1.5, 1.5)
-        right = self.width() - 12
-        painter.setFont(fonts.ui_font(10, QFont.Weight.Bold))
-        painter.setPen(theme.colour(self._token))
-        painter.drawText(QRectF(0, 4, right, 18), _RIGHT, self._tag)
-        for top, token, font, text, room in (
-            (4, "text", fonts.ui_font(13, QFont.Weight.Medium), visible(profile.name), right - 120),
-            (22, "secondary", fonts.ui_font(12), self._url, right - 14),
-        ):
-            painter.setFont(font)
-            painter.setPen(theme.colour(token))
-            shown = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideMiddle, room)
-            painter.drawText(QRectF(14, top, room, 18), _LEFT, shown)
+        painter.drawText(QRectF(0, 0, self.width() - 8, self.height()), RIGHT, self._key)

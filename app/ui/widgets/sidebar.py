@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QPoint, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from app.models.profiles import Profile
 from app.ui.theme import ThemeManager
+from app.ui.widgets.kept_rows import OffRow
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
 from app.ui.widgets.side_rows import Badge, BrokerRow, BrokerState, ConnectRow, PageRow
 
@@ -32,13 +34,18 @@ class Sidebar(QFrame):
     """Brokers above, pages below.
 
     Signals: ``broker_chosen`` with the broker's place in the list, ``all_chosen`` when pages are to be about all of
-    them, ``page_chosen`` with the page's name, ``connect_wanted`` when there is to be one more broker.
+    them, ``page_chosen`` with the page's name, ``connect_wanted`` when there is to be one more broker, ``kept_chosen``
+    with the `Profile` of a kept one that is off; ``broker_more`` and ``kept_more`` with the same, and where a menu is
+    to open.
     """
 
     broker_chosen = Signal(object)
     all_chosen = Signal()
     page_chosen = Signal(str)
     connect_wanted = Signal()
+    kept_chosen = Signal(object)
+    broker_more = Signal(object, QPoint)
+    kept_more = Signal(object, QPoint)
 
     def __init__(self, theme: ThemeManager, pages: Sequence[PageEntry]) -> None:
         super().__init__()
@@ -46,6 +53,7 @@ class Sidebar(QFrame):
         self.setProperty("role", "bar")
         self.setFixedWidth(WIDTH)
         self._brokers: list[BrokerRow] = []
+        self._off: list[OffRow] = []
         self._all = BrokerRow(theme, BrokerState(ALL_BROKERS, "", "", "unknown", "hint", ""))
         self._all.clicked.connect(self.all_chosen)
         self._all.hide()  # until there are two
@@ -65,14 +73,34 @@ class Sidebar(QFrame):
         theme.changed.connect(self.update)
 
     def _add_broker(self, state: BrokerState) -> None:
-        row, place = BrokerRow(self._theme, state), len(self._brokers)
+        row = BrokerRow(self._theme, state)
+        row.offer_more(state.name, 19)
         self._brokers.append(row)
         self._broker_group.addButton(row)
-        row.clicked.connect(lambda: self.broker_chosen.emit(place))
+        row.clicked.connect(lambda: self.broker_chosen.emit(self._brokers.index(row)))
+        row.more_wanted.connect(lambda where: self.broker_more.emit(self._brokers.index(row), where))
         self._broker_rows.addWidget(row)
-        self._none.hide()
-        self._below.show()
-        self._all.setVisible(len(self._brokers) > 1)
+        self._show_parts()
+
+    def remove_broker(self, place: int) -> None:
+        """List a broker no more."""
+        row = self._brokers.pop(place)
+        self._broker_group.removeButton(row)
+        _drop(self._broker_rows, row)
+        self._show_parts()
+
+    def show_kept(self, profiles: Sequence[Profile]) -> None:
+        """List the kept connections that are off."""
+        if [row.profile for row in self._off] == list(profiles):
+            return
+        for row in self._off:
+            _drop(self._off_rows, row)
+        self._off = [OffRow(self._theme, profile) for profile in profiles]
+        for row in self._off:
+            row.clicked.connect(lambda _=False, profile=row.profile: self.kept_chosen.emit(profile))
+            row.more_wanted.connect(lambda where, profile=row.profile: self.kept_more.emit(profile, where))
+            self._off_rows.addWidget(row)
+        self._show_parts()
 
     def show_brokers(self, states: Sequence[BrokerState], together: BrokerState | None) -> None:
         """Show how the brokers are now, new ones too, and how they are together where there are several."""
@@ -105,6 +133,11 @@ class Sidebar(QFrame):
         super().paintEvent(event)
         QPainter(self).fillRect(self.width() - 1, 0, 1, self.height(), self._theme.theme.colour("line"))
 
+    def _show_parts(self) -> None:
+        self._none.setVisible(not self._brokers and not self._off)
+        self._all.setVisible(len(self._brokers) > 1)
+        self._below.setVisible(bool(self._brokers))
+
     def _lay_out(self) -> None:
         inside = QWidget()
         column = QVBoxLayout(inside)
@@ -120,7 +153,10 @@ class Sidebar(QFrame):
         self._broker_rows.setSpacing(2)
         self._broker_rows.addWidget(self._all)
         self._broker_group.addButton(self._all)
+        self._off_rows = QVBoxLayout()
+        self._off_rows.setSpacing(0)
         column.addLayout(self._broker_rows)
+        column.addLayout(self._off_rows)
         column.addSpacing(4)
         column.addWidget(self._connect)
         column.addWidget(self._below)
@@ -149,3 +185,9 @@ class Sidebar(QFrame):
         column.addSpacing(6)
         for row in self._pages.values():
             column.addWidget(row)
+
+
+def _drop(rows: QVBoxLayout, row: QWidget) -> None:
+    rows.removeWidget(row)
+    row.hide()
+    row.deleteLater()

@@ -7,6 +7,7 @@ from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from app.models.profiles import Mode
+from app.models.qt.plain import plain_tip
 from app.ui import fonts, icons, words
 from app.ui.live import TimeRange
 from app.ui.theme import ThemeManager
@@ -28,6 +29,9 @@ class TopBar(QFrame):
         self._page = PlainLabel()
         self.range_button = RangeButton(theme, time_range)
         self.pause_button = PauseButton(theme, time_range)
+        self._pinned = PlainLabel("Pinned", role="danger")
+        self._pinned.setToolTip(plain_tip(words.PINNED))
+        self._pinned.setFixedHeight(28)
         self._mode = ModeBadge(theme)
         self._look = QToolButton()
         self._look.clicked.connect(theme.toggle)
@@ -38,19 +42,23 @@ class TopBar(QFrame):
         for part in (self._broker, self._between, self._page):
             row.addWidget(part)
         row.addStretch(1)
-        for control in (self.range_button, self.pause_button, self._mode, self._look):
+        for control in (self._pinned, self.range_button, self.pause_button, self._mode, self._look):
             row.addWidget(control)
         theme.changed.connect(self._wear)
         self._wear()
 
     def show_home(self) -> None:
         """There is no broker: nothing to say but where we are."""
-        for part in (self._broker, self._between, self.range_button, self.pause_button, self._mode):
+        for part in (self._broker, self._between, self._pinned, self.range_button, self.pause_button, self._mode):
             part.hide()
         self._page.setText("Welcome")
 
-    def show_place(self, broker: str, page: str, mode: Mode | None) -> None:
-        """Say which broker's page this is; `mode` is None where there is no broker, only its history."""
+    def show_place(self, broker: str, page: str, mode: Mode | None, *, pinned: bool = False) -> None:
+        """Say which broker's page this is; `mode` is None where there is no broker, only its history.
+
+        Where the broker's certificate is ``pinned``, that stands there in red for as long as it is.
+        """
+        self._pinned.setVisible(pinned)
         self._broker.setText(broker)
         self._page.setText(page)
         for part in (self._broker, self._between, self.range_button):
