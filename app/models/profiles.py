@@ -171,7 +171,9 @@ def split_options(options: Mapping[str, str]) -> tuple[dict[str, str], str | Non
 
 def _harmless(profile: Profile) -> Profile:
     """What somebody else wrote, without what must not be in a profile."""
-    options = {key: split_password(value)[0] if "://" in value else value for key, value in profile.options.items()}
+    # Settings of ssh may name programs to be run.
+    given = {key: value for key, value in profile.options.items() if key != "ssh_config"}
+    options = {key: split_password(value)[0] if "://" in value else value for key, value in given.items()}
     colour = profile.colour if _COLOUR.fullmatch(profile.colour or "") else None
     name, url = profile.name.strip() or "connection", split_password(profile.url.strip())[0]
     return msgspec.structs.replace(profile, name=name, url=url, options=options, colour=colour)

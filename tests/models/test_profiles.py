@@ -69,13 +69,14 @@ def test_profiles_go_to_another_machine_without_secrets_and_beside_what_is_there
     profiles.put(Profile("mail", "amqp://app@rabbit/v"))
     exported = json.loads(profiles.export())
     exported["profiles"][1]["url"] = "amqp://app:canary@rabbit/v"  # by whoever edited it
+    exported["profiles"][1]["options"] = {"ssh": "bastion", "ssh_config": "/tmp/names-programs"}
     other = Profiles(tmp_path / "other.json")
     other.put(Profile("shop", "redis://h"))
     added = other.take_over(json.dumps(exported).encode())
     assert [profile.name for profile in added] == ["shop 2", "mail"]
     assert {profile.id for profile in added}.isdisjoint(profile.id for profile in profiles.all)
     assert (added[0].url, added[0].options) == (SHOP.url, SHOP.options)
-    assert added[1].url == "amqp://app@rabbit/v"
+    assert (added[1].url, added[1].options) == ("amqp://app@rabbit/v", {"ssh": "bastion"})
     assert b"canary" not in (tmp_path / "other.json").read_bytes()
     assert Profiles(tmp_path / "other.json").all == other.all
 
