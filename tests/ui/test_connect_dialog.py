@@ -505,7 +505,8 @@ def test_the_keyboard_reaches_every_field_and_each_has_a_name(open_dialog: Open,
     assert reached == [
         "Broker URL", "Password", "Name", "Keep this connection", "Environment: Not said", "Access: Observe",
         "Options, queues and results", "SSH jump host", "Result backend", "Key prefix", "Event exchange",
-        "Control exchange", "Queues always shown", "Other options, as KEY=VALUE lines", "History and colour", "Test", "Cancel", "Connect",
+        "Control exchange", "Queues always shown", "Other options, as KEY=VALUE lines", "History and colour", "Test",
+        "Cancel", "Connect",
         "Import",
     ]  # fmt: skip
     dialog.form.mode.button("observe").setFocus()
