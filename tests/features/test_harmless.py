@@ -26,9 +26,10 @@ from celery import Celery
 from redis import Redis
 
 from app.collectors.redis_control import RedisControl
-from app.collectors.redis_messages import peek
+from app.collectors.runner import Collector
 from app.collectors.transport import redis_address
 from app.models.profiles import Mode
+from app.models.wire import Peek, Peeked, Search, Surveyed
 from tests.collectors.conftest import command
 from tests.helpers.collecting import Running, collecting
 from tests.helpers.events import envelope, raw
@@ -66,15 +67,18 @@ def fill(url: str, client: Redis, tasks: int = 200) -> None:
 def everything(url: str, folder: Path, mode: Mode) -> Iterator[Running]:
     """A collector with all its looks, and somebody who looks into queues beside it."""
     stopping = threading.Event()
-    address = redis_address(url)
 
-    def look_into_queues() -> None:
-        # As fast as a person turns pages; a page is at most two commands' pipelines.
+    def look_into_queues(collector: Collector) -> None:
+        # As fast as a person turns pages, and one search after the other.
+        number = 0
         while not stopping.wait(1.0):
-            peek(address, f"queue-{secrets.randbelow(10)}", newest=bool(secrets.randbelow(2)))
+            number += 2
+            name = f"queue-{secrets.randbelow(10)}"
+            collector.take(Peek(number, name, newest=bool(secrets.randbelow(2))))
+            collector.take(Search(number + 1, name, "no-such-id" if secrets.randbelow(2) else ""))
 
     with collecting(url, folder / "h", queues=["queue-0"], mode=mode) as running:
-        looking = threading.Thread(target=look_into_queues)
+        looking = threading.Thread(target=look_into_queues, args=(running.collector,))
         looking.start()
         try:
             yield running
@@ -91,6 +95,8 @@ class Broker:
         self.connections = self.buffer = 0
         command(client, "CONFIG", "RESETSTAT")
         self.began = time.monotonic()
+        #: Kinds of answers to whoever looked into queues.
+        self.answered: set[type] = set()
         #: Questions a second, as the collector counts them.
         self.rate = 0.0
 
@@ -130,6 +136,9 @@ def watch(
             broker.look()
             sampled |= {queue.sampled for queue in running.collector._reducer.queues.values() if queue.sampled}
             time.sleep(0.1)
+        broker.answered = {
+            type(said) for said in running.said if isinstance(said, Peeked | Surveyed) and not said.error
+        }
         broker.rate = running.collector._commands / (time.monotonic() - broker.began)
     return broker
 
@@ -141,6 +150,7 @@ def test_h01_h04_a_broker_in_use_is_the_same_after_we_looked(mode: Mode, tmp_pat
         before = command(client, "DEBUG", "DIGEST")
         broker = watch(server, client, tmp_path, mode, polls=6)
         assert command(client, "DEBUG", "DIGEST") == before
+        assert broker.answered == {Peeked, Surveyed}
         assert broker.connections <= CONNECTIONS
         assert broker.buffer <= BUFFER
         assert broker.rate <= RATE
@@ -152,6 +162,7 @@ def test_h01_h04_a_broker_in_use_is_the_same_after_we_looked(mode: Mode, tmp_pat
                 "hlen",
                 "lindex",
                 "lrange",
+                "info",
                 "hvals",
                 "memory|usage",
                 "scan",
