@@ -33,7 +33,7 @@ class Peeker(threading.Thread):
         self._put = put
         self._on_command = on_command
         self._asked: queue.SimpleQueue[Peek | Search | StopSearch | None] = queue.SimpleQueue()
-        self._searchor: Surveyor | None = None
+        self._surveyor: Surveyor | None = None
         #: What is looked for now, or was last and is paused.
         self._search: Search | None = None
         self._due = 0.0
@@ -68,9 +68,9 @@ class Peeker(threading.Thread):
         if self._broker.marks and (self._mode != "operate" or not asked.agreed):
             may = self._mode == "operate"
             return Peeked(asked.number, error=MARKS if may else OPERATE_ONLY, agreed=not may)
-        if self._searchor is not None:
+        if self._surveyor is not None:
             # One connection is enough to look at messages.
-            self._searchor.rest()
+            self._surveyor.rest()
         self._on_command(QUESTIONS)
         try:
             page = self._broker.peek(asked.queue, self._mode, start=asked.start, count=asked.count, newest=asked.newest)
@@ -80,13 +80,13 @@ class Peeker(threading.Thread):
 
     def _pause(self) -> float | None:
         """Seconds until the next piece; None where nothing is looked for."""
-        surveyor = self._searchor
+        surveyor = self._surveyor
         if surveyor is None or surveyor.survey.state != "looking":
             return None
         return max(0.0, self._due - time.monotonic())
 
     def _begin(self, asked: Search) -> None:
-        before, surveyor = self._search, self._searchor
+        before, surveyor = self._search, self._surveyor
         goes_on = (
             asked.further
             and before is not None
@@ -99,7 +99,7 @@ class Peeker(threading.Thread):
             if before is not None:
                 self._end_search(before.number)
             try:
-                self._searchor = self._broker.survey(asked.queue, asked.wanted)
+                self._surveyor = self._broker.survey(asked.queue, asked.wanted)
             except BrokerError as error:
                 self._put(Surveyed(asked.number, error=str(error)))
                 return
@@ -107,7 +107,7 @@ class Peeker(threading.Thread):
 
     def _look_on(self) -> None:
         """Look at the next piece, and tell what was found until now."""
-        surveyor, asked = self._searchor, self._search
+        surveyor, asked = self._surveyor, self._search
         if surveyor is None or asked is None:
             return
         self._due = time.monotonic() + PAUSE
@@ -126,7 +126,7 @@ class Peeker(threading.Thread):
         self._put(Surveyed(asked.number, told))
 
     def _end_search(self, number: int) -> None:
-        surveyor, asked = self._searchor, self._search
+        surveyor, asked = self._surveyor, self._search
         if surveyor is None or asked is None or asked.number != number:
             return
         self._forget()
@@ -134,6 +134,6 @@ class Peeker(threading.Thread):
             self._put(Surveyed(number, msgspec.structs.replace(surveyor.survey, state="stopped")))
 
     def _forget(self) -> None:
-        if self._searchor is not None:
-            self._searchor.rest()
-        self._searchor = self._search = None
+        if self._surveyor is not None:
+            self._surveyor.rest()
+        self._surveyor = self._search = None

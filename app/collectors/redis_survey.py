@@ -219,11 +219,11 @@ class RedisSurvey:
         return max(1, min(fits, MOST_AT_ONCE if self.survey.looked else FIRST))
 
     def _weigh(self, raws: Sequence[bytes]) -> None:
-        """Learn from messages how large the next ones may be: like the largest of late, for a while."""
+        """Learn from messages how large the next ones may be."""
         weight = sum(map(len, raws))
         self._bytes += weight
         if raws:
-            self._size = max(1.0, weight / len(raws), self._size / 2)
+            self._size = max(1.0, weight / len(raws))
 
     def _take(self, raw: bytes, each: QueueList, index: int) -> None:
         self.survey.looked += 1

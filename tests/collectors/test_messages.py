@@ -5,14 +5,17 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from celery import Celery
+from celery import Celery, chain
 from redis import Redis
 
-from app.collectors.messages import MAX_SHOWN, read_message
+from app.collectors.messages import MAX_SHOWN, read_message, read_parts
+from app.models.formats import bytes_
 from app.models.records import Message
 from tests.helpers.bombs import bz2_bomb, lzma_bomb, zlib_bomb
 from tests.helpers.servers import RedisServer
@@ -55,18 +58,63 @@ def test_a_compressed_message_is_read(app: Celery, client: Redis, compression: s
     assert sent(app, client, compression=compression).source == "body"
 
 
+def test_values_that_json_has_not_are_shown_as_kombu_wrote_them(app: Celery, client: Redis) -> None:
+    values = [datetime(2027, 1, 1, tzinfo=UTC), Decimal("1.50"), UUID(int=1), b"\xff"]
+    app.send_task("shop.buy", values, queue="mail")
+    raw = client.lindex("mail", 0)
+    assert isinstance(raw, bytes)
+    shown = json.loads(read_message(raw).args or "")
+    assert [value["__type__"] for value in shown] == ["datetime", "decimal", "uuid", "base64"]
+    assert [value["__value__"] for value in shown[1:]] == ["1.50", {"hex": UUID(int=1).hex}, "/w=="]
+
+
+def test_what_follows_a_task_is_told(app: Celery, client: Redis) -> None:
+    steps = [app.signature(f"shop.{name}", app=app) for name in ("buy", "pack", "send")]
+    chain(*steps).apply_async(queue="mail")
+    raw = client.lindex("mail", 0)
+    assert isinstance(raw, bytes)
+    found = read_message(raw)
+    assert found.name == "shop.buy"
+    assert [step["task"] for step in json.loads(found.embed or "")["chain"]] == ["shop.send", "shop.pack"]
+    plain = sent(app, client)
+    assert plain.embed is None
+
+
+@pytest.mark.parametrize("compression", ["zstd", "brotli"])
+def test_a_compression_that_is_not_read_is_named(compression: str) -> None:
+    found = read_message(of("!", headers={"compression": compression}, properties={"body_encoding": "none"}))
+    assert found.note == f"Its body is compressed ({compression}) and is not read here: unknown compression."
+
+
+def test_parts_that_only_amqp_has_are_shown_in_words() -> None:
+    death = {"time": datetime(2027, 1, 1, tzinfo=UTC), "count": 2}
+    headers = {"task": "t", "x-death": [death], "price": Decimal("1.5")}
+    found = read_parts(headers, b'[[1], {}, {"chord": {"task": "end"}}]', None, 255)
+    assert (found.args, found.priority, found.size) == ("[1]", 255, 37)
+    assert json.loads(found.embed or "") == {"chord": {"task": "end"}}
+    shown = death | {"time": "2027-01-01 00:00:00+00:00"}
+    assert json.loads(found.headers or "") == {"x-death": [shown], "price": "1.5"}
+
+
 def test_an_old_protocol_is_read_too(app: Celery, client: Redis) -> None:
     app.conf.task_protocol = 1
-    found = sent(app, client, task_id="t1", countdown=60)
-    assert (found.id, found.name, found.source) == ("t1", "shop.buy", "body")
+    found = sent(app, client, task_id="t1", countdown=60, retries=2, link=app.signature("shop.pack"))
+    assert (found.id, found.name, found.source, found.retries) == ("t1", "shop.buy", "body", 2)
+    assert json.loads(found.embed or "")["callbacks"][0]["task"] == "shop.pack"
     assert found.args == '[1, "zwei", {"drei": null}]'
     assert found.eta is not None
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/x-python-serialize", "application/x-yaml", "application/x-msgpack", "application/x-other"]
+    ("kind", "said"),
+    [
+        ("application/x-python-serialize", "pickle, 108 B, which Cloche does not load, as that could run code."),
+        ("application/x-yaml", "YAML, 108 B, which Cloche does not load, as that could run code."),
+        ("application/x-msgpack", "MessagePack, 108 B, which Cloche does not load."),
+        ("application/x-\u202eother", "of the kind “application/x-\\u202eother”, 108 B, which Cloche does not load."),
+    ],
 )
-def test_i03_what_could_run_code_is_not_loaded_and_its_headers_are_shown(kind: str, tmp_path: Path) -> None:
+def test_i03_what_could_run_code_is_not_loaded_and_its_headers_are_shown(kind: str, said: str, tmp_path: Path) -> None:
     marker = tmp_path / "run"
     evil = f"cos\nsystem\n(S'touch {marker}'\ntR.".encode()
     raw = json.dumps(
@@ -81,7 +129,7 @@ def test_i03_what_could_run_code_is_not_loaded_and_its_headers_are_shown(kind: s
     found = read_message(raw)
     assert not marker.exists()
     assert (found.id, found.name, found.args, found.source) == ("t1", "shop.buy", "(1,)", "header")
-    assert "does not load" in found.note
+    assert found.note == f"Its body is {said.replace('108 B', bytes_(len(evil)))}"
 
 
 def of(body: object, **envelope: Any) -> bytes:

@@ -3,20 +3,22 @@
 import queue
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from redis import Redis
 
+from app.collectors import brokers, redis_survey
 from app.collectors import peeker as peeking
-from app.collectors import redis_survey
 from app.collectors.brokers import broker_at
 from app.collectors.peeker import Peeker
+from app.collectors.redis_messages import Page, peek
 from app.models.profiles import Mode
 from app.models.surveys import MARKS, OPERATE_ONLY
 from app.models.wire import Peek, Peeked, Search, StopSearch, Surveyed
 from tests.collectors.test_redis_survey import put
 from tests.helpers.servers import RedisServer
+from tests.helpers.waiting import eventually
 
 
 class Asking:
@@ -142,13 +144,26 @@ def test_what_marks_messages_takes_operate_mode_and_somebody_who_agreed(
     asking.thread.join()
 
 
-def test_two_looks_share_one_connection(asking: Asking, client: Redis) -> None:
+def test_a_page_and_a_search_are_never_connected_both(
+    asking: Asking, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(client, "mail", range(200))
+    connected: list[int] = []
+    look = peek
+
+    def counted(*where: Any, **what: Any) -> Page:
+        eventually(lambda: not ours(), "that the connection of the search is gone")
+        connected.append(ours())
+        return look(*where, **what)
+
+    def ours() -> int:
+        return [each["name"] for each in client.client_list()].count("cloche-messages")
+
+    monkeypatch.setattr(brokers, "peek", counted)
     asking.ask(Search(1, "mail"))
     asking.answer()
-    for number in range(3):
-        asking.ask(Peek(10 + number, "mail"))
+    assert ours() == 1
+    asking.ask(Peek(2, "mail"))
     while not isinstance(asking.answer(), Peeked):
         pass
-    ours = [each for each in client.client_list() if each["name"] == "cloche-messages"]
-    assert len(ours) <= 1
+    assert connected == [0]

@@ -5,10 +5,12 @@ from itertools import pairwise
 
 import pytest
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
-from app.collectors import redis_messages
+from app.collectors import redis_lists, redis_messages
 from app.collectors.errors import BrokerError
 from app.collectors.redis_messages import Page, peek
+from app.collectors.redis_survey import RedisSurvey
 from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
 from tests.helpers.servers import RedisServer
@@ -86,3 +88,45 @@ def test_ids_of_a_page_stand_in_the_order_of_the_queue(redis_server: RedisServer
     found = ids(peek(redis_address(redis_server.url), "mail", start=13, count=50))
     assert len(found) == 50
     assert all((one or "") < (other or "") for one, other in pairwise(found))
+
+
+@pytest.fixture
+def long_list(redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A queue of a thousand messages, of which some eighty at either end can be reached."""
+    put(client, "mail", *(f"{number:04}" for number in range(1_000)))
+    monkeypatch.setattr(redis_lists, "REACH", 2)
+    monkeypatch.setattr(redis_lists, "BLOCK", 4_000)
+    return redis_server.url
+
+
+def test_h04_pages_that_are_far_from_both_ends_of_a_long_list_are_not_looked_at(long_list: str) -> None:
+    address = redis_address(long_list)
+    assert ids(peek(address, "mail", start=60, count=5)) == [f"{number:04}" for number in range(60, 65)]
+    assert ids(peek(address, "mail", start=60, count=5, newest=True)) == [f"{n:04}" for n in range(939, 934, -1)]
+    for newest in (False, True):
+        with pytest.raises(BrokerError, match=r"would hold up the broker\. Look from the other end"):
+            peek(address, "mail", start=500, count=5, newest=newest)
+        assert len(peek(address, "mail", start=970, count=5, newest=newest).messages) == 5
+
+
+@pytest.mark.parametrize("version", ["6.2.14", "", None])
+def test_a_redis_that_reads_lists_from_one_end_is_asked_for_the_oldest_one_by_one(
+    long_list: str, client: Redis, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    told = NoPermissionError() if version is None else {"redis_version": version}
+    tells = redis_lists._reads_from_the_nearer_end
+    monkeypatch.setattr(redis_lists, "_reads_from_the_nearer_end", lambda _: tells(told))
+    address = redis_address(long_list)
+    client.config_resetstat()
+    assert ids(peek(address, "mail", start=3, count=5)) == [f"{number:04}" for number in range(3, 8)]
+    stats = client.info("commandstats")
+    assert stats["cmdstat_lindex"]["calls"] == 5
+    assert "cmdstat_lrange" not in stats
+    assert ids(peek(address, "mail", count=2, newest=True)) == ["0999", "0998"]
+    with pytest.raises(BrokerError, match="would hold up"):
+        peek(address, "mail", start=60, count=5)
+    found = RedisSurvey(address, "mail", "0001")
+    while found.survey.state != "over":
+        found.look()
+    found.rest()
+    assert (found.survey.found, found.survey.looked) == ([], found.survey.reached), "only the newest are reached"

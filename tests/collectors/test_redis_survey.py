@@ -208,9 +208,23 @@ def test_a_sample_is_spread_over_all_and_fair(
 @pytest.mark.usefixtures("far")
 def test_a_sample_of_a_long_list_says_how_much_it_is_of(redis_server: RedisServer, client: Redis) -> None:
     put(client, "mail", range(3_000))
-    found = surveyed(RedisSurvey(redis_address(redis_server.url), "mail"))
+    pieces: list[None] = []
+    found = surveyed(RedisSurvey(redis_address(redis_server.url), "mail"), lambda: pieces.append(None))
     assert found.sample
     assert 0 < found.looked <= found.reached < found.total == 3_000
+    # As far as to reach the farthest message is what Redis may have to go for one piece; a place is half as far.
+    assert len(pieces) > found.looked / 2 / 2 * 0.8
+
+
+def test_the_places_of_a_sample_are_a_matter_of_chance(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_survey, "COUNTED", 100)
+    monkeypatch.setattr(redis_survey, "SAMPLE", 200)
+    put(client, "mail", range(1_000))
+    asked = Asked(client)
+    surveyed(RedisSurvey(redis_address(redis_server.url), "mail", dice=lambda sides: sides - 1))
+    assert list(asked.ranges()) == [(start, start + 1) for start in range(8, 1_000, 10)]
 
 
 def test_of_large_messages_a_sample_is_small(

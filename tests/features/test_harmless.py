@@ -32,7 +32,7 @@ from app.collectors.doctor import Examination
 from app.collectors.redis_control import RedisControl
 from app.collectors.transport import redis_address
 from app.models.profiles import Mode
-from app.models.wire import Configure, Examine, Peek, Peeked
+from app.models.wire import Configure, Examine, Peek, Peeked, Search, Surveyed
 from tests.collectors.conftest import command
 from tests.helpers.collecting import Running, child, collecting
 from tests.helpers.events import envelope, raw
@@ -89,6 +89,7 @@ class Looking(threading.Thread):
     def run(self) -> None:
         ways: tuple[tuple[str, Callable[[], object]], ...] = (
             ("pages", self._turn_pages),
+            ("searches", self._search),
             ("doctor", self._examine),
             ("queues", lambda: self._say("queues", "--json", "--mode", self._mode)),
             ("messages", lambda: self._say("messages", self._queue, "--limit", "100")),
@@ -113,9 +114,18 @@ class Looking(threading.Thread):
             assert answer is not None
             self.failed += [answer.error] if answer.error else []
 
-    def _answer(self, number: int) -> Peeked | None:
+    def _search(self) -> None:
+        """Count the names of a queue, and look for what is not there."""
+        for wanted in ("", "no-such-id"):
+            asked = Search(time.monotonic_ns(), self._queue, wanted)
+            self._running.collector.take(asked)
+            answer = eventually(lambda: self._answer(asked.number), "a search")  # noqa: B023
+            assert answer is not None
+            self.failed += [answer.error] if answer.error else []
+
+    def _answer(self, number: int) -> Peeked | Surveyed | None:
         said = list(self._running.said)
-        return next((each for each in said if isinstance(each, Peeked) and each.number == number), None)
+        return next((each for each in said if isinstance(each, Peeked | Surveyed) and each.number == number), None)
 
     def _examine(self) -> None:
         findings = Examination(Examine(self._url, mode=self._mode), listen=0.5).findings()
@@ -184,7 +194,7 @@ def watch(
         def polls() -> int:
             return int(client.info("commandstats").get("cmdstat_hvals", {"calls": 0})["calls"])
 
-        while time.monotonic() < done or len(looking.done) < 5 or polls() < 3:
+        while time.monotonic() < done or len(looking.done) < 6 or polls() < 3:
             number += 1
             asked.publish(number)
             time.sleep(0.1)

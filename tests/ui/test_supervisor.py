@@ -15,6 +15,7 @@ from PySide6.QtCore import SignalInstance
 from redis import Redis
 
 from app.models.target import Target
+from app.models.wire import Surveyed
 from app.ui.supervisor import RESTARTS, Connection, Supervisor
 from tests.bench.load import events
 from tests.helpers.events import envelope
@@ -208,3 +209,48 @@ application.exec()
             state, pid = window.stdout.readline().split()
         window.kill()
     eventually(lambda: not psutil.pid_exists(int(pid)), "the collector is gone", within=5.0)
+
+
+async def searched(connection: Connection, *words: str, further: bool = False) -> list[Surveyed]:
+    return [found async for found in connection.search(*words, further=further)]
+
+
+def test_a_queue_is_looked_through_by_the_collector_and_another_search_ends_the_first(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with Redis.from_url(redis_server.url) as client:
+        for number in range(40):
+            client.lpush("mail", json.dumps({"headers": {"id": f"id-{number}", "task": "shop.buy"}}))
+
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        await live(connection)
+        said = await searched(connection, "mail")
+        assert [found.survey.state for found in said] == ["looking"] * (len(said) - 1) + ["over"]
+        assert said[-1].survey.names == [("shop.buy", 40)]
+        said = await searched(connection, "mail", "id-7")
+        assert [message.place for message in said[-1].survey.found] == [7]
+        first = asyncio.ensure_future(searched(connection, "mail"))  # noqa: TID251 - of this test's own
+        await asyncio.sleep(0)
+        second = await searched(connection, "mail", "id-9")
+        assert second[-1].survey.found[0].id == "id-9"
+        assert [found for found in await first if found.survey.state != "looking"] == []
+        third = asyncio.ensure_future(searched(connection, "mail"))  # noqa: TID251
+        await asyncio.sleep(0)
+        connection.stop_search()
+        assert (await third)[-1].survey.state in ("stopped", "over")
+        fourth = asyncio.ensure_future(searched(connection, "mail"))  # noqa: TID251
+        await asyncio.sleep(0)
+        os.kill(connection.collector_pid, signal.SIGKILL)
+        assert "ended before it answered" in (await fourth)[-1].error
+
+    run(story())
+
+
+def test_what_was_recorded_has_no_queues_to_look_through(run: Run, supervisor: Supervisor, tmp_path: Path) -> None:
+    async def story() -> None:
+        connection = supervisor.add(Target("file", tmp_path / "h.cloche"))
+        (said,) = await searched(connection, "mail")
+        assert said.error.startswith("This was recorded.")
+
+    run(story())
