@@ -38,16 +38,21 @@ class _Way:
         self.held = 0
         self.carried = 0
         self.ended = False
+        #: All that was read, where that is to be kept.
+        self.kept: bytearray | None = None
 
 
 class FaultProxy:
     """Carries connections to a port of this machine; ``port`` is its own.
 
-    Attributes: ``accepted`` counts connections since it began; ``target`` is where new ones lead.
+    Attributes: ``accepted`` counts connections since it began; ``target`` is where new ones lead; ``said`` is what was
+    sent up on each connection, in the order in which they were made, where that is to be kept.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, keep: bool = False) -> None:
         self.target = target
+        self.said: list[bytearray] = []
+        self._keep = keep
         self.port = free_port()
         self.accepted = 0
         self._lock = threading.RLock()
@@ -175,7 +180,11 @@ class FaultProxy:
         for each in (client, server):
             each.setblocking(False)
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._ways += [_Way("up", client, server), _Way("down", server, client)]
+        up = _Way("up", client, server)
+        self._ways += [up, _Way("down", server, client)]
+        if self._keep:
+            up.kept = bytearray()
+            self.said.append(up.kept)
 
     def _carry(self, way: _Way) -> bool:
         """Whether anything moved."""
@@ -217,6 +226,8 @@ class FaultProxy:
         except OSError:
             data = b""
         way.ended = not data
+        if way.kept is not None:
+            way.kept += data
         way.held += len(data)
         due = time.monotonic() + self._delay
         if self._rate is not None and not way.waiting:
