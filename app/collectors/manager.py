@@ -62,8 +62,8 @@ class Manager:
         asked = self._rounds and self._alarms_at and all(self._exchanges.values())
         return bool(asked) or self.trouble is not None
 
-    def look(self) -> list[str]:
-        """Ask what it is time for, if anything; names of queues that were found, but for those of one connection."""
+    def look(self) -> list[Queue]:
+        """Ask what it is time for, if anything; queues that it told of, but for those of one connection only."""
         now = time.monotonic()
         if now < self._ask_at:
             return []
@@ -76,7 +76,14 @@ class Manager:
             self._ask_at = now + self._pause
             return []
         self.trouble, self._pause = None, QUEUES_PAUSE
-        return [told.name for told in found if not told.exclusive]
+        seen = time.time()
+        lasting = (told for told in found if not told.exclusive)
+        return [Queue(told.name, seen, ready=told.ready, consumers=told.consumers) for told in lasting]
+
+    def tells_of(self, name: str) -> bool:
+        """Whether it told of a queue's depth lately."""
+        told = self._queues.get(name) or self._round.get(name)
+        return told is not None and told.ready is not None
 
     def close(self) -> None:
         """Close its connection; the next question opens another."""

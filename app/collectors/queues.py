@@ -36,9 +36,10 @@ class Poll(msgspec.Struct):
 
 
 class Turns:
-    """Which of many queues are asked for next: `MAX_ASKED` at a time, so that ten thousand cost no more than those."""
+    """Which of many queues are asked for next: ``most`` at a time, so that ten thousand cost no more than those."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most or MAX_ASKED
         self._next = 0
         #: Whether the last turn ended with the last of all.
         self.round = False
@@ -47,7 +48,7 @@ class Turns:
         """The next ones of all names, which may have become more, but come in the same order."""
         known = list(names)
         at = self._next if self._next < len(known) else 0
-        self._next = at + MAX_ASKED
+        self._next = at + self._most
         self.round = self._next >= len(known)
         return known[at : self._next]
 

@@ -45,17 +45,22 @@ class _Way:
         self.held = 0
         self.carried = 0
         self.ended = False
+        #: All that was read, where that is to be kept.
+        self.kept: bytearray | None = None
 
 
 class FaultProxy:
     """Carries connections to a port of this machine; ``port`` is its own.
 
     Attributes: ``accepted`` counts connections since it began, and ``questions`` how often a client spoke to whom the
-    server had spoken last, however much it said at once; ``target`` is where new connections lead.
+    server had spoken last, however much it said at once; ``target`` is where new connections lead; ``said`` is what was
+    sent up on each connection, in the order in which they were made, where that is to be kept.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, keep: bool = False) -> None:
         self.target = target
+        self.said: list[bytearray] = []
+        self._keep = keep
         self.port = free_port()
         self.accepted = self.questions = 0
         self._lock = threading.RLock()
@@ -190,7 +195,11 @@ class FaultProxy:
             each.setblocking(False)
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         talk = _Talk()
-        self._ways += [_Way("up", client, server, talk), _Way("down", server, client, talk)]
+        up = _Way("up", client, server, talk)
+        self._ways += [up, _Way("down", server, client, talk)]
+        if self._keep:
+            up.kept = bytearray()
+            self.said.append(up.kept)
 
     def _carry(self, way: _Way) -> bool:
         """Whether anything moved."""
@@ -238,6 +247,8 @@ class FaultProxy:
         except OSError:
             data = b""
         way.ended = not data
+        if way.kept is not None:
+            way.kept += data
         way.held += len(data)
         due = time.monotonic() + self._delay
         if self._rate is not None and not way.waiting:
