@@ -26,6 +26,11 @@ _NAMES: Final = {
     "task_default_queue": ("default_queue",),
 }
 _KNOWN: Final = {other: name for name, others in _NAMES.items() for other in (name, *others)}
+#: Keys of ``broker_use_ssl`` as RabbitMQ's transport has them, and as that of Redis and we have them.
+_SSL: Final = {
+    "ca_certs": "ssl_ca_certs", "certfile": "ssl_certfile", "keyfile": "ssl_keyfile", "cert_reqs": "ssl_cert_reqs",
+    "server_hostname": "ssl_server_name",
+}  # fmt: skip
 #: Variables of the environment that hold the address of a broker, the likeliest first.
 VARIABLES: Final = ("CELERY_BROKER_URL", "BROKER_URL", "CELERY_BROKER", "CLOUDAMQP_URL", "RABBITMQ_URL", "REDIS_URL")
 #: Options of a transport that a connection understands and that are numbers or texts, or lists of them.
@@ -125,6 +130,9 @@ def _options(found: Mapping[str, Any]) -> dict[str, str]:
                 options[str(key)] = str(value)
             elif isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
                 options[str(key)] = ",".join(map(str, value))
+    if found.get("broker_use_ssl"):
+        # It may say so by a mere True: then, too, no password goes over a line that is not secured.
+        options = {"ssl_cert_reqs": "required"} | {_SSL.get(key, key): value for key, value in options.items()}
     for name in ("event_exchange", "control_exchange", BACKEND):
         if isinstance(found.get(name), str) and found[name]:
             options[name] = found[name]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.collectors.tls import OPTIONS
 from app.models.celeryconfig import MAX_FILE, SettingsError, settings_of, settings_of_environment
 
 
@@ -47,6 +48,28 @@ event_exchange = "shopev"
 )
 def test_a_broker_is_found_wherever_it_is_written(text: str) -> None:
     assert settings_of(text).url == "redis://h/1"
+
+
+@pytest.mark.parametrize(
+    ("written", "options"),
+    [
+        ("True", {"ssl_cert_reqs": "required"}),
+        (
+            "{'ca_certs': '/ca.pem', 'certfile': '/c', 'keyfile': '/k', 'server_hostname': 'x'}",
+            {
+                "ssl_ca_certs": "/ca.pem", "ssl_certfile": "/c", "ssl_keyfile": "/k", "ssl_server_name": "x",
+                "ssl_cert_reqs": "required",
+            },
+        ),
+        ("{'cert_reqs': ssl.CERT_NONE}", {"ssl_cert_reqs": "CERT_NONE"}),
+        ("False", {}),
+        ("None", {}),
+    ],
+)  # fmt: skip
+def test_a_connection_that_the_application_secures_is_secured(written: str, options: dict[str, str]) -> None:
+    found = settings_of(f"broker_url = 'amqp://u:p@h//'\nbroker_use_ssl = {written}\n")
+    assert found.options == options
+    assert set(found.options) <= set(OPTIONS)
 
 
 def test_several_addresses_are_those_of_sentinels() -> None:

@@ -232,6 +232,17 @@ def test_consumers_are_unknown_until_a_worker_told_its_queues() -> None:
     assert [stage.reducer.queues[name].consumers for name in ("mail", "other")] == [2, 1]
 
 
+def test_what_waits_is_unknown_while_nobody_can_be_asked() -> None:
+    stage = Stage()
+    polled = Queue("mail", T0, ready=3, by_priority={"0": 3}, unacked=1, consumers=2, oldest=9.0, scheduled=1)
+    stage.reducer.fold_queues([polled], T0)
+    stage.commit()
+    stage.reducer.forget_depths()
+    batch = stage.commit()
+    assert batch.queues == [Queue("mail", T0, sampled=T0)]
+    assert batch.gauges == []
+
+
 def test_what_is_unknown_of_a_queue_is_not_measured_as_zero() -> None:
     stage = Stage()
     stage.reducer.fold_queues([Queue("mail", T0, ready=None, unacked=None, oldest=None)], T0)
