@@ -711,7 +711,9 @@ def test_a_file_that_makes_no_sense_changes_nothing_and_is_told_of(
 def test_the_environment_is_offered_where_it_names_a_broker(open_dialog: Open, theme: ThemeManager, file: Path) -> None:
     kept = Kept(file)
     assert not ImportButton(kept, {"BROKER": "redis://h"}).environment.isEnabled()
-    button = ImportButton(kept, {"CELERY_BROKER_URL": f"redis://:{SECRET}@h/1"})
+    button = ImportButton(
+        kept, {"CELERY_BROKER_URL": f"redis://:{SECRET}@h/1", "CELERY_RESULT_BACKEND": f"redis://:{SECRET}-2@r/2"}
+    )
     taken: list[tuple[Settings, str]] = []
     button.found.connect(lambda settings, origin: taken.append((settings, origin)))
     button.environment.trigger()
@@ -719,5 +721,7 @@ def test_the_environment_is_offered_where_it_names_a_broker(open_dialog: Open, t
     assert (settings.url, settings.password, origin) == ("redis://h/1", SECRET, "The environment")
     dialog = open_dialog()
     dialog.imports.found.emit(settings, origin)
-    assert dialog.form.password.text() == SECRET
-    assert dialog.note.text() == "Out of the environment: the address, a password."
+    target = dialog.form.target()
+    assert (target.password, target.backend_password) == (SECRET, f"{SECRET}-2")
+    assert target.options == {"result_backend": "redis://r/2"}
+    assert dialog.note.text() == "Out of the environment: the address, a password, options."
