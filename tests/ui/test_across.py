@@ -197,6 +197,24 @@ def test_a_row_chosen_while_a_search_is_under_way_stays_in_its_place(
     run(story())
 
 
+def test_a_broker_that_rests_from_a_long_search_has_its_turn_later(open_window: Open, depot: Path, run: Run) -> None:
+    async def story() -> None:
+        window = open_window()
+        window.show_page("tasks")
+        page = window.page
+        assert isinstance(page, AcrossTasks)
+        page.search_for("name:depot.pack")
+        await until(lambda: column(page.table, 0) == [THERE])
+        await page.settled()
+        add_a_task(depot)
+        rested = page._hunters[1].pace
+        rested._due = time.monotonic() + 1.0
+        page.reload()
+        await until(lambda: column(page.table, 0) == [THERE, THERE])
+
+    run(story())
+
+
 def test_a_search_goes_along_from_one_broker_to_all_and_back(open_window: Open, run: Run) -> None:
     async def story() -> None:
         window = open_window()

@@ -116,6 +116,8 @@ class AcrossTasks(View):
             # Each for itself: a search that takes long on one broker does not keep back what another has found.
             if not hunter.busy and hunter.pace.due:
                 self.spawn(self._search(hunter, span, self._token))
+            else:
+                self.touch()  # it has its turn later, though its history may grow no more
 
     async def _search(self, hunter: _Hunter, span: Span, token: int) -> None:
         """Search one broker from the newest task back, until its page is full and all is counted that is to be."""
