@@ -294,6 +294,7 @@ def test_exported_profiles_of_a_stranger_bring_no_password_and_no_nonsense(syste
     assert done.exit_code == 0, done.output
     (profile,) = kept()
     assert (profile["url"], profile["options"]) == ("redis://h/0", {"result_backend": "redis://r/1"})
+    assert profile["name"] == "evil"
     assert "colour" not in profile
     assert profile["id"] != stranger["id"]
     assert SECRET not in profiles_file().read_text() + done.output

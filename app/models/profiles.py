@@ -175,7 +175,8 @@ def _harmless(profile: Profile) -> Profile:
     given = {key: value for key, value in profile.options.items() if key != "ssh_config"}
     options = {key: split_password(value)[0] if "://" in value else value for key, value in given.items()}
     colour = profile.colour if _COLOUR.fullmatch(profile.colour or "") else None
-    name, url = profile.name.strip() or "connection", split_password(profile.url.strip())[0]
+    name = "".join(sign if sign.isprintable() else " " for sign in profile.name).strip() or "connection"
+    url = split_password(profile.url.strip())[0]
     return msgspec.structs.replace(profile, name=name, url=url, options=options, colour=colour)
 
 

@@ -106,8 +106,8 @@ class Connection(QObject):
         self.start()
 
     def renew(self, target: Target) -> None:
-        """Connect anew, with other settings, and go on in the same history."""
-        self.target = msgspec.structs.replace(target, history=self.target.history)
+        """Connect anew, with other settings, and go on in the history that they name."""
+        self.target = target
         self.profile = _profile(target)
         self.events_switched = self.events_switched and self.operates
         self._restart.stop()

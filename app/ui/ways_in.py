@@ -200,7 +200,6 @@ class WaysIn(QObject):
         if profile is None or running is None:
             return
         now, stay = running.target, profile.passwords
-        target = msgspec.structs.replace(target, history=now.history)
         if target.password is None and "broker" in stay:
             target = msgspec.structs.replace(target, password=now.password)
         if target.backend_password is None and "backend" in stay:

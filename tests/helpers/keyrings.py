@@ -33,6 +33,7 @@ class System(SecretService.Keyring):
 
     def __init__(self) -> None:
         self.kept = {}
+        self.forgotten: list[str] = []
 
     def get_password(self, service: str, username: str) -> str | None:
         self._open()
@@ -45,6 +46,7 @@ class System(SecretService.Keyring):
     def delete_password(self, service: str, username: str) -> None:
         self._open()
         del self.kept[service, username]
+        self.forgotten.append(username)
 
     def _open(self) -> None:
         if self.failure is not None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.collectors.tls import OPTIONS
 from app.models.celeryconfig import MAX_FILE, SettingsError, settings_of, settings_of_environment
+from app.models.options import TLS as OPTIONS
 
 
 def test_a_celeryconfig_is_read_with_its_options_and_the_password_apart() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keyring
+import msgspec
 import psutil
 import pytest
 from PySide6.QtCore import QSettings, Qt, SignalInstance
@@ -14,12 +15,16 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.keyrings import SERVICE
+from app.models.celeryconfig import Settings
 from app.models.profiles import Key, Lock, Profile, Profiles
+from app.models.wire import Found, Offer
 from app.ui.kept import Kept
 from app.ui.main_window import MainWindow
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import ThemeManager
 from app.ui.widgets.connect_dialog import ConnectDialog
+from app.ui.widgets.connect_form import ConnectForm
+from app.ui.widgets.import_button import ImportButton
 from tests.helpers.keyrings import System, made, offer
 from tests.helpers.servers import RedisServer
 from tests.ui.conftest import Run, emitted
@@ -512,3 +517,212 @@ def test_the_keyboard_reaches_every_field_and_each_has_a_name(open_dialog: Open,
     dialog.form.mode.button("observe").setFocus()
     QTest.keyClick(dialog.form.mode.button("observe"), Qt.Key.Key_Right)
     assert dialog.form.mode.value == "operate"
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "option", "value", "sentence"),
+    [
+        ("redis://h/0", "priority_steps", "high", "priority_steps is a list of numbers"),
+        ("redis://h/0", "result_backend", "file:///results", "result backend can be a Redis only"),
+        ("amqp://h", "management_url", "shop.example", "at an address like http://host:15672"),
+        ("amqp://h", "heartbeat", "never", "heartbeat is a number of seconds"),
+        ("rediss://h", "ssl_ca_certs", "/nowhere.pem", "There is no file '/nowhere.pem'"),
+        ("rediss://h", "ssl_fingerprint", "xyz", "64 hex digits"),
+        ("rediss://h", "ssl_keyfile", "/key.pem", "There is no file"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_said_beside_it(
+    open_dialog: Open, run: Run, url: str, option: str, value: str, sentence: str
+) -> None:
+    dialog = open_dialog()
+    options = dialog.form.options
+
+    async def story() -> None:
+        dialog.form.address.setText(url)
+        options.put(option, value)
+        for button in (dialog.connect_, dialog.test):
+            button.click()
+            examiner = dialog._check or dialog._test
+            assert examiner is not None
+            await once(examiner.ended)
+            label = options._errors.get(option, options._errors["others"])
+            assert sentence in label.text()
+            assert label.isVisible()
+            assert dialog.form._errors["address"].text() == ""
+            assert dialog.focusWidget() is options._edits.get(option, options.others)
+            options.put(option, value + "x")  # something else is written there
+            assert dialog.form.error == ""
+            options.put(option, value)
+
+    run(story())
+
+
+def test_fields_are_shown_for_the_brokers_that_understand_them(open_dialog: Open) -> None:
+    dialog = open_dialog()
+    options = dialog.form.options
+    options.open()
+    shown = {}
+    for url in ("redis://h", "amqp://h", "memory://", ""):
+        dialog.form.address.setText(url)
+        shown[url] = {key for key, row in options._rows.items() if row.cell.isVisible()}
+    exchanges = {"event_exchange", "control_exchange", "result_backend"}
+    assert shown["redis://h"] == exchanges | {"global_keyprefix"}
+    assert shown["amqp://h"] == exchanges | {"management_url"}
+    assert shown["memory://"] == shown[""] == exchanges
+    options.put("management_url", "http://h:15672")
+    dialog.form.address.setText("redis://h")
+    assert options.values() == {}  # it is for RabbitMQ
+    assert options._tls.isHidden()
+    dialog.form.address.setText("rediss://h")
+    assert not options._tls.isHidden()
+    options.put("ssl_fingerprint", "ab" * 32)
+    assert options._pinned.isVisible()
+    assert dialog.form.target().pinned
+
+
+def test_everything_that_is_chosen_is_in_the_target_and_back_in_the_form(open_dialog: Open, file: Path) -> None:
+    form = open_dialog().form
+    form.address.setText("redis://h/0")
+    form.options.put("global_keyprefix", "shop:")
+    form.options.put("priority_steps", "0,5")
+    form.options.put("result_backend", f"redis://:{SECRET}@r/1")
+    form.queues.setText("mail")
+    form.history.arguments.setChecked(True)
+    form.history._ages.choose(str(float("inf")))
+    form.history._sizes.choose(str(1e9))
+    form.history.colour.choose("#a98bf5")
+    target = form.target()
+    assert target.options == {"global_keyprefix": "shop:", "priority_steps": "0,5", "result_backend": "redis://r/1"}
+    assert (target.keep_seconds, target.keep_bytes, target.keep_arguments) == (None, 10**9, False)
+    assert target.backend_password == SECRET
+    profile = form.profile(target)
+    assert profile is not None
+    assert SECRET not in repr(profile)
+    again = ConnectForm(form.history.section._theme, "", "", profile)
+    assert msgspec.structs.replace(again.target(), history=target.history) == msgspec.structs.replace(
+        target, backend_password=None
+    )
+
+
+def test_limits_and_colours_of_the_command_line_are_on_offer_too(theme: ThemeManager) -> None:
+    odd = Profile("shop", "redis://h", colour="#123456", keep_seconds=43_200, keep_bytes=2 * 10**9)
+    form = ConnectForm(theme, "", "", odd)
+    assert (form.history.keep_seconds, form.history.keep_bytes) == (43_200, 2 * 10**9)
+    assert form.history._ages.button("43200.0").text() == "12 h 00 m"
+    assert form.target().colour == "#123456"
+
+
+def test_a_setting_of_a_worker_is_taken_over_by_one_click(open_dialog: Open) -> None:
+    dialog = open_dialog()
+    dialog.form.address.setText("redis://h/0")
+    dialog.form.queues.setText("mail")
+    offered = [
+        Offer("event_exchange", "shopev", "w1@h"), Offer("queues", "reports, slow", "w1@h"), Offer("sep", ":", "w1@h"),
+        Offer("result_backend", "redis://r/1", "w1@h"),
+    ]  # fmt: skip
+    dialog.found.begin()
+    dialog.found.add(Found("settings", None, "w1@h has more.", "Use them.", offered))
+    for use in dialog.found.uses:
+        use.click()
+        assert (use.text(), use.isEnabled()) == ("Used", False)
+    target = dialog.form.target()
+    assert target.options == {"event_exchange": "shopev", "sep": ":", "result_backend": "redis://r/1"}
+    assert target.queues == ["mail", "reports", "slow"]
+
+
+# --- imports ---------------------------------------------------------------------------------------------------------
+
+
+def test_settings_of_an_application_fill_the_form_and_what_is_left_out_is_said(
+    open_dialog: Open, run: Run, tmp_path: Path
+) -> None:
+    dialog = open_dialog()
+    settings = tmp_path / "celeryconfig.py"
+    settings.write_text(
+        f"broker_url = 'redis://:{SECRET}@shop.example/2'\nresult_backend = made_up()\n"
+        "broker_transport_options = {'visibility_timeout': 60, 'global_keyprefix': 'shop:'}\n"
+    )
+
+    async def story() -> None:
+        dialog.imports.take(settings)
+        await dialog._kept.settled()
+        form = dialog.form
+        assert (form.address.text(), form.password.text()) == ("redis://shop.example/2", SECRET)
+        assert form.target().options == {"global_keyprefix": "shop:"}
+        assert form.name.text() == "shop.example/2"
+        assert dialog.note.text() == (
+            "Out of celeryconfig.py: the address, a password, options. Of no use here, and left out: "
+            "visibility_timeout. Worked out when the application runs, and so not read: result_backend."
+        )
+
+    run(story())
+
+
+def test_exported_connections_are_kept_and_said(open_dialog: Open, run: Run, tmp_path: Path, file: Path) -> None:
+    others = Profiles(tmp_path / "others.json")
+    for name in ("shop", "edr"):
+        others.put(Profile(name, "redis://h", passwords=KEPT))
+    (tmp_path / "exported.json").write_bytes(others.export())
+    dialog = open_dialog()
+
+    async def story() -> None:
+        dialog.imports.take(tmp_path / "exported.json")
+        await dialog._kept.settled()
+        assert dialog.note.text() == "exported.json: shop, edr: kept, and under Kept connections now."
+        assert [action.text() for action in dialog.others.menu().actions()] == ["shop", "edr"]
+        assert dialog.others.isVisible()
+
+    run(story())
+    assert [profile.name for profile in Profiles(file).all] == ["shop", "edr"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("missing.py", None),
+        ("a.py", b"\xff\xfe"),
+        ("a.py", b"broker_url = " + b"(" * 300_000),
+        ("a.py", b"x = 1\n" * 300_000),
+        ("a.json", b"[" * 300_000),
+        ("a.json", b'{"version": 99, "profiles": []}'),
+        ("a.json", b""),
+    ],
+)
+def test_a_file_that_makes_no_sense_changes_nothing_and_is_told_of(
+    open_dialog: Open, run: Run, tmp_path: Path, file: Path, name: str, content: bytes | None
+) -> None:
+    dialog = open_dialog()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    async def story() -> None:
+        dialog.imports.take(tmp_path / name)
+        await dialog._kept.settled()
+        assert dialog.note.text().startswith(f"{name}: ")
+        assert dialog.note.property("role") == "error"
+        assert dialog.form.address.text() == ""
+
+    run(story())
+    assert not file.exists()
+
+
+def test_the_environment_is_offered_where_it_names_a_broker(open_dialog: Open, theme: ThemeManager, file: Path) -> None:
+    kept = Kept(file)
+    assert not ImportButton(kept, {"BROKER": "redis://h"}).environment.isEnabled()
+    button = ImportButton(
+        kept, {"CELERY_BROKER_URL": f"redis://:{SECRET}@h/1", "CELERY_RESULT_BACKEND": f"redis://:{SECRET}-2@r/2"}
+    )
+    taken: list[tuple[Settings, str]] = []
+    button.found.connect(lambda settings, origin: taken.append((settings, origin)))
+    button.environment.trigger()
+    [(settings, origin)] = taken
+    assert (settings.url, settings.password, origin) == ("redis://h/1", SECRET, "The environment")
+    dialog = open_dialog()
+    dialog.imports.found.emit(settings, origin)
+    target = dialog.form.target()
+    assert (target.password, target.backend_password) == (SECRET, f"{SECRET}-2")
+    assert target.options == {"result_backend": "redis://r/2"}
+    assert dialog.note.text() == "Out of the environment: the address, a password, options."

@@ -18,7 +18,7 @@ from app.ui.theme import ThemeManager
 from app.ui.vitals import Vital
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
 from app.ui.widgets.long_text import LongText
-from app.ui.widgets.notice_bar import NoticeBar
+from app.ui.widgets.notice_bar import NoticeBar, Remedy
 from app.ui.widgets.rows import GAP, Rows
 from app.ui.widgets.side_rows import BrokerRow, BrokerState
 from app.ui.widgets.sidebar import PageEntry, Sidebar
@@ -332,3 +332,38 @@ def test_the_sidebar_tells_which_broker_and_page_were_chosen(qtbot: QtBot, theme
     with qtbot.waitSignal(side.page_chosen) as told:
         side._pages["two"].click()
     assert told.args == ["two"]
+
+
+def test_what_several_say_for_one_reason_is_read_once_where_something_can_be_done(
+    qtbot: QtBot, theme: ThemeManager
+) -> None:
+    notices = NoticeBar(theme)
+    qtbot.addWidget(notices)
+    done: list[str] = []
+    notices.show_notice(Notice("queues", "It was refused. Check the password."), "shop")
+    notices.show_notice(
+        Notice("sign-in", "It was refused. Check the password."), "shop", Remedy("Enter …", lambda: done.append("x"))
+    )
+    notices.show_notice(Notice("workers", "It was refused. Check the password."), "shop")
+    assert notices.texts() == ["shop: It was refused. Check the password."]
+    [row] = [row for row in notices._rows.values() if not row.isHidden()]
+    row.remedy.click()
+    assert done == ["x"]
+    notices.show_notice(Notice("sign-in", ""), "shop")
+    assert notices.texts() == ["shop: It was refused. Check the password."]  # others still say it
+    notices.show_notice(Notice("queues", "It was refused. Check the password."), "edr", named=False)
+    notices.withdraw("shop")
+    assert notices.texts() == ["It was refused. Check the password."]
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+def test_a_notice_is_read_whole_in_a_narrow_window_too(qtbot: QtBot, theme: ThemeManager, width: int) -> None:
+    notices = NoticeBar(theme)
+    qtbot.addWidget(notices)
+    text = "The broker shop.example:6379 refused the sign-in. Check user and password."
+    notices.show_notice(Notice("sign-in", text), "", Remedy("Enter password …", lambda: None))
+    notices.resize(width, 60)
+    notices.show()
+    [row] = notices._rows.values()
+    qtbot.waitUntil(lambda: (row._why.y() > row._what.y()) == (width == 500))
+    assert row._what.width() >= row._what.sizeHint().width()
