@@ -1,5 +1,6 @@
 """What holds for every test: no window, nobody's own files, real brokers, and nothing said or left behind unnoticed."""
 
+import gc
 import logging
 import os
 import re
@@ -75,6 +76,18 @@ def rabbitmq_url(rabbitmq_server: RabbitServer) -> Iterator[str]:
     rabbitmq_server.make_virtual_host(name)
     yield rabbitmq_server.url_of(name)
     rabbitmq_server.remove_virtual_host(name)
+
+
+@pytest.fixture(autouse=True)
+def _garbage_goes_in_the_thread_of_qt(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves of Qt's is deleted here, and not by a collection in whichever thread one happens."""
+    if "qapp" not in request.fixturenames:
+        yield
+        return
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
 
 
 # --- nothing outlives its test ---------------------------------------------------------------------------------------

@@ -7,8 +7,10 @@ from app.models import formats
 from app.models.diagnosis import Finding
 from app.ui import words
 from app.ui.live import RANGES
+from app.ui.together import health_of, vital_of
 from app.ui.vitals import Vitals
 from app.ui.widgets.side_rows import Badge, BrokerState
+from app.ui.widgets.sidebar import ALL_BROKERS, ALL_KEY
 
 
 def pressing(vitals: Vitals) -> list[Finding]:
@@ -52,3 +54,17 @@ def broker_state(vitals: Vitals) -> BrokerState:
     tooltip = "\n".join(line for line in lines if line)
     dot = words.HEALTH[health.state][0]
     return BrokerState(profile.name, tag, short, colour, dot, text, tooltip, badge(found), profile.colour)
+
+
+def all_state(all_vitals: Sequence[Vitals]) -> BrokerState:
+    """How all brokers are together, as the row that stands for them says it."""
+    health = health_of([vitals.connection.health for vitals in all_vitals])
+    waiting = vital_of([vitals.vital for vitals in all_vitals if vitals.vital is not None]).waiting
+    text = health.fault or words.HEALTH[health.state][1]
+    if health.state == "live":
+        text = f"{words.rate_text(health.events_per_second)} ev/s"
+        text += "" if waiting is None else f" · {formats.count(waiting)} waiting"
+    found = [finding for vitals in all_vitals for finding in pressing(vitals)]
+    lines = (f"{ALL_BROKERS} ({ALL_KEY})", health.text)
+    tooltip = "\n".join(line for line in lines if line)
+    return BrokerState(ALL_BROKERS, "", "", "unknown", words.HEALTH[health.state][0], text, tooltip, badge(found))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar, Final
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -18,6 +18,8 @@ from app.ui.supervisor import Connection
 RANGES: Final = {300.0: 5.0, 900.0: 10.0, 3_600.0: 30.0, 21_600.0: 180.0, 86_400.0: 600.0, 604_800.0: 3_600.0}
 #: Buckets a chart of any other range has about.
 BUCKETS: Final = 120
+#: A page that took long to read rests for so many times as long: all questions share one thread.
+_REST: Final = 3.0
 
 
 class TimeRange(QObject):
@@ -85,10 +87,10 @@ class TimeRange(QObject):
 
 
 class View(QWidget):
-    """A page over one connection, which reads what it shows as history grows.
+    """A page over connections, most often one, which reads what it shows as their histories grow.
 
     It reads when it becomes visible, when its range changes, and when something was committed; at most every
-    ``refresh_ms``, and not at all while it is hidden or paused.
+    ``refresh_ms``, less often where that takes long, and not at all while it is hidden or paused.
 
     Subclasses implement `load`.
     """
@@ -103,8 +105,8 @@ class View(QWidget):
     def __init__(self, time_range: TimeRange, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.range = time_range
-        self.connection: Connection | None = None
-        self._state: HealthState = "starting"
+        self.connections: tuple[Connection, ...] = ()
+        self._states: tuple[HealthState, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = False
         self._loading = False
@@ -113,16 +115,25 @@ class View(QWidget):
         self._timer.timeout.connect(self._begin)
         time_range.changed.connect(self._range_changed)
 
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that the page is about; None where there is none, or several."""
+        return self.connections[0] if len(self.connections) == 1 else None
+
     def set_connection(self, connection: Connection | None) -> None:
         """Show another connection."""
-        if self.connection is not None:
-            self.connection.committed.disconnect(self.touch)
-            self.connection.health_changed.disconnect(self._health_changed)
-        self.connection = connection
-        if connection is not None:
-            self._state = connection.health.state
-            connection.committed.connect(self.touch)
-            connection.health_changed.connect(self._health_changed)
+        self.watch(() if connection is None else (connection,))
+
+    def watch(self, connections: Sequence[Connection]) -> None:
+        """Show these connections from now on."""
+        for one in self.connections:
+            one.committed.disconnect(self.touch)
+            one.health_changed.disconnect(self._health_changed)
+        self.connections = tuple(connections)
+        self._states = self._health_states()
+        for one in self.connections:
+            one.committed.connect(self.touch)
+            one.health_changed.connect(self._health_changed)
         self.reload()
 
     def touch(self) -> None:
@@ -137,7 +148,7 @@ class View(QWidget):
         self._want()
 
     async def load(self) -> None:
-        """Read what the page shows from ``self.connection`` and show it. May raise `HistoryError`."""
+        """Read what the page shows from ``self.connections`` and show it. May raise `HistoryError`."""
         raise NotImplementedError
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -159,10 +170,13 @@ class View(QWidget):
         super().hideEvent(event)
         self._timer.stop()
 
+    def _health_states(self) -> tuple[HealthState, ...]:
+        return tuple(one.health.state for one in self.connections)
+
     def _health_changed(self) -> None:
-        """Whether the broker is reached is part of what an empty page says."""
-        if self.connection is not None and self.connection.health.state != self._state:
-            self._state = self.connection.health.state
+        """Whether a broker is reached is part of what an empty page says."""
+        if self._health_states() != self._states:
+            self._states = self._health_states()
             self.touch()
 
     def _range_changed(self) -> None:
@@ -171,22 +185,23 @@ class View(QWidget):
 
     def _want(self) -> None:
         self._wanted = True
-        if self.isVisible() and self.connection is not None and not self._loading and not self._timer.isActive():
+        if self.isVisible() and self.connections and not self._loading and not self._timer.isActive():
             self._timer.start(0)
 
     def _begin(self) -> None:
-        if self._wanted and not self._loading and self.isVisible() and self.connection is not None:
+        if self._wanted and not self._loading and self.isVisible() and self.connections:
             self._wanted, self._loading = False, True
             self.spawn(self._load())
 
     async def _load(self) -> None:
+        began = time.monotonic()
         try:
             await self.load()
         finally:
             self._loading = False
             # What came while reading waits for the next turn, so that a flood makes the picture newer, not the
             # window slower.
-            self._timer.start(self.refresh_ms)
+            self._timer.start(max(self.refresh_ms, round(_REST * 1000 * (time.monotonic() - began))))
         self.trouble.emit("")
         self.loaded.emit()
 

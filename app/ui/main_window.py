@@ -21,21 +21,24 @@ from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
 from app.ui.live import RANGES, TimeRange, View
+from app.ui.pages.across import AcrossQueues, AcrossWorkers
+from app.ui.pages.across_overview import AcrossOverview
+from app.ui.pages.across_tasks import AcrossTasks
 from app.ui.pages.overview import OverviewPage
 from app.ui.pages.queues import QueuesPage
 from app.ui.pages.table_page import TablePage
 from app.ui.pages.tasks import TasksPage
 from app.ui.pages.workers import WorkersPage
+from app.ui.scope import Scope
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import Mode, ThemeManager
-from app.ui.vitals import Vital, Vitals
 from app.ui.widgets.confirm_dialog import events_dialog
 from app.ui.widgets.connect_dialog import ConnectDialog
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
 from app.ui.widgets.keys_dialog import KeysDialog
 from app.ui.widgets.notice_bar import NoticeBar
-from app.ui.widgets.sidebar import CONNECT_KEY, PageEntry, Sidebar
+from app.ui.widgets.sidebar import ALL_BROKERS, ALL_KEY, CONNECT_KEY, PageEntry, Sidebar
 from app.ui.widgets.status_bar import StatusBar
 from app.ui.widgets.top_bar import TopBar
 
@@ -54,7 +57,8 @@ _TICK_MS: Final = 1000
 class MainWindow(QMainWindow):
     """One window over all connections of a supervisor.
 
-    Attributes: ``range`` is the span that all pages show, ``pages`` the pages by name.
+    Attributes: ``range`` is the span that all pages show, ``pages`` the pages by name, and ``across`` those over all
+    brokers.
     Signals: ``closed`` when the user closed it; what the window looked like is in the settings by then.
     """
 
@@ -80,6 +84,15 @@ class MainWindow(QMainWindow):
             "workers": workers,
             "queues": QueuesPage(theme, self.range),
         }
+        self._all_overview, self._all_tasks = AcrossOverview(theme, self.range), AcrossTasks(theme, self.range)
+        self.across: dict[str, AcrossOverview | AcrossTasks | AcrossQueues | AcrossWorkers] = {
+            "overview": self._all_overview,
+            "tasks": self._all_tasks,
+            "workers": AcrossWorkers(theme, self.range),
+            "queues": AcrossQueues(theme, self.range),
+        }
+        for across in self.across.values():
+            across.opened.connect(self._open_on)
         overview.name_opened.connect(lambda name: self._show_tasks(f'name:"{name}"'))
         overview.acted.connect(self._act)
         workers.task_opened.connect(self._show_task)
@@ -88,8 +101,7 @@ class MainWindow(QMainWindow):
         self._overview, self._tasks_page = overview, tasks
         self._page = str(self._settings.value("window/page", "overview"))
         self._page = self._page if self._page in self.pages else "overview"
-        self._brokers: list[Vitals] = []
-        self._chosen: int | None = None
+        self.scope = Scope(self)
         self._paused_at: int | None = None
         self._edge, self._sidebar = Edge(theme), Sidebar(theme, PAGES)
         self._top, self._notices, self._status = TopBar(theme, self.range), NoticeBar(theme), StatusBar(theme)
@@ -98,7 +110,10 @@ class MainWindow(QMainWindow):
         self._make_keys()
         self._restore()
         self._sidebar.page_chosen.connect(self.show_page)
-        self._sidebar.broker_chosen.connect(self.choose)
+        self._sidebar.broker_chosen.connect(self.scope.choose)
+        self._sidebar.all_chosen.connect(self.scope.choose_all)
+        self.scope.changed.connect(self._scope_changed)
+        self.scope.told.connect(self._show_brokers)
         self.range.changed.connect(self._range_changed)
         for name, page in self.pages.items():
             page.trouble.connect(lambda text, name=name: self._show_trouble(name, text))
@@ -114,7 +129,7 @@ class MainWindow(QMainWindow):
     @property
     def page(self) -> View:
         """The page that is shown."""
-        return self.pages[self._page]
+        return self.across[self._page] if self.scope.all else self.pages[self._page]
 
     def show_page(self, name: str) -> None:
         """Show a page by its name."""
@@ -122,23 +137,6 @@ class MainWindow(QMainWindow):
         self._show_place()
         target = self.page.focusProxy() or self.page
         target.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def choose(self, place: int) -> None:
-        """Make all pages be about the broker at a place of the list."""
-        if not 0 <= place < len(self._brokers):
-            return
-        if self._brokers[place].connection.given_up:
-            self._brokers[place].connection.start_again()
-        if place == self._chosen:
-            return
-        self._chosen = place
-        connection = self._brokers[place].connection
-        self._paused_at = None
-        self.range.set_paused(False)
-        for page in self.pages.values():
-            page.set_connection(connection)
-        self._sidebar.choose_broker(place, connection.profile.name)
-        self._show_place()
 
     def show_notice(self, notice: Notice, origin: str = "") -> None:
         """Show a message to people; `origin` names its broker."""
@@ -156,12 +154,12 @@ class MainWindow(QMainWindow):
 
     def connect_to(self, target: Target) -> None:
         """Watch one more broker, or go to it where it is watched already."""
-        known = [vitals.connection for vitals in self._brokers]
+        known = [vitals.connection for vitals in self.scope.brokers]
         open_already = next((at for at, one in enumerate(known) if one.target.history == target.history), None)
         if open_already is None:
             open_already = len(known)
             self._supervisor.add(target)
-        self.choose(open_already)
+        self.scope.choose(open_already)
 
     def _offer_ways_in(self) -> None:
         kept = self._kept
@@ -176,17 +174,38 @@ class MainWindow(QMainWindow):
             self.show_notice(Notice("profiles", kept.said))
 
     def _add(self, connection: Connection) -> None:
-        vitals, place = Vitals(connection, self), len(self._brokers)
-        self._brokers.append(vitals)
-        self._sidebar.add_broker(attention.broker_state(vitals))
-        vitals.changed.connect(self._show_brokers)
-        connection.health_changed.connect(self._show_brokers)
+        self.scope.add(connection)
         connection.noticed.connect(lambda notice: self._hear(connection, notice))
-        if self._chosen is None:
-            self.choose(place)
+        if not self.scope.shown:
+            self.scope.choose(0)
+
+    def _scope_changed(self) -> None:
+        self._paused_at = None
+        self.range.set_paused(False)
+        # What was searched for on one broker is searched for on all, and the other way round.
+        if self.scope.all != bool(self._all_tasks.connections):
+            was, comes = (self._tasks_page, self._all_tasks) if self.scope.all else (self._all_tasks, self._tasks_page)
+            if was.search_text != comes.search_text:
+                comes.search_for(was.search_text)
+        # Hidden pages watch nothing.
+        pages, hidden = (self.across, self.pages) if self.scope.all else (self.pages, self.across)
+        for page in pages.values():
+            page.watch(self.scope.connections)
+        for page in hidden.values():
+            page.watch(())
+        self._show_place()
+
+    def _open_on(self, connection: Connection, name: str) -> None:
+        """Show more of what stands on a page over all brokers."""
+        page = self._page
+        self.scope.choose(self.scope.find(connection))
+        if page == "tasks":
+            self._show_task(name)
+        elif name:
+            cast("TablePage", self.pages[page]).inspect(name)
 
     def _hear(self, connection: Connection, notice: Notice) -> None:
-        self.show_notice(notice, connection.profile.name if len(self._brokers) > 1 else "")
+        self.show_notice(notice, connection.profile.name if len(self.scope.brokers) > 1 else "")
 
     def _show_trouble(self, page: str, text: str) -> None:
         connection = self.page.connection
@@ -195,41 +214,47 @@ class MainWindow(QMainWindow):
         self.show_notice(Notice(f"page.{page}", "" if coming else text))
 
     def _show_place(self) -> None:
-        vitals = self._vitals()
-        self._stack.setCurrentWidget(self._home if vitals is None else self.page)
+        scope, title = self.scope, _TITLES[self._page]
+        self._stack.setCurrentWidget(self.page if scope.shown else self._home)
         self._sidebar.choose_page(self._page)
-        if vitals is None:
+        one = scope.one
+        if one is not None:
+            self._top.show_place(one.profile.name, title, one.profile.mode if one.live else None)
+            self._edge.set_token(words.ENVIRONMENTS[one.profile.environment][0])
+            self.setWindowTitle(f"{one.profile.name} · Cloche")
+        elif scope.all:
+            self._top.show_all(ALL_BROKERS, title, grows=any(each.live for each in scope.connections))
+            environments = {each.profile.environment for each in scope.connections}
+            self._edge.set_token("production" if "production" in environments else "panel")
+            self.setWindowTitle(f"{ALL_BROKERS} · Cloche")
+        else:
             self._top.show_home()
             self._edge.set_token("panel")
-        else:
-            profile = vitals.connection.profile
-            mode = profile.mode if vitals.connection.live else None
-            self._top.show_place(profile.name, _TITLES[self._page], mode)
-            self._edge.set_token(words.ENVIRONMENTS[profile.environment][0])
-            self.setWindowTitle(f"{profile.name} · Cloche")
         self._show_brokers()
+        if scope.all:
+            self._sidebar.choose_all()
+        elif one is not None and scope.place is not None:
+            self._sidebar.choose_broker(scope.place, one.profile.name)
 
     def _show_brokers(self) -> None:
-        for place, vitals in enumerate(self._brokers):
-            self._sidebar.show_broker(place, attention.broker_state(vitals))
-        chosen = self._vitals()
-        self._status.show_health(None if chosen is None else chosen.connection.health)
-        if chosen is not None:
-            self._top.range_button.set_heard(chosen.connection.health.state not in ("disconnected", "stopped"))
-        self._status.show_vital(None if chosen is None else chosen.vital)
-        if chosen is not None and chosen.vital is not None:
-            self._show_findings(chosen, chosen.vital)
-            if self.range.paused and self._paused_at is not None:
-                self._top.pause_button.show_new(chosen.vital.last_task - self._paused_at)
-
-    def _show_findings(self, vitals: Vitals, vital: Vital) -> None:
-        self._overview.show_findings(vital.findings, vital.looked, operates=vitals.connection.operates)
-        found = attention.pressing(vitals)
+        scope = self.scope
+        states = [attention.broker_state(vitals) for vitals in scope.brokers]
+        self._sidebar.show_brokers(states, attention.all_state(scope.brokers) if len(states) > 1 else None)
+        self._all_overview.show_states(states)
+        health, vital = scope.health, scope.vital
+        self._status.show_health(health)
+        if health is not None:
+            self._top.range_button.set_heard(health.state not in ("disconnected", "stopped"))
+        self._status.show_vital(vital)
+        found = [finding for vitals in scope.shown for finding in attention.pressing(vitals)]
         for name in _TITLES:
             self._sidebar.show_badge(name, attention.badge([one for one in found if attention.page_of(one) == name]))
-
-    def _vitals(self) -> Vitals | None:
-        return None if self._chosen is None else self._brokers[self._chosen]
+        if vital is None:
+            return
+        if scope.one is not None:
+            self._overview.show_findings(vital.findings, vital.looked, operates=scope.one.operates)
+        if self.range.paused and self._paused_at is not None:
+            self._top.pause_button.show_new(vital.last_task - self._paused_at)
 
     def _act(self, finding: Finding) -> None:
         """Do what a finding offers."""
@@ -247,9 +272,8 @@ class MainWindow(QMainWindow):
             cast("TablePage", self.pages[name]).inspect(action.target)
 
     def _ask_events(self, *, on: bool) -> None:
-        vitals = self._vitals()
-        if vitals is not None and vitals.connection.operates:
-            connection = vitals.connection
+        connection = self.scope.one
+        if connection is not None and connection.operates:
             dialog = events_dialog(self, connection.profile.name, on=on)
             dialog.accepted.connect(lambda: connection.switch_events(on))
             dialog.open()
@@ -258,8 +282,8 @@ class MainWindow(QMainWindow):
         if not self.range.paused:
             self._paused_at = None
             self._top.pause_button.show_new(0)
-        elif self._paused_at is None and self._chosen is not None:
-            vital = self._brokers[self._chosen].vital
+        elif self._paused_at is None:
+            vital = self.scope.vital
             self._paused_at = None if vital is None else vital.last_task
 
     def _show_tasks(self, search: str) -> None:
@@ -273,8 +297,9 @@ class MainWindow(QMainWindow):
     def _make_keys(self) -> None:
         for entry in PAGES:
             self._key(entry.key, lambda name=entry.name: self.show_page(name))
+        self._key(ALL_KEY, self.scope.choose_all)
         for place in range(9):
-            self._key(f"Ctrl+{place + 1}", lambda place=place: self.choose(place))
+            self._key(f"Ctrl+{place + 1}", lambda place=place: self.scope.choose(place))
         self._key(CONNECT_KEY, self.show_connect)
         self._key("Space", self._space)
         self._key("Home", self.range.go_live)
@@ -306,7 +331,7 @@ class MainWindow(QMainWindow):
                 super().keyPressEvent(event)
 
     def _lay_out(self) -> None:
-        for page in (self._home, *self.pages.values()):
+        for page in (self._home, *self.pages.values(), *self.across.values()):
             self._stack.addWidget(page)
         right = QVBoxLayout()
         right.setSpacing(0)
@@ -346,7 +371,6 @@ class MainWindow(QMainWindow):
         self._settings.setValue("window/geometry", self.saveGeometry())
         self._settings.sync()
         self._clock.stop()
-        for vitals in self._brokers:
-            vitals.stop()
+        self.scope.stop()
         super().closeEvent(event)
         self.closed.emit()

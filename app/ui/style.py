@@ -26,6 +26,9 @@ QLabel[role="title"] { font-size: 14px; font-weight: 600; }
 QLabel[role="strong"] { font-weight: 600; }
 QLabel[role="heading"] { font-size: 20px; font-weight: 600; }
 QLabel[role="error"] { color: @failed; }
+QLabel[role="failed"] { color: @failed; font-size: 12px; }
+QLabel[role="retrying"] { color: @retrying; font-size: 12px; }
+QLabel[role="lost"] { color: @lost; font-size: 12px; }
 QLabel[role="mono"] { font-family: "JetBrains Mono"; font-size: 12px; }
 QLabel[role="badge"] { background: @failed; color: @on_accent; border-radius: 8px; padding: 0 6px; font-size: 11px;
     font-weight: 600; }

@@ -125,7 +125,7 @@ def test_f23_to_choose_its_broker_again_starts_a_collector_that_was_given_up(
         os.kill(connection.collector_pid, signal.SIGKILL)
         await until_stopped(connection)
         assert connection.given_up
-        window.choose(0)
+        window.scope.choose(0)
         await until_live(connection)
 
     run(story())

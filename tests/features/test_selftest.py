@@ -13,7 +13,8 @@ def test_the_selftest_passes_and_draws_every_page(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ok: ")
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"{page}-{theme}-{size}.png"
+        f"{scope}{page}-{theme}-{size}.png"
+        for scope in ("", "all-")
         for page in ("overview", "tasks", "workers", "queues")
         for theme in ("dark", "light")
         for size in ("1440x900", "1024x700")

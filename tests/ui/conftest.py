@@ -1,7 +1,6 @@
 """What tests of the window share: the theme, an event loop, and a small but complete history."""
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 from app.ui.live import View
 from app.ui.supervisor import Supervisor
 from app.ui.theme import ThemeManager
+from tests.helpers.waiting import PATIENCE
 from tests.ui.invented import write_history
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -71,6 +71,14 @@ async def loaded(page: View) -> None:
     await page.settled()
 
 
+async def until(fact: Callable[[], object], *, within: float = PATIENCE) -> None:
+    """Until something is true, while the window goes on; the test fails where it takes so many seconds."""
+    deadline = time.monotonic() + within
+    while not fact():
+        assert time.monotonic() < deadline, f"not within {within:g} s: {fact}"
+        await asyncio.sleep(0.01)
+
+
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
     """Nothing that a window began may go on when its loop no longer runs."""
     try:
@@ -95,12 +103,3 @@ def history(tmp_path: Path) -> Path:
     path = tmp_path / "shop.cloche"
     write_history(path, time.time())
     return path
-
-
-@pytest.fixture(autouse=True)
-def _garbage_goes_in_the_thread_of_qt() -> Iterator[None]:
-    """What a test leaves of Qt's is deleted here, and not by a collection in whichever thread one happens."""
-    gc.disable()
-    yield
-    gc.collect()
-    gc.enable()

@@ -322,8 +322,10 @@ def test_a_long_broker_name_takes_the_room_of_its_tag(qtbot: QtBot, theme: Theme
 def test_the_sidebar_tells_which_broker_and_page_were_chosen(qtbot: QtBot, theme: ThemeManager) -> None:
     side = Sidebar(theme, [PageEntry("one", "One", "server", "Alt+1"), PageEntry("two", "Two", "layers", "Alt+2")])
     qtbot.addWidget(side)
-    for name in ("edr", "redline"):
-        side.add_broker(BrokerState(name, "", "", "unknown", "succeeded", "live"))
+    states = [BrokerState(name, "", "", "unknown", "succeeded", "live") for name in ("edr", "redline")]
+    side.show_brokers(states, BrokerState("All brokers", "", "", "unknown", "succeeded", "live"))
+    with qtbot.waitSignal(side.all_chosen):
+        side._all.click()
     with qtbot.waitSignal(side.broker_chosen) as told:
         side._brokers[1].click()
     assert told.args == [1]

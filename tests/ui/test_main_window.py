@@ -49,7 +49,7 @@ def open_window(qtbot: QtBot, theme: ThemeManager, supervisor: Supervisor, setti
 
 async def settled(window: MainWindow) -> None:
     """Until neither the frame nor a page reads."""
-    for vitals in window._brokers:
+    for vitals in window.scope.brokers:
         if not vitals._reads:
             await emitted(vitals.changed)
         await vitals.settled()
@@ -278,7 +278,7 @@ def test_a_history_in_trouble_stays_a_finding_though_its_notice_was_dismissed(
         await settled(window)
         for text, first in (("The disk is full. Free space on it.", "error: The disk is full"), ("", "error: Worker")):
             connection.noticed.emit(Notice("history", text, "error"))
-            await emitted(window._brokers[0].changed)
+            await emitted(window.scope.brokers[0].changed)
             assert window._overview._findings.texts()[0].startswith(first)
 
     run(story())
@@ -293,7 +293,7 @@ def test_a_pause_counts_tasks_that_came_meanwhile(
         supervisor.add(Target("shop", history))
         await settled(window)
         window.range.set_paused(True)
-        vitals = window._brokers[0]
+        vitals = window.scope.brokers[0]
         assert vitals.vital is not None
         vitals.vital = Vital(last_task=vitals.vital.last_task + 1240)
         vitals.changed.emit()
@@ -389,5 +389,10 @@ def test_a_picture_of_every_page_is_taken_in_both_themes(
             f"{page}-{mode}-1024x700.png" for page in window.pages for mode in ("dark", "light")
         )
         assert all(path.stat().st_size > 10_000 for path in taken)
+        supervisor.add(Target("depot", history))
+        taken = await take_shots(window, theme, tmp_path / "shots", sizes=((1024, 700),))
+        across = {f"all-{page}-{mode}-1024x700.png" for page in window.across for mode in ("dark", "light")}
+        assert across == {path.name for path in taken if path.name.startswith("all-")}
+        assert not window.scope.all
 
     run(story())

@@ -22,6 +22,7 @@ from app.ui.pages.overview_figures import LABELS, figures
 from app.ui.pages.overview_read import Ask, Before, Overview, read, total, whole
 from app.ui.pages.pace import Pace
 from app.ui.pages.tasks_words import START
+from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets import scale
 from app.ui.widgets.charts import TimeChart
@@ -38,14 +39,15 @@ _CHART: Final = 216
 #: very many names, it rests for longer.
 _NAMES_EVERY: Final = 2.0
 
-_OUTCOMES: Final = {
+#: Series of the charts by name, with the theme's token for each.
+OUTCOMES: Final = {
     "succeeded": "succeeded",
     "retried": "retrying",
     "failed": "failed",
     "revoked": "revoked",
     "rejected": "rejected",
 }
-_PERCENTILES: Final = {"p50": "accent", "p95": "retrying", "p99": "failed"}
+PERCENTILES: Final = {"p50": "accent", "p95": "retrying", "p99": "failed"}
 _STEPS: Final = {60.0: "min", 600.0: "10 min", 3600.0: "hour"}
 _WIDTHS: Final = (
     Width(200, weight=3),
@@ -92,11 +94,11 @@ class OverviewPage(View):
         self._fit_table()
         self._label()
 
-    def set_connection(self, connection: object) -> None:
+    def watch(self, connections: Sequence[Connection]) -> None:
         self._before = None
         self._names_pace.hurry()
         self._findings.show_findings((), 0.0, operates=False)
-        super().set_connection(connection)  # type: ignore[arg-type]
+        super().watch(connections)
 
     def show_findings(self, findings: Sequence[Finding], now: float, *, operates: bool) -> None:
         """Show what needs attention; ``operates`` if workers may be told something."""
@@ -137,18 +139,13 @@ class OverviewPage(View):
             chart.set_data(data.span, data.step, series, data.gaps, colours)
 
     def _series(self, data: Overview) -> tuple[tuple[TimeChart, dict[str, Series], dict[str, str]], ...]:
-        often = ("succeeded", "retried", "failed")
-        shown = {name: one for name, one in data.outcomes.items() if name in often or _highest(one)}
-        outcomes = {name: whole(one, data.gaps) for name, one in shown.items()}
-        queues = sorted(data.ready.items(), key=lambda item: -_highest(item[1]))
-        waiting = {name: one for name, one in queues if _highest(one)} or dict(queues[:1])
         slots = {"busy": total(data.active, data.gaps), "slots": total(data.slots, data.gaps)}
         known = {name: one for name, one in slots.items() if one is not None}
         return (
-            (self._outcomes, outcomes, _OUTCOMES),
-            (self._ready, waiting, {}),
-            (self._wait, data.wait, _PERCENTILES),
-            (self._run, data.run, _PERCENTILES),
+            (self._outcomes, outcomes_of(data), OUTCOMES),
+            (self._ready, waiting_of(data), {}),
+            (self._wait, data.wait, PERCENTILES),
+            (self._run, data.run, PERCENTILES),
             (self._slots, known, {"busy": "accent", "slots": "hint"}),
         )
 
@@ -232,6 +229,19 @@ class OverviewPage(View):
         # A taller window gives its height to the charts first, as long as ten rows of the table stay in view.
         room = self.height() - HEIGHT - 2 * GAP - 2 * MARGIN - 11 * ROW_HEIGHT
         self._chart_rows.set_row_height(min(320, max(_CHART, (room - GAP) // 2)))
+
+
+def outcomes_of(data: Overview) -> dict[str, Series]:
+    """Tasks that ended, by outcome: the usual ones, and others where there are any."""
+    often = ("succeeded", "retried", "failed")
+    shown = {name: one for name, one in data.outcomes.items() if name in often or _highest(one)}
+    return {name: whole(one, data.gaps) for name, one in shown.items()}
+
+
+def waiting_of(data: Overview) -> dict[str, Series]:
+    """Messages ready by queue, the longest first; queues that were empty all the time are left out."""
+    queues = sorted(data.ready.items(), key=lambda item: -_highest(item[1]))
+    return {name: one for name, one in queues if _highest(one)} or dict(queues[:1])
 
 
 def _highest(series: Series) -> float:

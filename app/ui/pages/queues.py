@@ -28,7 +28,7 @@ _EMPTY: Final = (
 )
 #: What `flow` is told from.
 _FLOWS: Final = ("ready", "in", "out", "rate_in", "rate_out")
-_WIDTHS: Final = (
+WIDTHS: Final = (
     Width(116, weight=3),
     Width(58, weight=1),
     Width(100, weight=1, rank=4),
@@ -42,7 +42,9 @@ _WIDTHS: Final = (
 )
 
 
-class _Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True):
+    """What is read of one broker's queues; series are by queue."""
+
     queues: list[Queue]
     ready: dict[str, Series]
     unacked: dict[str, Series]
@@ -59,7 +61,7 @@ class QueuesPage(TablePage):
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         self._queues = QueueTableModel()
         self._details = QueueInspector(theme, Crosshair())
-        super().__init__(theme, time_range, self._queues, _WIDTHS, self._details)
+        super().__init__(theme, time_range, self._queues, WIDTHS, self._details)
         self._queues.setParent(self)
         self.table.setAccessibleName("Queues")
         self._details.chart.range_selected.connect(time_range.look_back)
@@ -72,7 +74,7 @@ class QueuesPage(TablePage):
             return
         alive = None if connection.live else await connection.query(Reader.alive)
         span, step = self.range.bounds(alive), self.range.step()
-        found = await connection.query(lambda reader: _read(reader, span, step))
+        found = await connection.query(lambda reader: read(reader, span, step))
         if connection is not self.connection:
             return
         self._queues.show(found.queues, found.ready, found.flows)
@@ -90,7 +92,7 @@ class QueuesPage(TablePage):
         most = max(rows, key=lambda row: (row.unattended, row.queue.ready or 0), default=None)
         return None if most is None else most.queue.name
 
-    def _show_inspected(self, found: _Found, span: Span, step: float, now: float) -> None:
+    def _show_inspected(self, found: Found, span: Span, step: float, now: float) -> None:
         row = next((row for row in self._queues.records() if row.queue.name == self.inspected), None)
         if row is None:
             return
@@ -100,11 +102,12 @@ class QueuesPage(TablePage):
         self._details.show_trend(span, step, series, found.gaps)
 
 
-def _read(reader: Reader, span: Span, step: float) -> _Found:
+def read(reader: Reader, span: Span, step: float) -> Found:
+    """All queues with their trends over a span and their flow lately; raises `HistoryError`."""
     lately = Span(span.end - FLOW_SPAN, span.end)
     queues = reader.queues()
     measured = [reader.gauge(f"queue.{kind}", lately, FLOW_STEP) for kind in _FLOWS]
-    return _Found(
+    return Found(
         queues=queues,
         ready=reader.gauge("queue.ready", span, step),
         unacked=reader.gauge("queue.unacked", span, step),

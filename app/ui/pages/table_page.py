@@ -63,11 +63,11 @@ class TablePage(View):
         self.inspected = None
         self._inspector.put_away(self.table)
 
-    def set_connection(self, connection: Connection | None) -> None:
+    def watch(self, connections: Sequence[Connection]) -> None:
         self.close_inspector()
         self._model.replace([])
         self.table.set_empty("")
-        super().set_connection(connection)
+        super().watch(connections)
 
     async def prepare_shot(self) -> None:
         """Open the inspector on the row most worth looking at."""

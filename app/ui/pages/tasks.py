@@ -1,6 +1,7 @@
 """Every task, newest first: a search over history that follows what happens, and all about the one selected."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -81,6 +82,11 @@ class TasksPage(View):
         """Whether the newest tasks appear by themselves."""
         return self._follow.on
 
+    @property
+    def search_text(self) -> str:
+        """What is searched for."""
+        return self._filter.text
+
     def search_for(self, text: str) -> None:
         """Show the tasks that a search finds."""
         self._filter.set_text(text)
@@ -106,12 +112,12 @@ class TasksPage(View):
         if following:
             self.reload()
 
-    def set_connection(self, connection: Connection | None) -> None:
+    def watch(self, connections: Sequence[Connection]) -> None:
         self._begin_anew()
         self._close_inspector()
         self._model.show([], complete=True)
         self._table.set_empty("")
-        super().set_connection(connection)
+        super().watch(connections)
 
     async def load(self) -> None:
         connection = self.connection

@@ -33,7 +33,7 @@ _EMPTY: Final = (
     ),
 )
 _ALL_LEFT: Final = ("All workers have left", "Each of them said goodbye. Nothing runs until a worker is started.")
-_WIDTHS: Final = (
+WIDTHS: Final = (
     Width(124, full=208),
     Width(118, weight=3),
     Width(72, weight=1, rank=9),
@@ -65,7 +65,7 @@ class WorkersPage(TablePage):
         self._workers = WorkerTableModel()
         self._details = WorkerInspector(theme)
         self._events, self._left = EventsBar(theme), LeftWorkers()
-        super().__init__(theme, time_range, self._workers, _WIDTHS, self._details, above=self._events, below=self._left)
+        super().__init__(theme, time_range, self._workers, WIDTHS, self._details, above=self._events, below=self._left)
         self._workers.setParent(self)
         self.table.setAccessibleName("Workers")
         self.table.sortByColumn(Column.STATE, Qt.SortOrder.AscendingOrder)  # trouble first

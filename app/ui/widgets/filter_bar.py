@@ -60,6 +60,11 @@ class FilterBar(QWidget):
         """The last one that was understood."""
         return self._search
 
+    @property
+    def text(self) -> str:
+        """What is in the field, understood or not."""
+        return self._edit.text()
+
     def set_text(self, text: str) -> None:
         """Search for this, as if the user had typed it."""
         self._edit.setText(text)

@@ -15,6 +15,7 @@ KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
         (
             ("Alt+1 … Alt+4", "Overview, Tasks, Workers, Queues"),
             ("Ctrl+1 … Ctrl+9", "Go to a broker"),
+            ("Ctrl+0", "All brokers side by side"),
             ("Ctrl+N", "Connect to a broker"),
             ("?", "These keys"),
         ),

@@ -15,7 +15,8 @@ MARGIN: Final = 14
 class Rows(QWidget):
     """Lays widgets out from left to right: `plan` says for a width how many there are in each row, widths share a row.
 
-    A row's outer edges always meet those of the others, whatever the number of its cards.
+    A row's outer edges always meet those of the others, whatever the number of its cards. Cards that the plan has no
+    place for are hidden.
     """
 
     def __init__(self, cards: Sequence[QWidget], height: int, plan: Callable[[int], Sequence[int]]) -> None:
@@ -51,6 +52,10 @@ class Rows(QWidget):
             room = self.width() - (n - 1) * GAP
             for column in range(n):
                 left, right = round(room * column / n), round(room * (column + 1) / n)
-                next(cards).setGeometry(left + column * GAP, y, right - left, self._height)
+                card = next(cards)
+                card.setGeometry(left + column * GAP, y, right - left, self._height)
+                card.show()
             y += self._height + GAP
+        for card in cards:
+            card.hide()
         self.setFixedHeight(y - GAP)

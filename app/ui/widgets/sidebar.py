@@ -14,6 +14,9 @@ from app.ui.widgets.side_rows import Badge, BrokerRow, BrokerState, ConnectRow, 
 WIDTH: Final = 216
 #: What opens the dialog for one more broker.
 CONNECT_KEY: Final = "Ctrl+N"
+#: What stands for every broker at once, and the key that leads there.
+ALL_BROKERS: Final = "All brokers"
+ALL_KEY: Final = "Ctrl+0"
 
 
 class PageEntry(NamedTuple):
@@ -28,11 +31,12 @@ class PageEntry(NamedTuple):
 class Sidebar(QFrame):
     """Brokers above, pages below.
 
-    Signals: ``broker_chosen`` with the broker's place in the list, ``page_chosen`` with the page's name,
-    ``connect_wanted`` when there is to be one more broker.
+    Signals: ``broker_chosen`` with the broker's place in the list, ``all_chosen`` when pages are to be about all of
+    them, ``page_chosen`` with the page's name, ``connect_wanted`` when there is to be one more broker.
     """
 
     broker_chosen = Signal(object)
+    all_chosen = Signal()
     page_chosen = Signal(str)
     connect_wanted = Signal()
 
@@ -42,6 +46,9 @@ class Sidebar(QFrame):
         self.setProperty("role", "bar")
         self.setFixedWidth(WIDTH)
         self._brokers: list[BrokerRow] = []
+        self._all = BrokerRow(theme, BrokerState(ALL_BROKERS, "", "", "unknown", "hint", ""))
+        self._all.clicked.connect(self.all_chosen)
+        self._all.hide()  # until there are two
         self._broker_group, self._page_group = QButtonGroup(self), QButtonGroup(self)
         self._scope = ElidedLabel(role="hint")
         self._scope.setContentsMargins(10, 0, 10, 0)
@@ -57,8 +64,7 @@ class Sidebar(QFrame):
         self._lay_out()
         theme.changed.connect(self.update)
 
-    def add_broker(self, state: BrokerState) -> None:
-        """List one more broker."""
+    def _add_broker(self, state: BrokerState) -> None:
         row, place = BrokerRow(self._theme, state), len(self._brokers)
         self._brokers.append(row)
         self._broker_group.addButton(row)
@@ -66,10 +72,21 @@ class Sidebar(QFrame):
         self._broker_rows.addWidget(row)
         self._none.hide()
         self._below.show()
+        self._all.setVisible(len(self._brokers) > 1)
 
-    def show_broker(self, place: int, state: BrokerState) -> None:
-        """Show how a broker is now."""
-        self._brokers[place].show_state(state)
+    def show_brokers(self, states: Sequence[BrokerState], together: BrokerState | None) -> None:
+        """Show how the brokers are now, new ones too, and how they are together where there are several."""
+        for state in states[len(self._brokers) :]:
+            self._add_broker(state)
+        for row, state in zip(self._brokers, states, strict=True):
+            row.show_state(state)
+        if together is not None:
+            self._all.show_state(together)
+
+    def choose_all(self) -> None:
+        """Mark that all pages are about all brokers."""
+        self._all.setChecked(True)
+        self._scope.setText(ALL_BROKERS)
 
     def choose_broker(self, place: int, name: str) -> None:
         """Mark the broker that all pages are about."""
@@ -101,6 +118,8 @@ class Sidebar(QFrame):
         column.addWidget(self._none)
         self._broker_rows = QVBoxLayout()
         self._broker_rows.setSpacing(2)
+        self._broker_rows.addWidget(self._all)
+        self._broker_group.addButton(self._all)
         column.addLayout(self._broker_rows)
         column.addSpacing(4)
         column.addWidget(self._connect)

@@ -59,6 +59,11 @@ class TopBar(QFrame):
         self.pause_button.setVisible(mode is not None)
         self._mode.show_mode(mode)
 
+    def show_all(self, name: str, page: str, *, grows: bool) -> None:
+        """Say that this page is about several brokers; `grows` if any of them is live."""
+        self.show_place(name, page, "observe" if grows else None)
+        self._mode.hide()  # each has its own
+
     def _wear(self) -> None:
         theme = self._theme.theme
         self._look.setIcon(icons.icon("sun" if theme.dark else "moon", theme, "secondary"))
