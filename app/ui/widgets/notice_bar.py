@@ -162,6 +162,7 @@ class _Row(QFrame):
         beside = wanted <= room
         self._words.setDirection(QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom)
         self._words.setSpacing(8 if beside else 0)
+        self._what.setWordWrap(not beside)
 
     @property
     def has_remedy(self) -> bool:

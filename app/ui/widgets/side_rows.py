@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QFont, QFontMetrics, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
 from app.models.qt.plain import plain_tip
 from app.ui import fonts, icons
@@ -119,7 +119,7 @@ class SideRow(QAbstractButton):
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
 
 
-class MoreButton(QToolButton):
+class MoreButton(QAbstractButton):
     """Opens a row's menu: seen while the row, or it, has the mouse or the focus, so that rows stay quiet."""
 
     SIZE: Final = 22
@@ -130,6 +130,8 @@ class MoreButton(QToolButton):
         self._row = row
         self._top = top
         self.setFixedSize(self.SIZE, self.SIZE)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setToolTip("More")
         self.setAccessibleName(f"More for {name}")
         row.installEventFilter(self)
