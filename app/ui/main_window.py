@@ -160,6 +160,9 @@ class MainWindow(QMainWindow):
 
     def _renewed(self) -> None:
         """Settings of a connection are others now, perhaps its name and what may be done there."""
+        if self.scope.all:
+            for page in self.across.values():
+                page.watch(self.scope.connections)
         self._show_place()
         self.page.reload()
 
