@@ -30,7 +30,7 @@ from app.ui.theme import ThemeManager
 from tests.bench.window import Beat
 from tests.helpers.hostile import good
 from tests.helpers.servers import RedisServer
-from tests.ui.conftest import Run, emitted
+from tests.ui.conftest import Run
 from tests.ui.test_supervisor import live
 
 CHANNEL: Final = "/0.celeryev/task.multi"
@@ -115,8 +115,15 @@ async def _probe(connection: Connection, server: RedisServer, until: float, lags
 
 
 async def _until_stored(connection: Connection, uuid: str) -> None:
-    while await connection.query(lambda reader: reader.task(uuid)) is None:
-        await emitted(connection.committed)
+    """Until the history has it. What is committed while a question is under way is not missed."""
+    committed = asyncio.Event()
+    connection.committed.connect(committed.set)
+    try:
+        while await connection.query(lambda reader: reader.task(uuid)) is None:
+            await committed.wait()
+            committed.clear()
+    finally:
+        connection.committed.disconnect(committed.set)
 
 
 def _publish(url: str, number: int) -> None:

@@ -163,7 +163,9 @@ def test_f09_what_is_not_permitted_is_off_with_its_reason_and_nothing_else_is(
         refused = refusals(client)
         already = len(collector.said)
         eventually(lambda: len(collector.said) >= already + 3, "three seconds")
-        assert refusals(client) == refused, "what was refused is not asked again and again"
+        more = {name: times - refused.get(name, 0) for name, times in refusals(client).items()}
+        # Once may be the first time, or that of another connection; three looks would be three times.
+        assert all(times <= 1 for times in more.values()), "what was refused is not asked again and again"
     assert staying(client) == {"_kombu.binding.mail", "mail", "unacked"}, "nothing of ours stays"
 
 
