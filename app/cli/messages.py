@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from app.cli.words import Sentence, json_option, mode_option, option_option, target_at, told
+from app.cli.words import Sentence, json_option, mode_option, option_option, password_option, target_at, told
 from app.models import surveys
 from app.models.formats import bytes_, date_time, number_of
 from app.models.profiles import Mode
@@ -55,23 +55,26 @@ class _Asked(msgspec.Struct, frozen=True):
     help="With --find: look at about so many messages.",
 )
 @click.option("--yes", is_flag=True, help="On RabbitMQ: look, though that marks messages as redelivered.")
+@password_option
 @json_option
-def messages(url: str, queue: str, options: Sequence[str], mode: Mode | None, **wishes: Any) -> None:
+def messages(
+    url: str, queue: str, options: Sequence[str], mode: Mode | None, *, password_stdin: bool, **wishes: Any
+) -> None:
     """Messages that wait in a queue, looked at and not taken.
 
     With --find the exit code is 1 where none was found.
     """
-    from app.collectors.brokers import broker_at
+    from app.collectors.brokers import broker_of
 
     asked = _Asked(**wishes)
     if asked.names and asked.wanted is not None:
         raise click.UsageError("--names counts all tasks, and --find looks for one message: use one of them.")
     if asked.wanted is not None and not asked.wanted.strip():
         raise click.UsageError("--find takes an id, the beginning of one, or the name of a task.")
-    target = target_at(url, options, mode=mode)
+    target = target_at(url, options, mode=mode, password_stdin=password_stdin)
 
     def shown() -> int:
-        broker = broker_at(target.url, target.password, target.options)
+        broker = broker_of(target.examine())
         if asked.names:
             return _show_names(_survey(broker, target.mode, queue, "", asked.most), as_json=asked.as_json)
         if asked.wanted is not None:

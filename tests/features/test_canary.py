@@ -137,6 +137,27 @@ def test_s01_a_password_of_redis_is_nowhere_but_in_the_keyring(
     found_nothing(aviary, *EVERYWHERE, "MONITOR", "SLOWLOG")
 
 
+def test_s01_passwords_of_an_applications_settings_are_nowhere_but_in_the_keyring(
+    cloche: Cloche,
+    aviary: Aviary,
+    system: System,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    redis_server: RedisServer,
+) -> None:
+    app = make_app(redis_server.url)
+    app.send_task("truth.add", (1, 1), queue="mail")
+    app.close()
+    with watched(redis_server, aviary) as client:
+        server = f"redis://:{quote(CANARY, safe='')}@{HOST}:{redis_server.port}"
+        settings = tmp_path_factory.mktemp("theirs") / "celeryconfig.py"  # which is not ours to keep clean
+        settings.write_text(f"broker_url = '{server}/0'\nresult_backend = '{server}/1'\n", encoding="utf-8")
+        cloche("profiles", "import", str(settings), "--name", "shop")
+        assert list(system.kept.values()) == [CANARY, CANARY]
+        everything(cloche, "shop", "mail", tmp_path, peek=0, publish=lambda: client.publish(CHANNEL, good(1)))
+    found_nothing(aviary, *EVERYWHERE, "MONITOR", "SLOWLOG")
+
+
 def test_s01_a_password_of_rabbitmq_and_its_management_api_is_nowhere_but_in_the_keyring(
     cloche: Cloche, aviary: Aviary, system: System, tmp_path: Path, rabbitmq_server: RabbitServer, rabbitmq_url: str
 ) -> None:

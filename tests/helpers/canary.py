@@ -127,6 +127,6 @@ def locked(server: RedisServer) -> Iterator[Redis]:
 def found_nothing(aviary: Aviary, *looked_at: str) -> None:
     """Nothing was found, and it was looked for there."""
     aviary.look()
-    assert aviary.hits == set()
+    assert aviary.hits == set(), aviary.hits
     missing = [place for place in looked_at if not any(place in seen for seen in aviary.looked_at)]
     assert not missing, f"{missing} of {aviary.looked_at}"
