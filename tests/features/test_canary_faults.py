@@ -134,7 +134,7 @@ def test_s01_no_fault_makes_a_window_or_a_collector_say_or_write_a_password(
         # A connection is kept, and its password looked up again, in threads of their own.
         kept = Kept(tmp_path / "kept.json")
         kept.keep(Profile("kept", f"redis://{HOST}:1/0"), {"broker": CANARY}, remember=True)
-        await emitted(kept.opened)
+        await kept.settled()
         kept.open(kept.all[0])
         await emitted(kept.opened)
         for page in ("overview", "tasks", "workers", "queues"):
