@@ -219,6 +219,8 @@ def test_a_password_is_read_from_standard_input(system: System, locked: RedisSer
     assert done.exit_code == 0, done.output
     assert list(system.kept.values()) == [SECRET]
     assert cloche("queues", "shop").exit_code == 0
+    with Redis.from_url(url, password=SECRET) as client:
+        client.lpush("celery", json.dumps({"headers": {"id": "t1"}}))
     for command in (("queues",), ("messages",), ("doctor",)):
         more = ("celery",) if command == ("messages",) else ()
         done = cloche(*command, url, *more, "--password-stdin", input_=SECRET)

@@ -139,7 +139,7 @@ def read_answer(body: bytes, headers: Mapping[str, Any], ticket: str) -> dict[st
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except msgspec.DecodeError:
-            # Answers to `conf` hold Infinity, which is no JSON.
-            return msgspec.convert(json.loads(body), dict[str, Any])
-    except (msgspec.ValidationError, ValueError, RecursionError):
+            # Answers to `conf` hold Infinity, which is no JSON: that becomes null, and all else is checked as before.
+            return msgspec.json.decode(msgspec.json.encode(json.loads(body)), type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return {}

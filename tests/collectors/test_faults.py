@@ -187,10 +187,19 @@ def test_an_answer_that_can_not_be_read_is_waited_past(redis_server: RedisServer
     asker.close()
 
 
-@pytest.mark.parametrize("body", [DEEP, '{"w@a": NaN}', '{"w@a": 1e999}', "5", "", "{", "\ud800", '{"w@a": "\\ud800"}'])
-def test_a_reply_that_can_not_be_read_is_none(body: str) -> None:
+def understood(body: str) -> dict[str, Any]:
     reply = json.dumps({"body": body, "headers": {"ticket": "t"}, "properties": {}})
-    assert read_reply(reply.encode(), "t") == {}
+    return read_reply(reply.encode(), "t")
+
+
+@pytest.mark.parametrize("body", [DEEP, "5", "", "{", "\ud800", '{"w@a": "\\ud800"}', "[Infinity]"])
+def test_a_reply_that_can_not_be_read_is_none(body: str) -> None:
+    assert understood(body) == {}
+
+
+@pytest.mark.parametrize("body", ['{"w@a": NaN}', '{"w@a": 1e999}', '{"w@a": -Infinity}'])
+def test_what_is_no_number_in_a_reply_is_nothing(body: str) -> None:
+    assert understood(body) == {"w@a": None}
 
 
 @pytest.mark.parametrize("number", [-1, 1 << 60, 10**400])

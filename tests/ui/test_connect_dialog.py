@@ -569,8 +569,8 @@ def test_fields_are_shown_for_the_brokers_that_understand_them(open_dialog: Open
         dialog.form.address.setText(url)
         shown[url] = {key for key, row in options._rows.items() if row.cell.isVisible()}
     exchanges = {"event_exchange", "control_exchange", "result_backend"}
-    assert shown["redis://h"] == exchanges | {"global_keyprefix"}
-    assert shown["amqp://h"] == exchanges | {"management_url"}
+    assert shown["redis://h"] == exchanges | {"global_keyprefix", "ssh"}
+    assert shown["amqp://h"] == exchanges | {"management_url", "ssh"}
     assert shown["memory://"] == shown[""] == exchanges
     options.put("management_url", "http://h:15672")
     dialog.form.address.setText("redis://h")
