@@ -11,13 +11,12 @@ from app.models.clocks import PROMPT, Clocks
 from app.models.doubts import Doubts, Held
 from app.models.liveness import Workers
 from app.models.memory import Store, Tasks
+from app.models.queues import Queues
 from app.models.records import Event, Queue, Task, Worker
 from app.models.rollups import Cell, Gauge, bucket_of
 
 #: Width of the finest rollup bucket in seconds (the first of `schema.LEVELS`).
 BUCKET: Final = 5
-#: What is measured of queues over time.
-_MEASURED: Final = ("ready", "unacked", "oldest", "rate_in", "rate_out")
 
 
 class Known(msgspec.Struct):
@@ -51,12 +50,11 @@ class Reducer:
 
     def __init__(self, store: Store, known: Known | None = None, *, active_limit: int = 100_000) -> None:
         known = known or Known()
-        self.queues: dict[str, Queue] = {queue.name: queue for queue in known.queues}
+        self._queues = Queues(known.queues, self._gauge)
         self._fleet = Workers(known.workers, self._gauge)
         self._tasks = Tasks(store, known.next_task, active_limit)
         self.doubts = Doubts(self._tasks, self._fleet)
         self._clocks = Clocks()
-        self._queues_dirty: dict[str, Queue] = {}
         #: Starts since the last flush and their waits, which a `task-sent` that comes a moment later makes exact.
         self._begun: list[tuple[Task, float, float | None]] = []
         self._bucket = known.bucket
@@ -79,6 +77,11 @@ class Reducer:
     def workers(self) -> dict[str, Worker]:
         """Workers by host name."""
         return self._fleet.by_name
+
+    @property
+    def queues(self) -> dict[str, Queue]:
+        """Queues by name."""
+        return self._queues.by_name
 
     @property
     def dirty(self) -> int:
@@ -135,31 +138,11 @@ class Reducer:
     def fold_queues(self, queues: Iterable[Queue], now: float) -> None:
         """Take queues as they were polled at ``now``."""
         self._turn(now)
-        consumers = self._consumers()
-        for queue in queues:
-            known = self.queues.get(queue.name)
-            if known is not None:
-                queue.seen = known.seen
-                # Where nobody tells what it is, it is what it was.
-                queue.role = known.role if queue.type is None else queue.role
-            if queue.consumers is None and consumers is not None:
-                queue.consumers = consumers[queue.name]
-            if queue.consumers:
-                queue.consumed = now
-            elif known is not None:
-                queue.consumed = known.consumed
-            queue.sampled = now
-            self.queues[queue.name] = self._queues_dirty[queue.name] = queue
-            for kind in _MEASURED:
-                value = getattr(queue, kind)
-                if value is not None:
-                    self._gauge(f"queue.{kind}", queue.name).add(value)
+        self._queues.poll(queues, self._fleet.by_name.values(), now)
 
     def forget_depths(self) -> None:
         """The broker can't be asked: what waits there is unknown, and not what it was."""
-        for name, queue in self.queues.items():
-            unknown = Queue(name, queue.seen, sampled=queue.sampled)
-            self.queues[name] = self._queues_dirty[name] = unknown
+        self._queues.forget_depths()
 
     def fold_inspection(self, hostname: str, learnt: Mapping[str, Any], now: float) -> None:
         """Take a worker's answer: the fields of `Worker` that were learnt from it."""
@@ -229,12 +212,11 @@ class Reducer:
         batch = Batch(
             tasks=self._tasks.take_changed(now, everything=everything),
             workers=self._fleet.take_changed(),
-            queues=list(self._queues_dirty.values()),
+            queues=self._queues.take_changed(),
             cells=[*self._cells_closed, *((self._bucket, name, cell) for name, cell in self._cells_dirty.items())],
             gauges=[*self._gauges_closed, *((self._bucket, key, self._gauges[key]) for key in self._gauges_dirty)],
             closed=self._bucket,
         )
-        self._queues_dirty = {}
         self._cells_dirty, self._cells_closed = {}, []
         self._gauges_dirty, self._gauges_closed = set(), []
         return batch
@@ -243,7 +225,7 @@ class Reducer:
         """All that is in memory changed, as it were: a history was begun that knows none of it."""
         self._tasks.change_all()
         self._fleet.change_all()
-        self._queues_dirty |= self.queues
+        self._queues.change_all()
 
     def committed(self, batch: Batch) -> None:
         """The batch is in the history: finished tasks may leave memory."""
@@ -254,11 +236,11 @@ class Reducer:
     def _sent(self, task: Task, event: Event) -> None:
         self._describe(task, event)
         if event.queue is not None:
-            self._queue(event.queue, event.seen)
+            self._queues.hear_of(event.queue, event.seen)
         if not lifecycle.sent(task, event):
             self._fold(task, event)
         elif event.queue is not None:
-            self._gauge("queue.in", event.queue).add(1)
+            self._queues.came(event.queue)
 
     def _received(self, task: Task, event: Event) -> None:
         worker = self._fleet.spoke(event)
@@ -287,7 +269,7 @@ class Reducer:
         if task.name is not None:
             self._cell(task.name).started += 1
         if task.queue is not None:
-            self._gauge("queue.out", task.queue).add(1)
+            self._queues.went(task.queue)
 
     def _succeeded(self, task: Task, event: Event) -> None:
         worker = self._fleet.spoke(event)
@@ -329,9 +311,9 @@ class Reducer:
         # What was counted once stays counted, even if a later word says that it was something else.
         news = after.counts - before.counts
         if event.queue is not None and news["sent"]:
-            self._gauge("queue.in", event.queue).add(news["sent"])
+            self._queues.came(event.queue, news["sent"])
         if task.queue is not None and news["started"]:
-            self._gauge("queue.out", task.queue).add(news["started"])
+            self._queues.went(task.queue, news["started"])
         told: list[Cell | Worker] = [self._total]
         if task.name is not None:
             told.append(self._cell(task.name))
@@ -364,19 +346,7 @@ class Reducer:
             worker.clock_offset = self._clocks.offset(event.hostname)
         self.doubts.take(self._fleet.take_changes())
 
-    # Queues, and what is measured over time
-
-    def _queue(self, name: str, now: float) -> None:
-        if name not in self.queues:
-            self.queues[name] = self._queues_dirty[name] = Queue(name, now)
-
-    def _consumers(self) -> Counter[str] | None:
-        """Workers that consume each queue; None while no worker has told us what it consumes."""
-        told = [worker for worker in self._fleet.by_name.values() if worker.queues is not None]
-        if not told:
-            return None
-        alive = (worker for worker in told if worker.state in ("online", "silent", "busy"))
-        return Counter(queue for worker in alive for queue in set(worker.queues or ()))
+    # What is counted and measured over time
 
     def _cell(self, name: str) -> Cell:
         cell = self._cells_dirty.get(name)

@@ -239,8 +239,21 @@ def test_what_waits_is_unknown_while_nobody_can_be_asked() -> None:
     stage.commit()
     stage.reducer.forget_depths()
     batch = stage.commit()
-    assert batch.queues == [Queue("mail", T0, sampled=T0)]
+    assert batch.queues == [Queue("mail", T0, sampled=T0, consumed=T0)]
     assert batch.gauges == []
+    stage.reducer.forget_depths()
+    assert stage.commit().queues == [], "nothing is told anew"
+
+
+def test_what_a_queue_is_stays_known_while_nobody_can_be_asked() -> None:
+    stage = Stage()
+    told = {"role": "dead letter", "type": "quorum", "durable": True, "policy": "p", "dead_letters_of": ["mail"]}
+    stage.reducer.fold_queues([Queue("dead", T0, ready=3, consumers=1, **told)], T0)  # type: ignore[arg-type]
+    stage.reducer.forget_depths()
+    queue = stage.reducer.queues["dead"]
+    assert (queue.ready, queue.consumers, queue.consumed) == (None, None, T0)
+    assert {name: getattr(queue, name) for name in told} == told
+    assert not queue.rests, "somebody consumed it, and is missed"
 
 
 def test_what_is_unknown_of_a_queue_is_not_measured_as_zero() -> None:
