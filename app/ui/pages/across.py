@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QVBoxLayout
+from PySide6.QtWidgets import QFrame, QVBoxLayout
 
 from app.models.history.charts import Span
 from app.models.history.errors import HistoryError
@@ -92,6 +92,16 @@ def unread(connection: Connection, error: HistoryError) -> str:
     return f"{title}. {text}" if title and not connection.history.exists() else str(error)
 
 
+def on_card(table: RecordTable) -> QFrame:
+    """A table in the frame that it has on a broker's own page, too."""
+    card = QFrame()
+    card.setProperty("role", "card")
+    inside = QVBoxLayout(card)
+    inside.setContentsMargins(1, 1, 1, 1)
+    inside.addWidget(table)
+    return card
+
+
 class AcrossTable(AcrossPage[A], Generic[A, R]):
     """The same table of several brokers as one. Subclasses implement `question` and `fill`."""
 
@@ -118,7 +128,7 @@ class AcrossTable(AcrossPage[A], Generic[A, R]):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(GAP)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(on_card(self.table), 1)
         layout.addWidget(self._missing)
 
     #: Columns that read differently as time goes by.
@@ -182,7 +192,9 @@ class AcrossWorkers(AcrossTable[list[Worker], Worker]):
 
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         empty = ("No worker is heard on any of these brokers", "Choose one of them to see what to look at.")
-        super().__init__(theme, time_range, WorkerTableModel, workers.WIDTHS, empty)
+        # Who it is matters more here than its state at length.
+        state = Width(workers.WIDTHS[Column.STATE].least)
+        super().__init__(theme, time_range, WorkerTableModel, (state, *workers.WIDTHS[1:]), empty)
         self.table.setAccessibleName("Workers of all brokers")
         self.table.sortByColumn(Column.STATE + 1, Qt.SortOrder.AscendingOrder)  # trouble first
 

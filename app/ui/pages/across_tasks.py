@@ -17,7 +17,7 @@ from app.models.qt.across import AcrossModel, Side
 from app.models.qt.tasks import Column, TaskTableModel
 from app.ui.live import TimeRange, View
 from app.ui.pages import task_columns, tasks_read
-from app.ui.pages.across import BROKER, common_span, tone, unread
+from app.ui.pages.across import BROKER, common_span, on_card, tone, unread
 from app.ui.pages.pace import Pace
 from app.ui.pages.tasks_read import PAGE, Ask, Part
 from app.ui.supervisor import Connection
@@ -214,7 +214,7 @@ class AcrossTasks(View):
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(GAP)
         layout.addLayout(line)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(on_card(self.table), 1)
         layout.addWidget(self._missing)
 
 
