@@ -56,7 +56,7 @@ def test_q_own6_all_queues_of_the_virtual_host_are_found_with_what_is_unacked(
     with rabbits.client(rabbitmq_url) as channel, rabbits.client(rabbitmq_server.url) as other:
         for name in ("mail", "nobody/consumes me"):
             channel.queue_declare(name, auto_delete=False)
-        other.queue_declare("elsewhere")
+        other.queue_declare("elsewhere", exclusive=True)  # goes with its connection
         for _ in range(3):
             channel.basic_publish(amqp.Message("x"), exchange="", routing_key="mail")
         eventually(lambda: channel.basic_get("mail"), "a message to hold")
