@@ -47,3 +47,8 @@ def profiles_file() -> Path:
 def settings_file() -> Path:
     """Where the window keeps its geometry and choices."""
     return Path(platformdirs.user_config_dir("cloche", appauthor=False)) / "window.ini"
+
+
+def audit_file() -> Path:
+    """Where everything is written down that is done to a broker."""
+    return Path(platformdirs.user_data_dir("cloche", appauthor=False)) / "audit" / "audit.jsonl"

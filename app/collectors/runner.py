@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+from app.collectors.access import Access
+from app.collectors.acts.act import Reach
+from app.collectors.acts.desk import Desk
 from app.collectors.bell import Bell
 from app.collectors.brokers import broker_of
 from app.collectors.clocks import ClockSet, ClockWatch, Slept, Steady
@@ -22,12 +25,30 @@ from app.collectors.results import Ends, Results, results_address
 from app.collectors.shedding import Shedder
 from app.collectors.standing import Gaps, Meter
 from app.collectors.subscriber import Chunk, DamagedStream, Link, Subscriber
+from app.models.acts import Standing
+from app.models.audit import AuditLog, Subject
 from app.models.history.keeper import Keeper
 from app.models.history.retention import Keep
 from app.models.records import Event
 from app.models.redact import redact_url
 from app.models.reducer import Reducer
-from app.models.wire import Asked, Committed, Configure, Keeping, Message, Notice, Peeked, Surveyed, SwitchEvents
+from app.models.wire import (
+    Acted,
+    Asked,
+    Committed,
+    Configure,
+    Keeping,
+    Message,
+    Notice,
+    Peek,
+    Peeked,
+    Planned,
+    Search,
+    StopSearch,
+    Surveyed,
+    SwitchEvents,
+)
+from app.paths import audit_file
 
 #: Seconds a change waits for its commit at most while little happens, and while much does.
 COMMIT_SOON: Final = 0.05
@@ -48,7 +69,9 @@ PRESSED_PAUSE: Final = 0.001
 END_PATIENCE: Final = 1.0
 
 Emit = Callable[[Message], None]
-Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents | Peeked | Surveyed
+#: What goes on to the window as it is.
+Told = Peeked | Surveyed | Planned | Acted | Standing
+Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents | Told
 
 
 class Collector:
@@ -82,6 +105,10 @@ class Collector:
         self._questions = Questions(self._reducer, inquiry, results, emit)
         self._peeker = Peeker(broker, config.mode, self._put, on_command=self._count_commands)
         self._drop = broker.drop
+        self._access = Access(config.mode, config.environment)
+        reach = Reach(broker, self._access, Path(config.history), self._count_commands, config.keep_arguments)
+        subject = Subject(config.name, redact_url(config.url), config.environment)
+        self._desk = Desk(reach, AuditLog(audit_file(), subject), self._put)
         self._clocks = ClockWatch(self._put)
         self._steady = Steady()
         self._base = self._writer.accounting()
@@ -114,6 +141,7 @@ class Collector:
         """Collect until stopped, then commit what is left."""
         self._tell_of_history()
         self._health.turn("connecting", self._now())
+        self._put(self._access.standing)
         askers: list[Subscriber | QueuePoller | Peeker | Inquiry | Results | ClockWatch] = [
             self._clocks,
             self._events,
@@ -136,8 +164,10 @@ class Collector:
                 self._take_commits()
                 self._commit_if_due()
         finally:
+            self._desk.stop()
             for asker in askers:
                 asker.stop()
+            self._desk.join(END_PATIENCE)
             self._finish()
             patience = time.monotonic() + END_PATIENCE
             for asker in askers:
@@ -153,8 +183,10 @@ class Collector:
         """Do what the window asks; may be called from any thread."""
         if isinstance(message, SwitchEvents):
             self._put(message)
-        else:
+        elif isinstance(message, Peek | Search | StopSearch):
             self._peeker.ask(message)
+        else:
+            self._desk.take(message)
 
     def _put(self, item: Item) -> None:
         self._inbox.put(item)
@@ -253,12 +285,13 @@ class Collector:
             elif isinstance(item, Trouble):
                 self._trouble(item)
             elif isinstance(item, Slept):
+                self._desk.lock()
                 self._connect_anew(BrokerError("asleep", f"Cloche slept for {item.seconds:.0f} s.", item.since))
             elif isinstance(item, ClockSet):
                 self._clock_set(item)
             elif isinstance(item, SwitchEvents):
                 self._questions.switch_events(on=item.on)
-            elif isinstance(item, Peeked | Surveyed):
+            elif isinstance(item, Told):
                 self._emit(item)
             else:
                 if isinstance(item, Ends):

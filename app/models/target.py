@@ -54,7 +54,7 @@ class Target(msgspec.Struct, frozen=True):
         """What a collector is told, to record into a history."""
         return Configure(
             self.name, self.url, str(history), self.password, mode or self.mode, self.options, self.queues,
-            self.keep_seconds, self.keep_bytes, self.keep_arguments, temporary, self.backend_password,
+            self.keep_seconds, self.keep_bytes, self.keep_arguments, temporary, self.backend_password, self.environment,
         )  # fmt: skip
 
     def examine(self, *, connect: bool = True) -> Examine:

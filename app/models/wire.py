@@ -7,7 +7,8 @@ from typing import Final, Literal
 import msgspec
 
 from app.models import records
-from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Mode
+from app.models.acts import Outcome, Plan, Standing, Wish
+from app.models.profiles import KEEP_BYTES, KEEP_SECONDS, Environment, Mode
 from app.models.surveys import Survey
 
 MAGIC: Final = b"ClcH"
@@ -38,6 +39,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     keep_arguments: bool = True
     temporary: bool = True
     backend_password: str | None = None
+    environment: Environment = "unknown"
 
 
 class Examine(msgspec.Struct, tag=True, frozen=True):
@@ -192,9 +194,66 @@ class Surveyed(msgspec.Struct, tag=True, frozen=True):
     error: str = ""
 
 
+class Unlock(msgspec.Struct, tag=True, frozen=True):
+    """To a collector in *operate* mode: allow acting for a while; the answer is a `Standing`."""
+
+    typed: str = ""
+
+
+class Lock(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: allow no acting any more, and stop what is under way; the answer is a `Standing`."""
+
+
+class PlanAct(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: say what would be done; the answer is a `Planned` with the same ``number``.
+
+    Nothing is changed by it. With ``resumed``, the id of an act that was broken off, it is what is left of that one.
+    """
+
+    number: int
+    wish: Wish | None = None
+    resumed: str = ""
+
+
+class Planned(msgspec.Struct, tag=True, frozen=True):
+    """What would be done, or a sentence why it can't be. It may be confirmed for a minute."""
+
+    number: int
+    plan: Plan | None = None
+    error: str = ""
+
+
+class DoAct(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: carry out the plan of this ``number``; each answer is an `Acted`.
+
+    ``typed`` is what was typed to confirm it, ``rate`` how many are done in a second, None as the plan has it.
+    """
+
+    number: int
+    typed: str = ""
+    rate: float | None = None
+
+
+class DropAct(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: do no more of the plan of this ``number``, or forget it."""
+
+    number: int
+
+
+class Acted(msgspec.Struct, tag=True, frozen=True):
+    """How far the plan of this ``number`` was carried out; the last answer is not *running* any more."""
+
+    number: int
+    outcome: Outcome
+
+
 #: What a collector is asked while it runs.
-Asked = SwitchEvents | Peek | Search | StopSearch
-Message = Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found | Refused
+Acting = Unlock | Lock | PlanAct | DoAct | DropAct
+Asked = SwitchEvents | Peek | Search | StopSearch | Acting
+Message = (
+    Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found | Refused
+    | Standing | Planned | Acted
+)  # fmt: skip
 
 _decode = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode

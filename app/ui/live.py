@@ -101,6 +101,8 @@ class View(QWidget):
     trouble = Signal(str)
     #: A `load` ended, and what it read is shown.
     loaded = Signal()
+    #: Something is to be done to the broker of the page: a `Wish`, which is planned and confirmed before it is done.
+    act_wanted = Signal(object)
 
     def __init__(self, time_range: TimeRange, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -10,11 +10,14 @@ from typing import Final, TypeVar
 import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.models.acts import Standing
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.profiles import Profile
 from app.models.target import Target
 from app.models.wire import (
+    Acted,
+    Acting,
     Committed,
     Examine,
     Health,
@@ -22,11 +25,13 @@ from app.models.wire import (
     Notice,
     Peek,
     Peeked,
+    Planned,
     Search,
     StopSearch,
     Surveyed,
     SwitchEvents,
 )
+from app.ui.acting import Acts
 from app.ui.examiner import Examiner
 from app.ui.link import CollectorLink, Ended
 
@@ -82,6 +87,8 @@ class Connection(QObject):
         self._searching: tuple[int, asyncio.Queue[Surveyed]] | None = None
         self._watch = QTimer(self)
         self._watch.timeout.connect(self.committed)
+        #: What is done to the broker from here.
+        self.acts = Acts(self._say, self)
 
     def start(self) -> None:
         """Start the collector, if there is a broker to collect from."""
@@ -120,6 +127,13 @@ class Connection(QObject):
             self.start_again()
         self.renewed.emit()
         self.health_changed.emit()
+
+    def _say(self, message: Acting) -> bool:
+        """Pass something on to the collector, if there is one."""
+        if self._link is None or not self.live:
+            return False
+        self._link.send(message)
+        return True
 
     @property
     def operates(self) -> bool:
@@ -242,6 +256,8 @@ class Connection(QObject):
             self.noticed.emit(message)
         elif isinstance(message, Peeked):
             self._take(message)
+        elif isinstance(message, Planned | Acted | Standing):
+            self.acts.take(message)
         elif isinstance(message, Surveyed) and self._searching is not None and self._searching[0] == message.number:
             self._searching[1].put_nowait(message)
 
@@ -256,6 +272,7 @@ class Connection(QObject):
             self._take(Peeked(number, error=why))
         if self._searching is not None:
             self._searching[1].put_nowait(Surveyed(0, error=why))
+        self.acts.break_off(why)
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:

@@ -1,0 +1,176 @@
+"""How the command line acts: it shows the plan, asks, carries it out, and says what was done."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from app.cli.words import (
+    Sentence,
+    json_option,
+    mode_option,
+    option_option,
+    password_option,
+    target_at,
+    told,
+)
+from app.models.acts import Outcome, Plan, Wish, is_typed
+from app.models.formats import number_of
+from app.models.profiles import Mode
+from app.models.target import Target
+
+if TYPE_CHECKING:
+    from app.collectors.acts.engine import Prepared
+
+#: Samples of a plan that are shown.
+_SAMPLES: Final = 10
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """How a plan is to be dealt with: only shown, carried out without a question, told as JSON, and how fast."""
+
+    plan: bool
+    yes: bool
+    as_json: bool
+    rate: float | None
+
+
+def act_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What every command takes that does something to a broker; `act_on` understands it."""
+    made = function
+    for option in reversed(
+        (
+            option_option,
+            mode_option,
+            click.option("--plan", is_flag=True, help="Show what would be done, and do nothing."),
+            click.option("--yes", is_flag=True, help="Do it without a question: for scripts."),
+            click.option(
+                "--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="So many in a second at most."
+            ),
+            password_option,
+            json_option,
+        )
+    ):
+        made = option(made)
+    return made
+
+
+def act_on(
+    url: str, wish: Wish, options: Sequence[str], mode: Mode | None, *, password_stdin: bool, **wishes: Any
+) -> None:
+    """Carry out a wish on the broker of an address or profile, and end with 0 where all of it was done."""
+    target = target_at(url, options, mode=mode, password_stdin=password_stdin)
+    sys.exit(told(lambda: carry_out(target, wish, Wishes(**wishes))))
+
+
+def carry_out(target: Target, wish: Wish | None, how: Wishes, *, resumed: str = "") -> int:
+    """Plan, ask, do, tell; the exit code. Raises `Sentence` and `BrokerError`.
+
+    Without a ``wish``, it is what is left of the act ``resumed``.
+    """
+    from app.collectors.access import Access
+    from app.collectors.acts.act import Impossible, Reach
+    from app.collectors.acts.catalogue import act_of
+    from app.collectors.acts.engine import prepare, resume
+    from app.collectors.brokers import broker_of
+    from app.models.audit import AuditError, AuditLog, Subject
+    from app.models.redact import redact_url
+    from app.paths import audit_file
+
+    access = Access(target.mode, target.environment)
+    history = target.history if target.history.is_file() else None
+    reach = Reach(broker_of(target.examine()), access, history, lambda _: None, target.keep_arguments)
+    log = AuditLog(audit_file(), Subject(target.name, redact_url(target.url), target.environment))
+    make = partial(act_of, reach=reach)
+    try:
+        prepared = prepare(make, wish, log) if wish is not None else resume(make, resumed, log)
+    except (AuditError, Impossible) as error:
+        raise Sentence(str(error)) from error
+    try:
+        if how.plan or not how.as_json:
+            _show_plan(prepared.plan, as_json=how.as_json)
+        if how.plan:
+            return 0
+        typed = prepared.plan.typed if how.yes else _confirmed(prepared.plan, access.typed)
+        standing = access.unlock(access.typed)
+        if standing.error:
+            raise Sentence(standing.error)
+        return _do(prepared, typed, how)
+    finally:
+        prepared.drop()
+
+
+def _confirmed(plan: Plan, environment: str) -> str:
+    """What was typed to confirm a plan; ends the command where it was not. Raises `Sentence` without a terminal."""
+    if not sys.stdin.isatty():
+        raise Sentence("This needs to be confirmed, and there is no terminal to ask in. Add --yes to do it.")
+    if environment:
+        unlocking = click.prompt(f"To act here, type the environment, {environment}", default="", err=True)
+        if unlocking.strip() != environment:
+            raise click.Abort
+    if not plan.typed:
+        click.confirm(f"{plan.verb}?", abort=True, err=True)
+        return ""
+    typed: str = click.prompt(f"{plan.verb}? To confirm, type {plan.typed}", default="", show_default=False, err=True)
+    if not is_typed(plan.typed, typed):
+        raise click.Abort
+    return typed
+
+
+def _do(prepared: "Prepared", typed: str, how: Wishes) -> int:
+    outcome = Outcome(text="Nothing was done.")
+    steps = prepared.execute(typed, how.rate)
+    while True:
+        try:
+            for outcome in steps:
+                _say_progress(outcome)
+            break
+        except KeyboardInterrupt:
+            # What is under way comes to an end, and what was done is told.
+            prepared.stop()
+            steps = _rest(steps)
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", err=True, nl=False)
+    if how.as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode({"plan": prepared.plan, "outcome": outcome})).decode())
+    else:
+        _show_outcome(outcome, prepared.plan)
+    return 0 if outcome.state == "done" and not outcome.failed else 1
+
+
+def _rest(steps: Iterator[Outcome]) -> Iterator[Outcome]:
+    yield from steps
+
+
+def _say_progress(outcome: Outcome) -> None:
+    if outcome.state == "running" and sys.stderr.isatty():
+        click.echo(f"\r\033[K{outcome.done + outcome.failed:,} of {outcome.total:,} … ", err=True, nl=False)
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
+        return
+    click.echo(plan.title)
+    width = max((len(name) for name, _ in plan.facts), default=0)
+    for name, value in plan.facts:
+        click.echo(f"  {name:<{width}}  {value}")
+    for sample in plan.samples[:_SAMPLES]:
+        click.echo(f"    {sample.id}  {sample.text}".rstrip())
+    if plan.count > len(plan.samples[:_SAMPLES]) > 0:
+        click.echo(f"    … of {number_of(plan.count, plan.things)}")
+    for caution in plan.cautions:
+        click.echo(f"  {'!' if caution.grave else '-'} {caution.text}")
+    if plan.undo:
+        click.echo(f"  {plan.undo}")
+
+
+def _show_outcome(outcome: Outcome, plan: Plan) -> None:
+    for item in outcome.items:
+        if not item.ok or plan.count <= _SAMPLES:
+            click.echo(f"  {'ok' if item.ok else 'failed':<6}  {item.id}  {item.text}".rstrip())
+    failed = f", {outcome.failed:,} failed" if outcome.failed else ""
+    click.echo(f"{outcome.state}: {outcome.done:,} of {number_of(outcome.total, plan.things)}{failed}. {outcome.text}")

@@ -1,0 +1,103 @@
+"""What moves messages in a broker, so that none is ever lost: into a quarantine and back, to other queues, or away.
+
+A *quarantine* is a place in the broker itself, named after the queue and the time. Nobody consumes it, and what is in
+it waits there until somebody puts it back or really deletes it.
+"""
+
+import calendar
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from app.collectors.access import Grant
+from app.models.acts import Item
+from app.models.records import Message
+
+#: What stands between a queue's name and the time in the name of a quarantine.
+MARK: Final = ".quarantine."
+
+
+class Contents(msgspec.Struct):
+    """What waits in a queue or a quarantine: how many by Celery's step of priority, and some of them.
+
+    ``size`` is in bytes, where that is known. ``samples`` are the next to be taken; ``oldest`` and ``newest`` are known
+    where they can be looked at.
+    """
+
+    total: int
+    by_priority: dict[int, int] = {}
+    size: int | None = None
+    samples: list[Message] = []
+    oldest: Message | None = None
+    newest: Message | None = None
+
+
+class Quarantine(msgspec.Struct):
+    """A quarantine that is there, the queue it came from, when it was made (epoch), and how many messages it holds."""
+
+    name: str
+    queue: str
+    made: float | None
+    total: int
+    size: int | None = None
+
+
+class Vault(Protocol):
+    """Moves messages in one broker; each method but the first two does so, in pieces of 100 ms at most.
+
+    A piece is whole or not at all, whenever the program or the broker dies; what it moved is yielded when it is done.
+    All raise `BrokerError`, also where a `Grant` has ended. Not thread-safe.
+    """
+
+    def contents(self, name: str, samples: int = 10) -> Contents:
+        """What waits in a queue or a quarantine; nothing is changed where a look changes nothing."""
+
+    def quarantines(self) -> list[Quarantine]:
+        """Those that are there."""
+
+    def lock_away(self, queue: str, quarantine: str, grant: Grant) -> Iterator[int]:
+        """Move all that waits in a queue when this begins into a quarantine."""
+
+    def put_back(self, quarantine: str, queue: str, grant: Grant, count: int | None = None) -> Iterator[int]:
+        """Move what is in a quarantine back in front of what waits in the queue, in its old order, by priority.
+
+        Only ``count`` of them, those first that were next to be taken, where that is given.
+        """
+
+    def move(self, source: str, target: str, ids: Sequence[str] | None, grant: Grant) -> Iterator[list[Item]]:
+        """Move single messages, by the ids of their tasks, from one queue or quarantine to another; all where None.
+
+        What was gone when it was reached is told as not done.
+        """
+
+    def destroy(self, quarantine: str, grant: Grant) -> Iterator[int]:
+        """Really delete a quarantine."""
+
+    def raw(self, name: str) -> Iterator[list[bytes]]:
+        """All that waits in a queue or quarantine, some at a time, oldest first, as it is in the broker: for a file."""
+
+    def give_up(self) -> None:
+        """Wait for nothing any more; may be called from any thread."""
+
+    def close(self) -> None:
+        """Close connections."""
+
+
+def quarantine_name(queue: str) -> str:
+    """The name of a new quarantine for a queue."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return f"{queue}{MARK}{stamp}{int(time.time() * 1000) % 1000:03d}Z"
+
+
+def origin(name: str) -> tuple[str, float | None] | None:
+    """The queue that a quarantine's messages came from, and when (epoch); None for a name that is not one's."""
+    queue, mark, stamp = name.rpartition(MARK)
+    if not mark or not queue:
+        return None
+    try:
+        parsed = time.strptime(f"{stamp[:15]} +0000", "%Y%m%dT%H%M%S %z")
+    except ValueError:
+        return queue, None
+    return queue, calendar.timegm(parsed) + int(stamp[15:18] or 0) / 1000
