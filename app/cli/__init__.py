@@ -13,6 +13,7 @@ from app.cli.broker import doctor, queues
 from app.cli.history import export, stats
 from app.cli.messages import messages
 from app.cli.profiles import profiles
+from app.cli.purge import backup, delete, discard, move, purge, quarantines, restore
 from app.cli.record import record
 from app.cli.words import (
     Sentence,
@@ -122,5 +123,8 @@ def _say_shots(made: Sequence[Path]) -> None:
         click.echo(f"picture: {path}")
 
 
-for command in (record, stats, export, doctor, queues, messages, profiles):
+for command in (
+    record, stats, export, doctor, queues, messages, profiles,
+    purge, restore, discard, quarantines, delete, move, backup,
+):  # fmt: skip
     cli.add_command(command)

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +31,7 @@ class _Asked(msgspec.Struct, frozen=True):
     wanted: str | None
     newest: bool
     names: bool
+    export: Path | None
     yes: bool
     as_json: bool
 
@@ -54,6 +56,12 @@ class _Asked(msgspec.Struct, frozen=True):
     metavar="N",
     help="With --find: look at about so many messages.",
 )
+@click.option(
+    "--export",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write all messages to a new file, as they are in the broker.",
+)
 @click.option("--yes", is_flag=True, help="On RabbitMQ: look, though that marks messages as redelivered.")
 @password_option
 @json_option
@@ -71,10 +79,18 @@ def messages(
         raise click.UsageError("--names counts all tasks, and --find looks for one message: use one of them.")
     if asked.wanted is not None and not asked.wanted.strip():
         raise click.UsageError("--find takes an id, the beginning of one, or the name of a task.")
+    if asked.export is not None and (asked.names or asked.wanted is not None):
+        raise click.UsageError("--export writes all messages: use neither --names nor --find with it.")
     target = target_at(url, options, mode=mode, password_stdin=password_stdin)
 
     def shown() -> int:
         broker = broker_of(target.examine())
+        if asked.export is not None:
+            if not target.keep_arguments:
+                raise Sentence("What tasks are called with is not to be kept of this broker, and messages hold it.")
+            if broker.marks:
+                _agree(target.mode, None, yes=asked.yes)
+            return _export(broker, target.mode, queue, asked.export)
         if asked.names:
             return _show_names(_survey(broker, target.mode, queue, "", asked.most), as_json=asked.as_json)
         if asked.wanted is not None:
@@ -88,7 +104,7 @@ def messages(
     sys.exit(told(shown))
 
 
-def _agree(mode: Mode, limit: int, *, yes: bool) -> None:
+def _agree(mode: Mode, limit: int | None, *, yes: bool) -> None:
     """Say what a look does, and ask. Raises `Sentence` where it may not be done, or nobody said that it should."""
     if mode != "operate":
         raise Sentence(surveys.OPERATE_ONLY)
@@ -97,7 +113,8 @@ def _agree(mode: Mode, limit: int, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise Sentence(f"{surveys.MARKS} Add --yes to look all the same.")
     click.echo(surveys.MARKS, err=True)
-    click.confirm(f"Look at {number_of(limit, 'message')} at most?", abort=True, err=True)
+    looked = "all messages" if limit is None else f"{number_of(limit, 'message')} at most"
+    click.confirm(f"Look at {looked}?", abort=True, err=True)
 
 
 def _page(broker: "Broker", mode: Mode, queue: str, asked: _Asked) -> "Page":
@@ -114,6 +131,27 @@ def _page(broker: "Broker", mode: Mode, queue: str, asked: _Asked) -> "Page":
     if nothing is not None:
         raise nothing
     return page
+
+
+def _export(broker: "Broker", mode: Mode, queue: str, path: Path) -> int:
+    """Raises `BrokerError`, and `Sentence` where the file can't be written."""
+    from app.collectors.listing import missing
+    from app.models.backups import About, BackupError, BackupWriter
+
+    vault = broker.vault(mode, on_command=lambda _number: None)
+    try:
+        with BackupWriter(path, About(broker.shown, queue, time.time())) as file:
+            for raws in vault.raw(queue):
+                file.write(raws)
+            if not file.count and (error := missing(broker, mode, queue)) is not None:
+                raise error
+            file.finish()
+    except BackupError as error:
+        raise Sentence(str(error)) from error
+    finally:
+        vault.close()
+    click.echo(f"{number_of(file.count, 'message')} of {queue} are in {path}.", err=True)
+    return 0
 
 
 def _survey(broker: "Broker", mode: Mode, queue: str, wanted: str, most: int) -> Survey:
@@ -150,7 +188,7 @@ def _show_page(page: "Page", queue: str, *, as_json: bool) -> int:
         click.echo(json.dumps(msgspec.to_builtins(page), indent=2))
         return 0
     for place, message in enumerate(page.messages, page.start):
-        click.echo(_line(place, message))
+        click.echo(message_line(place, message))
     shown = f"{page.start + 1:,}–{page.start + len(page.messages):,} of " if page.messages else ""
     click.echo(f"{shown}{number_of(page.total, 'message')} in {queue}", err=True)
     return 0
@@ -175,12 +213,13 @@ def _show_found(survey: Survey, wanted: str, *, as_json: bool) -> int:
         click.echo(json.dumps({key: plain[key] for key in ("total", "reached", "looked", "found")}, indent=2))
     else:
         for message in survey.found:
-            click.echo(_line(message.place or 0, message))
+            click.echo(message_line(message.place or 0, message))
         click.echo(surveys.of_found(survey, wanted), err=True)
     return 0 if survey.found else 1
 
 
-def _line(place: int, message: Message) -> str:
+def message_line(place: int, message: Message) -> str:
+    """A message as one line of text."""
     arguments = " ".join(filter(None, (message.args, message.kwargs)))
     words = (
         message.id or "?",

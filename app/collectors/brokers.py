@@ -26,9 +26,11 @@ from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.redis_survey import RedisSurvey
+from app.collectors.redis_vault import RedisVault
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import RedisAddress, redis_address
+from app.collectors.vault import Vault
 from app.models.options import RABBITMQ_SCHEMES
 from app.models.profiles import BACKEND, Mode
 from app.models.surveys import MARKS, Survey
@@ -111,6 +113,9 @@ class Broker(Protocol):
     def survey(self, queue: str, wanted: str = "") -> Surveyor:
         """What looks through a queue. Raises `BrokerError` where that can't be done."""
 
+    def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
+        """What moves its messages. Raises `BrokerError` where that can't be done."""
+
     def drop(self) -> None:
         """Break off connections that may be dead since the computer slept."""
 
@@ -176,6 +181,10 @@ class _Redis(msgspec.Struct, frozen=True):
     def survey(self, queue: str, wanted: str = "") -> Surveyor:
         return RedisSurvey(self.address, queue, wanted)
 
+    def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
+        del mode  # nothing is moved without a grant
+        return RedisVault(self.address, on_command=on_command)
+
     def drop(self) -> None:
         self.address.line.drop()
 
@@ -240,6 +249,10 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
         del queue, wanted
         raise BrokerError("permission", f"{MARKS} So Cloche does not look through whole queues there.")
 
+    def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
+        del mode, on_command
+        raise BrokerError("protocol", "Cloche can't move messages on RabbitMQ yet.")
+
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.
         pass
@@ -293,6 +306,10 @@ class _Kombu(msgspec.Struct, frozen=True):
     def survey(self, queue: str, wanted: str = "") -> Surveyor:
         del queue, wanted
         raise BrokerError("protocol", _TAKES)
+
+    def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
+        del mode, on_command
+        raise BrokerError("protocol", f"Messages can't be moved over kombu's transport {self.address.scheme!r}.")
 
     def drop(self) -> None: ...
 

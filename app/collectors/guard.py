@@ -4,10 +4,12 @@ That looking is harmless is not left to the code that looks. Whatever asks for a
 an exception, and nothing is sent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import hiredis
+
+from app.collectors.access import Grant
 
 #: What every connection says first, and to find out whether it is still there.
 _GREETING: Final = frozenset({"AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING"})
@@ -19,8 +21,8 @@ _FAMILIES: Final = frozenset({"CLIENT", "MEMORY"})
 
 #: Tells whether a command may be used with such words behind it.
 Allows = Callable[[Sequence[str]], bool]
-#: With how many words a command is used, itself included, and with which.
-Bounded = tuple[int, Allows]
+#: With how many words a command is used, itself included, where that is always the same; and with which.
+Bounded = tuple[int | None, Allows]
 
 
 class NotAllowed(Exception):
@@ -51,7 +53,9 @@ class Guard:
 
     def _may(self, name: str, said: Sequence[Any]) -> bool:
         bounded = self._bounded.get(name)
-        return bounded is not None and len(said) == bounded[0] and bounded[1]([_text(word) for word in said[1:]])
+        if bounded is None or bounded[0] not in (None, len(said)):
+            return False
+        return bounded[1]([_text(word) for word in said[1:]])
 
 
 def _text(word: object) -> str:
@@ -87,6 +91,25 @@ PEEKING: Final = Guard(
 SURVEYING: Final = Guard(
     frozenset({"LLEN", "MEMORY USAGE"}), {"LRANGE": (4, _is_short(MOST_AT_ONCE)), "INFO": (2, _is_server)}
 )
+#: Looking at what is to be moved, and for what was.
+SORTING: Final = Guard(
+    frozenset({"LLEN", "LINDEX", "MEMORY USAGE", "SCAN"}),
+    {"LRANGE": (4, _is_short(MOST_AT_ONCE)), "INFO": (2, _is_server)},
+)
+
+
+def moving(scripts: Collection[str], lists: Collection[str], grant: Grant) -> Guard:
+    """Moving messages between ``lists``: by closed ``scripts``, about no other keys, and only while a grant holds."""
+
+    def is_ours(words: Sequence[str]) -> bool:
+        script, number, *rest = words
+        keys = rest[: int(number)]
+        if script not in scripts or not keys or not set(keys) <= set(lists):
+            return False
+        grant.require()
+        return True
+
+    return Guard(bounded={"EVAL": (None, is_ours)})
 
 
 def asking(channel: str, ending: str) -> Guard:

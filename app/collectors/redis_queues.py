@@ -21,8 +21,10 @@ from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
 from app.collectors.redis_role import RoleWatch
+from app.collectors.redis_vault import quarantine_of
 from app.collectors.rights import Rights, is_fatal
 from app.collectors.transport import RedisAddress
+from app.collectors.vault import MARK
 from app.models.lifecycle import epoch
 from app.models.records import Queue
 
@@ -34,6 +36,8 @@ MAX_HEAD_BYTES: Final = 64 << 10
 #: Keys looked at per second while bindings are searched for, and seconds between two such searches.
 SCAN_COUNT: Final = 500
 SCAN_PAUSE: Final = 60.0
+#: The same of quarantines: who purged a queue wants to see where it went.
+QUARANTINE_PAUSE: Final = 5.0
 #: Seconds between two looks at what is expensive: heads of queues, and `unacked` by queue.
 LOOK_PAUSE: Final = 3.0
 #: Blocks of a value by which its size is told.
@@ -88,6 +92,10 @@ class RedisQueues:
         self._first = True
         self._cursor = 0
         self._scan_at = 0.0
+        self._quarantine_cursor = 0
+        self._quarantine_at = 0.0
+        #: What quarantines take of the broker's memory.
+        self._sizes: dict[str, int] = {}
         #: Bindings that were found, and not looked into: their keys, with their exchanges.
         self._found: list[tuple[bytes | str, str]] = []
         self._look_at = 0.0
@@ -124,7 +132,7 @@ class RedisQueues:
     def _poll(self) -> Poll:
         now = time.monotonic()
         first, self._heads = self._first, None
-        before = [self._ask_role(), self._discover(now), self._look_into_bindings()]
+        before = [self._ask_role(), self._discover(now), self._look_for_quarantines(now), self._look_into_bindings()]
         if first:
             self._run(before)
             before = [self._look_into_bindings()]
@@ -141,7 +149,7 @@ class RedisQueues:
             self._run([self._oldest(), self._unacked()])
         queues = [self._queue(name, lengths.get(name, [])) for name in names]
         troubles = {"rights": self._rights.trouble(), "role": self._role.trouble}
-        complete = self._cursor == 0 and not self._found and self._turns.round
+        complete = self._cursor == self._quarantine_cursor == 0 and not self._found and self._turns.round
         return Poll(time.time(), queues, self._heads, took, troubles, complete=complete)
 
     def _run(self, questions: Iterable[_Question | None]) -> None:
@@ -221,16 +229,24 @@ class RedisQueues:
         if counts and all(isinstance(count, int) for count in counts):
             queue.ready = sum(counts)
             queue.by_priority = {str(step): count for step, count in zip(self._address.steps, counts, strict=True)}
+        if quarantine_of(self._address, self._address.key(name)) is not None:
+            queue.role, queue.memory = "quarantine", self._sizes.get(name)
+            if queue.ready == 0:  # then it is not there any more: that is told once
+                self._names.pop(name, None)
+                self._sizes.pop(name, None)
         return queue
 
     def _weigh(self, keys: dict[str, list[str]], lengths: dict[str, list[Any]], sizes: Iterator[Any]) -> None:
         """Choose the lists whose oldest message is small enough to look at."""
         self._looked, self._tails = list(keys), {}
+        sizes_of = Counter[str]()
         for name, lists in keys.items():
             for key, count, size in zip(lists, lengths[name], sizes, strict=False):
                 weighed = self._rights.take("MEMORY USAGE", size) and isinstance(size, int)
+                sizes_of[name] += size if weighed else 0
                 if weighed and isinstance(count, int) and count and size / count <= MAX_HEAD_BYTES:
                     self._tails[key] = name
+        self._sizes |= {name: size for name, size in sizes_of.items() if MARK in name}
         if not self._tails or not self._rights.may("LINDEX"):
             self._heads = {name: [] for name in self._looked}
 
@@ -303,6 +319,24 @@ class RedisQueues:
                     self._found.append((key, exchange))
 
         return _Question([("SCAN", self._cursor, "MATCH", f"{glob_escape(bindings)}*", "COUNT", SCAN_COUNT)], take)
+
+    def _look_for_quarantines(self, now: float) -> _Question | None:
+        """Look for messages that were purged, in the same way."""
+        if now < self._quarantine_at or not self._rights.may("SCAN"):
+            return None
+
+        def take(replies: Iterator[Any]) -> None:
+            reply = next(replies)
+            if not self._rights.take("SCAN", reply) or isinstance(reply, redis.RedisError):
+                return
+            self._quarantine_cursor, found = reply
+            if self._quarantine_cursor == 0:
+                self._quarantine_at = now + QUARANTINE_PAUSE
+            names = (quarantine_of(self._address, key) for key in found)
+            self.add(clean_word(name) for name in names if name is not None and len(name) <= MAX_WORD)
+
+        pattern = f"{glob_escape(self._address.prefix)}*{glob_escape(MARK)}*"
+        return _Question([("SCAN", self._quarantine_cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)], take)
 
     def _look_into_bindings(self) -> _Question | None:
         """Queues that are bound to exchanges; another kind of value under such a key is not ours to judge."""

@@ -6,7 +6,7 @@ it waits there until somebody puts it back or really deletes it.
 
 import calendar
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -22,8 +22,8 @@ MARK: Final = ".quarantine."
 class Contents(msgspec.Struct):
     """What waits in a queue or a quarantine: how many by Celery's step of priority, and some of them.
 
-    ``size`` is in bytes, where that is known. ``samples`` are the next to be taken; ``oldest`` and ``newest`` are known
-    where they can be looked at.
+    ``size`` is in bytes, where that is known. ``samples`` are the next to be taken. Where they can be looked at,
+    ``oldest`` is the message that is taken first, and ``newest`` the one that is taken last.
     """
 
     total: int
@@ -45,14 +45,24 @@ class Quarantine(msgspec.Struct):
 
 
 class Vault(Protocol):
-    """Moves messages in one broker; each method but the first two does so, in pieces of 100 ms at most.
+    """Moves messages in one broker, in pieces of 100 ms at most; methods that do so take a `Grant`.
 
     A piece is whole or not at all, whenever the program or the broker dies; what it moved is yielded when it is done.
     All raise `BrokerError`, also where a `Grant` has ended. Not thread-safe.
     """
 
+    @property
+    def at_once(self) -> bool:
+        """Whether `lock_away` is one piece, so that a quarantine that is there has all that was to go into it."""
+
     def contents(self, name: str, samples: int = 10) -> Contents:
         """What waits in a queue or a quarantine; nothing is changed where a look changes nothing."""
+
+    def find(self, name: str, ids: Collection[str]) -> list[Message] | None:
+        """Messages of a queue or a quarantine by the ids of their tasks; None where a look would change something.
+
+        On Redis it is looked for them as far from both ends as `move` reaches.
+        """
 
     def quarantines(self) -> list[Quarantine]:
         """Those that are there."""
@@ -69,7 +79,9 @@ class Vault(Protocol):
     def move(self, source: str, target: str, ids: Sequence[str] | None, grant: Grant) -> Iterator[list[Item]]:
         """Move single messages, by the ids of their tasks, from one queue or quarantine to another; all where None.
 
-        What was gone when it was reached is told as not done.
+        What was gone when it was reached is told as not done. From a quarantine to its own queue they go in front of
+        what waits there, else behind it; in another queue than theirs they name that one, as if they had been sent to
+        it.
         """
 
     def destroy(self, quarantine: str, grant: Grant) -> Iterator[int]:

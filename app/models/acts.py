@@ -93,10 +93,14 @@ class Send(msgspec.Struct, tag=True, frozen=True):
 
 
 class Purge(msgspec.Struct, tag=True, frozen=True):
-    """Move all that waits in a queue into a quarantine; ``backup`` is a file to write it to, too."""
+    """Move all that waits in a queue into a quarantine; ``backup`` is a file to write it to, too.
+
+    The ``quarantine`` is a new one unless it is named, as it is of an act that a crash broke off.
+    """
 
     queue: str
     backup: str = ""
+    quarantine: str = ""
 
 
 class Restore(msgspec.Struct, tag=True, frozen=True):
@@ -117,10 +121,11 @@ class Discard(msgspec.Struct, tag=True, frozen=True):
 
 
 class Delete(msgspec.Struct, tag=True, frozen=True):
-    """Move messages of a queue, by the ids of their tasks, into a quarantine."""
+    """Move messages of a queue, by the ids of their tasks, into a quarantine: a new one unless it is named."""
 
     queue: str
     ids: list[str]
+    quarantine: str = ""
 
 
 class Move(msgspec.Struct, tag=True, frozen=True):

@@ -42,7 +42,7 @@ class Queues:
             if known is not None:
                 queue.seen = known.seen
                 # Where nobody tells what it is, it is what it was.
-                queue.role = known.role if queue.type is None else queue.role
+                queue.role = known.role if queue.type is None and queue.role is None else queue.role
             if queue.consumers is None and consumers is not None:
                 queue.consumers = consumers[queue.name]
             if queue.consumers:

@@ -198,8 +198,9 @@ class Queue(msgspec.Struct, gc=False):
     The others are told by RabbitMQ's management API. ``rate_in`` and ``rate_out`` are messages per second that are
     published to it, and that leave it for good because a consumer took them. ``memory`` is in bytes, ``type`` is
     ``classic``, ``quorum`` or ``stream``, ``dead_letters_of`` are queues whose dead letters come here. ``role`` is
-    ``delayed`` where messages wait until they are due, ``dead letter`` where others give them up to, and None where
-    they wait for a worker.
+    ``delayed`` where messages wait until they are due, ``dead letter`` where others give them up to, ``quarantine``
+    where what was purged waits to be restored, and None where they wait for a worker. Of a quarantine on Redis
+    ``memory`` is known, too.
     """
 
     name: str

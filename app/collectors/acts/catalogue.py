@@ -3,10 +3,24 @@
 from typing import Any
 
 from app.collectors.acts.act import Act, Impossible, Reach
-from app.models.acts import Wish
+from app.collectors.acts.move import Deleting, Moving
+from app.collectors.acts.purge import Purging
+from app.collectors.acts.restore import Discarding, Restoring
+from app.models.acts import Delete, Discard, Move, Purge, Restore, Wish
 
 
 def act_of(wish: Wish, reach: Reach) -> Act[Any]:
     """What fulfils a wish; nothing is asked of the broker before it looks. Raises `Impossible`."""
-    del reach
-    raise Impossible(f"Cloche can't do this yet: {type(wish).__name__}.")
+    match wish:
+        case Purge():
+            return Purging(wish, reach)
+        case Restore():
+            return Restoring(wish, reach)
+        case Discard():
+            return Discarding(wish, reach)
+        case Delete():
+            return Deleting(wish, reach)
+        case Move():
+            return Moving(wish, reach)
+        case _:
+            raise Impossible(f"Cloche can't do this yet: {type(wish).__name__}.")

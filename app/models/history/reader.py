@@ -192,10 +192,11 @@ class Reader(Charts):
             return [msgspec.json.decode(record, type=Worker) for (record,) in found]
 
     def queues(self) -> list[Queue]:
-        """Every queue ever seen, by name."""
+        """Every queue ever seen, by name, but for quarantines that were emptied: they are no more."""
         found = self.rows(select(schema.queue.c.record).order_by(schema.queue.c.name))
         with sensible():
-            return [msgspec.json.decode(record, type=Queue) for (record,) in found]
+            queues = [msgspec.json.decode(record, type=Queue) for (record,) in found]
+        return [queue for queue in queues if queue.role != "quarantine" or queue.ready != 0]
 
     def accounting(self) -> Accounting:
         """Where every event went."""

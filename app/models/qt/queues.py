@@ -205,7 +205,7 @@ def _drains(row: QueueRow) -> Cell:
     net = row.flow.net
     tip = "" if net is None else f"Ready messages change by {net:+,.1f} per minute"
     role = resting(row)
-    if role == "delayed" or (role and text != "growing"):
+    if role in ("delayed", "quarantine") or (role and text != "growing"):
         return Cell(role, None, tone="secondary", tip=RESTING[role])
     return Cell(text, seconds, tone=tone, tip=tip)
 
@@ -246,6 +246,7 @@ def _trend(row: QueueRow) -> Cell:
 RESTING: Final = {
     "delayed": "Its messages wait until they are due, and then go on by themselves: nobody has to consume it",
     "dead letter": "Its messages were given up by other queues: nobody has to consume it",
+    "quarantine": "Its messages were purged, and wait to be restored or discarded: nobody consumes it",
 }
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[QueueRow], Cell]], ...]] = (

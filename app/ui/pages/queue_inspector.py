@@ -30,6 +30,7 @@ _MARKS: Final = {
     "unattended": StateStyle("failed", "triangle-up", "Nobody consumes it"),
     "delayed": StateStyle("pending", "dotted", "Delayed until they are due"),
     "dead letter": StateStyle("rejected", "barred", "Dead letters"),
+    "quarantine": StateStyle("pending", "barred", "In quarantine: purged, and may be restored"),
     "growing": StateStyle("retrying", "triangle-up", "Growing"),
     "empty": StateStyle("succeeded", "disc", "Empty"),
     "flowing": StateStyle("succeeded", "disc", "Flowing"),
@@ -151,7 +152,7 @@ def condition(row: QueueRow) -> str:
         return "empty"
     words, seconds = drains(row)
     role = resting(row)
-    if role == "delayed" or (role and words != "growing"):
+    if role in ("delayed", "quarantine") or (role and words != "growing"):
         return role
     return words if words in ("growing", "steady") else "flowing" if seconds is not None else "unknown"
 
