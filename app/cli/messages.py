@@ -16,6 +16,7 @@ from app.models.formats import bytes_, date_time, number_of
 from app.models.profiles import Mode
 from app.models.records import Message
 from app.models.surveys import Survey
+from app.models.target import Target
 
 if TYPE_CHECKING:
     from app.collectors.brokers import Broker
@@ -75,22 +76,13 @@ def messages(
     from app.collectors.brokers import broker_of
 
     asked = _Asked(**wishes)
-    if asked.names and asked.wanted is not None:
-        raise click.UsageError("--names counts all tasks, and --find looks for one message: use one of them.")
-    if asked.wanted is not None and not asked.wanted.strip():
-        raise click.UsageError("--find takes an id, the beginning of one, or the name of a task.")
-    if asked.export is not None and (asked.names or asked.wanted is not None):
-        raise click.UsageError("--export writes all messages: use neither --names nor --find with it.")
+    _check(asked)
     target = target_at(url, options, mode=mode, password_stdin=password_stdin)
 
     def shown() -> int:
         broker = broker_of(target.examine())
         if asked.export is not None:
-            if not target.keep_arguments:
-                raise Sentence("What tasks are called with is not to be kept of this broker, and messages hold it.")
-            if broker.marks:
-                _agree(target.mode, None, yes=asked.yes)
-            return _export(broker, target.mode, queue, asked.export)
+            return _export(broker, target, queue, asked.export, yes=asked.yes)
         if asked.names:
             return _show_names(_survey(broker, target.mode, queue, "", asked.most), as_json=asked.as_json)
         if asked.wanted is not None:
@@ -102,6 +94,16 @@ def messages(
         return _show_page(_page(broker, target.mode, queue, asked), queue, as_json=asked.as_json)
 
     sys.exit(told(shown))
+
+
+def _check(asked: _Asked) -> None:
+    """Raises ``UsageError`` for what can't be done together."""
+    if asked.names and asked.wanted is not None:
+        raise click.UsageError("--names counts all tasks, and --find looks for one message: use one of them.")
+    if asked.wanted is not None and not asked.wanted.strip():
+        raise click.UsageError("--find takes an id, the beginning of one, or the name of a task.")
+    if asked.export is not None and (asked.names or asked.wanted is not None):
+        raise click.UsageError("--export writes all messages: use neither --names nor --find with it.")
 
 
 def _agree(mode: Mode, limit: int | None, *, yes: bool) -> None:
@@ -133,17 +135,21 @@ def _page(broker: "Broker", mode: Mode, queue: str, asked: _Asked) -> "Page":
     return page
 
 
-def _export(broker: "Broker", mode: Mode, queue: str, path: Path) -> int:
+def _export(broker: "Broker", target: Target, queue: str, path: Path, *, yes: bool) -> int:
     """Raises `BrokerError`, and `Sentence` where the file can't be written."""
     from app.collectors.listing import missing
     from app.models.backups import About, BackupError, BackupWriter
 
-    vault = broker.vault(mode, on_command=lambda _number: None)
+    if not target.keep_arguments:
+        raise Sentence("What tasks are called with is not to be kept of this broker, and messages hold it.")
+    if broker.marks:
+        _agree(target.mode, None, yes=yes)
+    vault = broker.vault(target.mode, on_command=lambda _number: None)
     try:
         with BackupWriter(path, About(broker.shown, queue, time.time())) as file:
             for raws in vault.raw(queue):
                 file.write(raws)
-            if not file.count and (error := missing(broker, mode, queue)) is not None:
+            if not file.count and (error := missing(broker, target.mode, queue)) is not None:
                 raise error
             file.finish()
     except BackupError as error:

@@ -239,11 +239,11 @@ class RedisVault:
         one that was read; where it is not among them, more are, until either it is found or all before was taken.
         """
         size = _in(READ_BYTES, each.average, MOST_AT_ONCE // 2)
-        read, overlap, last = 0, 1, b""
-        while read < most:
+        told, read, overlap, last = 0, 0, 1, b""
+        while told < most:
             self._stand()
             first = max(0, read - overlap)
-            raws = self._range(each.key, -min(most, read + size), -first - 1)[::-1]
+            raws = self._range(each.key, -read - min(size, most - told), -first - 1)[::-1]
             known = raws.index(last) + 1 if last in raws else 0
             if first and not known:
                 overlap *= OVERLAP
@@ -253,7 +253,7 @@ class RedisVault:
             if known == len(raws):
                 return
             yield raws[known:]
-            read, overlap, last = first + len(raws), 1, raws[-1]
+            told, read, overlap, last = told + len(raws) - known, first + len(raws), 1, raws[-1]
 
     def _newest(self, each: QueueList, most: int) -> Iterator[bytes]:
         """The ``most`` newest messages of a list, from the newest on; some twice, where more come meanwhile."""

@@ -120,7 +120,7 @@ def _vital(reader: Reader, known: Vital | None, looked: Vital | None, now: float
         found, when, looking = looked.findings, looked.looked, looked.looking
     told = [worker for worker in reader.workers() if worker.processed is not None]
     newest = reader.tasks(limit=1)
-    ready = [queue.ready for queue in reader.queues() if queue.ready is not None]
+    ready = [queue.ready for queue in reader.queues() if queue.ready is not None and not queue.rests]
     return Vital(
         accounting=reader.accounting(),
         tasks=tasks,
