@@ -62,8 +62,7 @@ def list_queues(broker: Broker, mode: Mode, names: Iterable[str] = ()) -> Listin
         if queue.consumers is None and consumed is not None:
             queue.consumers = consumed[queue.name]
     troubles += [str(error) for error in poll.troubles.values() if error is not None]
-    # A quarantine that was emptied while this looked is no more.
-    queues = [queue for _, queue in sorted(found.items()) if queue.role != "quarantine" or queue.ready != 0]
+    queues = [queue for _, queue in sorted(found.items()) if not queue.gone]
     hint = "" if "management" in poll.troubles else broker.remedies.describe
     return Listing(queues, heads, poll.complete, consumed is not None, troubles, hint)
 

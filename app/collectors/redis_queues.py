@@ -231,7 +231,7 @@ class RedisQueues:
             queue.by_priority = {str(step): count for step, count in zip(self._address.steps, counts, strict=True)}
         if quarantine_of(self._address, self._address.key(name)) is not None:
             queue.role, queue.memory = "quarantine", self._sizes.get(name)
-            if queue.ready == 0:  # then it is not there any more: that is told once
+            if queue.gone:
                 self._names.pop(name, None)
                 self._sizes.pop(name, None)
         return queue

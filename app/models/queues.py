@@ -17,7 +17,7 @@ class Queues:
     """Queues by name, in ``by_name``. ``gauge`` finds where a kind of measured value of a queue is summed up."""
 
     def __init__(self, known: Iterable[Queue], gauge: Callable[[str, str], Gauge]) -> None:
-        self.by_name: dict[str, Queue] = {queue.name: queue for queue in known}
+        self.by_name: dict[str, Queue] = {queue.name: queue for queue in known if not queue.gone}
         self._gauge = gauge
         self._changed: dict[str, Queue] = {}
 
@@ -51,6 +51,8 @@ class Queues:
                 queue.consumed = known.consumed
             queue.sampled = now
             self._put(queue)
+            if queue.gone:
+                del self.by_name[queue.name]
             for kind in _MEASURED:
                 value = getattr(queue, kind)
                 if value is not None:

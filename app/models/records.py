@@ -229,6 +229,11 @@ class Queue(msgspec.Struct, gc=False):
         """Whether its messages wait for no worker: nobody ever consumed it, and by its role nobody has to."""
         return self.role is not None and self.consumed is None
 
+    @property
+    def gone(self) -> bool:
+        """Whether it is a quarantine that was emptied: that is told once, and then it is no more."""
+        return self.role == "quarantine" and self.ready == 0
+
 
 class Message(msgspec.Struct, gc=False):
     """One message that waits in a queue, looked at and not taken.

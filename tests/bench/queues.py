@@ -88,8 +88,8 @@ def fill(client: Redis, queues: int, messages: int) -> None:
 class Pings:
     """Somebody else who asks a Redis for a sign of life again and again, in a process of his own."""
 
-    def __init__(self, url: str) -> None:
-        self._command = [sys.executable, "-m", "tests.bench.queues", url]
+    def __init__(self, url: str, pause: float = PING_PAUSE) -> None:
+        self._command = [sys.executable, "-m", "tests.bench.queues", url, str(pause)]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -111,12 +111,12 @@ class Pings:
         return machine.spread(json.loads(self._process.stdout.readline()))
 
 
-def ping(url: str) -> None:
+def ping(url: str, pause: float) -> None:
     """Ask until nobody listens any more; for each line of input, tell how long each answer took, in seconds."""
     client = Redis.from_url(url)
     took: list[float] = []
     while True:
-        asked, _, _ = select.select([sys.stdin], [], [], PING_PAUSE)
+        asked, _, _ = select.select([sys.stdin], [], [], pause)
         if asked and not sys.stdin.readline():
             break
         if asked:
@@ -257,4 +257,4 @@ def _survey(survey: RedisSurvey) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    ping(sys.argv[1])
+    ping(sys.argv[1], float(sys.argv[2]))

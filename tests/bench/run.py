@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import big_history, commits, endurance, ingest, machine, together, window
+from tests.bench import purge as purging
 from tests.bench import queues as long_queues
 from tests.bench.ingest import STREAMS
 from tests.bench.machine import median
+from tests.bench.purge import WrongMessages
 from tests.bench.recorder import WrongHistory
 
 
@@ -70,6 +72,11 @@ def memory(given: argparse.Namespace) -> dict[str, Any]:
 def queues(given: argparse.Namespace) -> dict[str, Any]:
     """10,000 queues and one of ten million messages on Redis: what looking at them costs it, and who uses it."""
     return long_queues.measure(given.queues, given.messages, given.rate, given.seconds)
+
+
+def purge(given: argparse.Namespace) -> dict[str, Any]:
+    """A queue on Redis is purged and restored while others use it: how long they wait, and that all is as it was."""
+    return purging.measure(given.messages, given.rate, given.seconds)
 
 
 @contextmanager
@@ -130,6 +137,12 @@ def main() -> int:
         rate=(1_000.0, "events per second"),
         seconds=(60.0, "length of the collector's run"),
     )
+    part(
+        purge,
+        messages=(1_000_000, "messages, at four priorities"),
+        rate=(1_000.0, "messages that are sent in a second meanwhile"),
+        seconds=(4.0, "length of each phase"),
+    )
     given = parser.parse_args(sys.argv[1:] or ["short"])
     if not hasattr(given, "action"):
         parser.error("name a part")
@@ -137,6 +150,9 @@ def main() -> int:
         figures = {"facts": machine.facts()} | given.action(given)
     except WrongHistory as error:
         print(f"The history is wrong: {error}", file=sys.stderr)
+        return 1
+    except WrongMessages as error:
+        print(f"Messages are wrong: {error}", file=sys.stderr)
         return 1
     json.dump(figures, sys.stdout, indent=2)
     sys.stdout.write("\n")

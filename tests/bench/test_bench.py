@@ -4,17 +4,22 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from app.models.history.reader import Reader
 from tests.bench import load, machine
+from tests.bench import purge as purging
 from tests.bench import queues as long_queues
 from tests.bench import recorder as recorder_module
 from tests.bench.beside_flower import compare
+from tests.bench.purge import WrongMessages
 from tests.bench.recorder import Recorder, WrongHistory, faults, found_states
+from tests.helpers.messages import key_of
 
 
 def sent(url: str, *words: str) -> dict[str, Any]:
@@ -118,3 +123,36 @@ def test_what_queues_cost_is_measured_on_a_real_redis(monkeypatch: pytest.Monkey
     assert (looks["names"]["looked"], looks["names"]["sample"]) == (3_000, False)
     assert (looks["find, deep in the oldest"]["found"], looks["find what is not there"]["found"]) == (1, 0)
     assert looks["find what is not there"]["looked"] == 3_000
+
+
+def test_a02_what_is_purged_and_restored_while_others_use_the_broker_is_as_it_was() -> None:
+    figures = purging.measure(20_000, rate=2_000.0, seconds=0.5)
+    for run in (figures["newcomers taken"], figures["newcomers wait"]):
+        assert run["purged"] > 15_000
+        assert run["sent meanwhile"] > 1_000
+        assert run["taken"] > 1_000
+        assert run["purge"]["scripts"] == 1
+        assert run["restore"]["scripts"] >= 4
+
+
+def test_a02_a_message_that_is_lost_doubled_changed_or_out_of_order_is_an_error() -> None:
+    with machine.redis() as broker, Redis.from_url(broker.url) as client:
+        key = key_of(purging.QUEUE, 0)
+
+        def check(*raws: bytes, taken: Sequence[int] = ()) -> str:
+            client.delete(key)
+            client.lpush(key, *raws)
+            try:
+                purging._check(client, taken, 9)
+            except WrongMessages as error:
+                return str(error)
+            return ""
+
+        raw, others = purging.raw_of, [1, 2, 3, 5, 6, 7]
+        assert check(raw(0), raw(4), raw(8), taken=others) == ""
+        assert check(raw(4), raw(8), taken=[*others, 0]) == ""
+        assert "1 are lost" in check(raw(0), raw(8), taken=others)
+        assert "1 doubled" in check(raw(0), raw(4), raw(8), taken=[*others, 4])
+        assert "in its place" in check(raw(4), raw(0), raw(8), taken=others)
+        assert "changed" in check(raw(0), raw(4), raw(8).replace(b"mail", b"liam"), taken=others)
+        assert "out of their order" in check(raw(8), taken=[4, 0, 7, 3, 2, 1, 5, 6, 4, 0])

@@ -196,3 +196,36 @@ def test_a_broker_that_is_gone_is_a_network_fault(redis_server: RedisServer) -> 
         assert gone.value.fault == "network"
         redis_server.start()
         assert queues.poll().queues[0].ready == 0
+
+
+def test_a_quarantine_is_found_told_as_one_and_forgotten_when_it_is_empty(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.collectors.redis_queues.QUARANTINE_PAUSE", 0.0)
+    name = "mail.quarantine.20261122T020728123Z"
+    put(client, name, "a", "b")
+    put(client, f"{name}{SEP}6", "c")
+    put(client, "mail", "d")
+    client.set("other.quarantine.things", "x")
+    with poller(redis_server.url, "mail") as queues:
+        poll = queues.poll()
+        seen = {queue.name: queue for queue in poll.queues}
+        assert sorted(seen) == ["mail", name]
+        assert poll.complete
+        assert (seen[name].role, seen[name].ready, seen[name].rests) == ("quarantine", 3, True)
+        assert seen[name].by_priority == {"0": 2, "3": 0, "6": 1, "9": 0}
+        assert 100 < (seen[name].memory or 0) < 2_000
+        assert (seen["mail"].role, seen["mail"].memory) == (None, None)
+        client.delete(name, f"{name}{SEP}6")
+        # That it is empty is told once.
+        assert [(queue.name, queue.ready) for queue in queues.poll().queues] == [("mail", 1), (name, 0)]
+        assert [queue.name for queue in queues.poll().queues] == ["mail"]
+
+
+def test_a_quarantine_is_found_under_a_prefix_and_by_no_other_name(redis_server: RedisServer, client: Redis) -> None:
+    name = "mail.quarantine.20261122T020728123Z"
+    put(client, f"shop:{name}", "a")
+    put(client, name, "b")
+    put(client, "shop:mail.quarantine.monday", "c")
+    found = poll(redis_server.url, options={"global_keyprefix": "shop:"})
+    assert [(queue.name, queue.ready) for queue in found.values()] == [(name, 1)]

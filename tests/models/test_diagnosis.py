@@ -88,7 +88,7 @@ def test_before_a_heartbeat_can_have_come_nobody_is_called_absent(listening: flo
     assert told(queues=[Queue("a", NOW, ready=4, consumers=0)], workers=[], listening=listening) == []
 
 
-@pytest.mark.parametrize("role", ["delayed", "dead letter"])
+@pytest.mark.parametrize("role", ["delayed", "dead letter", "quarantine"])
 def test_a_queue_that_nobody_has_to_consume_is_not_complained_of(role: str) -> None:
     assert told(queues=[Queue("q", NOW, ready=9, consumers=0, role=role)]) == []
     assert told(queues=[Queue("q", NOW, ready=9, consumers=0, role=role)], workers=[]) == []

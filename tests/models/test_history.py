@@ -324,3 +324,21 @@ def test_every_table_of_the_schema_is_there(tmp_path: Path) -> None:
         pass
     tables = {name for (name,) in sql(tmp_path / "h", "SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert tables == set(schema.metadata.tables)
+
+
+def test_a_quarantine_that_was_emptied_is_no_queue_any_more_and_keeps_its_role(tmp_path: Path) -> None:
+    name = "mail.quarantine.20261122T020728123Z"
+    path = tmp_path / "history.cloche"
+    with recording(path) as made, reading(path) as reader:
+        made.reducer.fold_queues([Queue(name, T0, ready=3, role="quarantine", memory=900)], T0)
+        made.commit(1.0)
+        assert [(queue.name, queue.role, queue.rests) for queue in reader.queues()] == [(name, "quarantine", True)]
+        made.reducer.forget_depths()
+        made.commit(2.0)
+        assert [(queue.name, queue.role, queue.ready) for queue in reader.queues()] == [(name, "quarantine", None)]
+        made.reducer.fold_queues([Queue(name, T0 + 3, ready=0, role="quarantine")], T0 + 3)
+        made.commit(3.0)
+        assert name not in made.reducer.queues
+        assert reader.queues() == []
+    with recording(path) as again:
+        assert name not in again.reducer.queues

@@ -57,6 +57,7 @@ def test_what_waits_for_no_worker_is_no_backlog(tmp_path: Path) -> None:
             Queue("work", T0, ready=3, consumers=1, oldest=1.0),
             Queue("dead", T0, ready=900, consumers=0, oldest=9_000.0, role="dead letter"),
             Queue("later", T0, ready=50, consumers=0, role="delayed"),
+            Queue("mail.quarantine.20261122T020728123Z", T0, ready=70, consumers=0, role="quarantine"),
             Queue("consumed", T0, ready=2, consumers=1, role="dead letter"),
         ]
         history.reducer.fold_queues(polled, T0)

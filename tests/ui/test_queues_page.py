@@ -124,6 +124,7 @@ def test_the_inspector_tells_facts_priorities_trend_and_consumers(page: QueuesPa
         (Queue("q", 0), Flow(), "unknown"),
         (Queue("q", 0, ready=5, consumers=0, role="delayed"), Flow(net=9), "delayed"),
         (Queue("q", 0, ready=5, consumers=0, role="dead letter"), Flow(), "dead letter"),
+        (Queue("q", 0, ready=5, consumers=0, role="quarantine"), Flow(net=-9), "quarantine"),
         (Queue("q", 0, ready=5, consumers=0, role="dead letter"), Flow(net=9), "growing"),
         (Queue("q", 0, ready=5, consumers=0, role="dead letter", consumed=1), Flow(net=9), "unattended"),
         (Queue("q", 0, ready=5, consumers=2, role="dead letter", consumed=1), Flow(net=-9), "flowing"),

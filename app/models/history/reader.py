@@ -196,7 +196,7 @@ class Reader(Charts):
         found = self.rows(select(schema.queue.c.record).order_by(schema.queue.c.name))
         with sensible():
             queues = [msgspec.json.decode(record, type=Queue) for (record,) in found]
-        return [queue for queue in queues if queue.role != "quarantine" or queue.ready != 0]
+        return [queue for queue in queues if not queue.gone]
 
     def accounting(self) -> Accounting:
         """Where every event went."""

@@ -122,18 +122,21 @@ def test_a_queue_that_nobody_has_to_consume_says_so(model: QueueTableModel) -> N
         Queue("consumed once", NOW, ready=9, consumers=0, role="dead letter", consumed=NOW - 60),
         Queue("dead", NOW, ready=9, consumers=0, role="dead letter"),
         Queue("growing", NOW, ready=9, consumers=0, role="dead letter"),
+        Queue("purged", NOW, ready=9, consumers=0, role="quarantine"),
     ]
-    model.show(queues, {}, {name: Flow(net=5.0) for name in ("celery_delayed_*", "growing", "consumed once")})
+    flows = {name: Flow(net=5.0) for name in ("celery_delayed_*", "growing", "consumed once", "purged")}
+    model.show(queues, {}, flows)
     shown = [
         [model.index(row, column).data(role) for column, role in
          ((Column.DRAINS, Qt.ItemDataRole.DisplayRole), (Column.DRAINS, Role.TONE), (Column.CONSUMERS, Role.TONE))]
-        for row in range(4)
+        for row in range(5)
     ]  # fmt: skip
     assert shown == [
         ["delayed", "secondary", ""],
         ["growing", "failed", "failed"],
         ["dead letter", "secondary", ""],
         ["growing", "retrying", ""],
+        ["quarantine", "secondary", ""],
     ]
     assert "until they are due" in model.index(0, Column.DRAINS).data(Qt.ItemDataRole.ToolTipRole)
     assert "nobody has to" in model.index(2, Column.CONSUMERS).data(Qt.ItemDataRole.ToolTipRole)
