@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from app.collectors.access import Grant
+from app.collectors.errors import BrokerError
 from app.collectors.guard import (
     GREETING,
     LISTENING,
@@ -13,17 +15,21 @@ from app.collectors.guard import (
     MOST_AT_ONCE,
     PEEKING,
     RESULTS,
+    SORTING,
     SURVEYING,
     Guard,
     NotAllowed,
     asking,
+    moving,
 )
 from app.collectors.redis_client import redis_client
+from app.collectors.redis_scripts import LOCK_AWAY, PICK, SCRIPTS
 from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
 from tests.helpers.servers import RedisServer
 
 ASKING = asking("/0.celery.pidbox", ".reply.celery.pidbox")
+MOVING = moving(SCRIPTS, ("mail", "mail.quarantine.x"), Grant())
 APP = Path(__file__).parents[2] / "app"
 #: Each would harm a broker that is in use, or could.
 HARMFUL = tuple(
@@ -76,7 +82,7 @@ HARMFUL = tuple(
 )
 
 
-@pytest.mark.parametrize("guard", [LISTENING, GREETING, LOOKING, PEEKING, RESULTS, ASKING])
+@pytest.mark.parametrize("guard", [LISTENING, GREETING, LOOKING, PEEKING, RESULTS, ASKING, MOVING])
 @pytest.mark.parametrize("words", HARMFUL)
 def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tuple[str, ...]) -> None:
     with pytest.raises(NotAllowed, match="does not send"):
@@ -87,11 +93,12 @@ def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tup
 
 @pytest.mark.parametrize("words", [*HARMFUL, ("LRANGE", "celery", "0", f"{MOST_AT_ONCE}")])
 def test_h05_looking_through_a_queue_may_read_longer_ranges_and_say_nothing_else(words: tuple[str, ...]) -> None:
-    if words[0] == "LRANGE" and words[2:] in (("0", "100"), ("-101", "-1")):
-        assert SURVEYING.pack(*words)
-        return
-    with pytest.raises(NotAllowed, match="does not send"):
-        SURVEYING.pack(*words)
+    for guard in (SURVEYING, SORTING):
+        if words[0] == "LRANGE" and words[2:] in (("0", "100"), ("-101", "-1")):
+            assert guard.pack(*words)
+            continue
+        with pytest.raises(NotAllowed, match="does not send"):
+            guard.pack(*words)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +122,38 @@ def test_h05_looking_through_a_queue_may_read_longer_ranges_and_say_nothing_else
         (ASKING, ("LLEN", "some-id.reply.celery.pidbox")),
         (ASKING, ("LPOP", "some-id.reply.celery.pidbox")),
         (ASKING, ("DEL", "some-id.reply.celery.pidbox")),
+        (SORTING, ("SCAN", 0, "MATCH", "*.quarantine.*")),
     ],
 )
 def test_what_is_on_the_list_is_sent_as_it_is(guard: Guard, words: tuple[object, ...]) -> None:
     (packed,) = guard.pack(*words)
     assert packed.count(b"\r\n$") == len(" ".join(map(str, words)).split())
+
+
+@pytest.mark.parametrize("words", [
+    ("EVAL", LOCK_AWAY + " ", 2, "mail", "mail.quarantine.x"),
+    ("EVAL", "return redis.call('FLUSHALL')", 1, "mail"),
+    ("EVAL", LOCK_AWAY, 2, "mail", "other"),
+    ("EVAL", LOCK_AWAY, 0, "mail"),
+    ("EVAL", LOCK_AWAY, -1, "mail"),
+    ("EVAL", PICK, 2, "unacked", "mail", "x"),
+    ("EVALSHA", "abc", 1, "mail"),
+    ("SCRIPT", "LOAD", LOCK_AWAY),
+    ("LLEN", "mail"),
+])  # fmt: skip
+def test_messages_are_moved_by_closed_scripts_between_the_lists_that_they_are_about(words: tuple[object, ...]) -> None:
+    with pytest.raises(NotAllowed, match="does not send"):
+        MOVING.pack(*words)
+
+
+def test_messages_are_moved_only_while_the_grant_holds() -> None:
+    grant = Grant()
+    guard = moving(SCRIPTS, ("mail", "mail.quarantine.x"), grant)
+    words = ("EVAL", LOCK_AWAY, 2, "mail", "mail.quarantine.x")
+    assert guard.pack(*words)
+    grant.end()
+    with pytest.raises(BrokerError, match="locked"):
+        guard.pack(*words)
 
 
 def test_asking_is_not_looking_and_looking_is_not_asking() -> None:
@@ -181,7 +215,7 @@ def test_h05_a_sentinel_is_asked_for_a_masters_address_and_nothing_else() -> Non
 
 
 def test_h05_what_all_lists_together_allow_is_known_to_whoever_publishes_it() -> None:
-    guards = (LISTENING, GREETING, LOOKING, PEEKING, RESULTS)
+    guards = (LISTENING, GREETING, LOOKING, PEEKING, RESULTS, SORTING)
     free = set().union(*(guard._free for guard in guards))
     assert free | {name for guard in guards for name in guard._bounded} == {
         "AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING",
@@ -189,4 +223,5 @@ def test_h05_what_all_lists_together_allow_is_known_to_whoever_publishes_it() ->
         "STRLEN", "MGET",
     }  # fmt: skip
     assert set(ASKING._bounded) == {"PUBLISH", "LPUSH", "EXPIRE", "LLEN", "LPOP", "DEL"}
-    assert ASKING._free == LISTENING._free - {"PSUBSCRIBE"}
+    assert ASKING._free == MOVING._free == LISTENING._free - {"PSUBSCRIBE"}
+    assert set(MOVING._bounded) == {"EVAL"}

@@ -1,0 +1,160 @@
+"""The commands that move messages, on a real Redis and with real workers."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from app.models import audit
+from app.paths import audit_file, self_command
+from tests.helpers.celery_apps import make_app, worker
+from tests.helpers.messages import fill, ids_of, lists_of
+from tests.helpers.servers import RedisServer
+from tests.helpers.waiting import eventually
+
+QUARANTINE = "mail.quarantine.20261122T020728123Z"
+
+
+def cloche(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(self_command(*words), capture_output=True, text=True, check=False, timeout=90)
+
+
+def acted(*words: str) -> dict[str, Any]:
+    """What a command told that did what was wished."""
+    done = cloche(*words, "--mode", "operate", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture(autouse=True)
+def _a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def test_a_queue_is_purged_listed_restored_and_discarded(redis_server: RedisServer, client: Redis) -> None:
+    fill(client, "mail", range(40))
+    before = lists_of(client, "mail")
+    url = redis_server.url
+
+    plan = cloche("purge", url, "mail", "--mode", "operate", "--plan")
+    assert plan.returncode == 0
+    assert plan.stdout.startswith("Purge the queue mail: 40 messages go into a quarantine\n")
+    assert "Priority 9   10" in plan.stdout
+    assert lists_of(client, "mail") == before
+
+    told = acted("purge", url, "mail")
+    name = told["outcome"]["undo"]["quarantine"]
+    listed = cloche("quarantines", url).stdout
+    assert listed.startswith(f"{name}  40 messages  ")
+    assert "purged 0 s ago" in listed or "purged" in listed
+    (found,) = json.loads(cloche("quarantines", url, "--json").stdout)
+    assert (found["name"], found["queue"], found["total"]) == (name, "mail", 40)
+    shown = {each["name"]: each for each in json.loads(cloche("queues", url, "--json", "--mode", "passive").stdout)}
+    assert (shown[name]["role"], shown[name]["ready"]) == ("quarantine", 40)
+
+    assert acted("restore", url, name, "--count", "4")["outcome"]["done"] == 4
+    assert acted("restore", url, name, "--id", "mail-16")["outcome"]["done"] == 1
+    assert ids_of(client, "mail") == ["mail-16", "mail-0", "mail-4", "mail-8", "mail-12"]
+    assert acted("restore", url, name)["outcome"]["done"] == 35
+    assert cloche("quarantines", url).stdout == "There are no quarantines.\n"
+
+    acted("delete", url, "mail", "--id", "mail-20")
+    acted("move", url, "mail", "slow", "--id", "mail-24")
+    assert ids_of(client, "slow") == ["mail-24"]
+    (found,) = json.loads(cloche("quarantines", url, "--json").stdout)
+    assert found["total"] == 1
+    assert acted("discard", url, found["name"])["outcome"]["done"] == 1
+    assert json.loads(cloche("quarantines", url, "--json").stdout) == []
+    kinds = [entry.kind for entry, _ in audit.read(audit_file())]
+    assert kinds.count("intent") == kinds.count("outcome") == 7
+
+
+def test_a01_nothing_is_moved_but_in_operate_mode_and_when_somebody_said_so(
+    redis_server: RedisServer, client: Redis
+) -> None:
+    fill(client, "mail", range(4))
+    fill(client, QUARANTINE, range(4))
+    before = lists_of(client, "mail"), lists_of(client, QUARANTINE)
+    deeds = (
+        ("purge", redis_server.url, "mail"), ("restore", redis_server.url, QUARANTINE),
+        ("discard", redis_server.url, QUARANTINE), ("delete", redis_server.url, "mail", "--id", "mail-0"),
+        ("move", redis_server.url, "mail", "slow"),
+    )  # fmt: skip
+    for deed in deeds:
+        assert "operate" in cloche(*deed, "--yes").stderr
+        assert "no terminal" in cloche(*deed, "--mode", "operate").stderr
+    assert (lists_of(client, "mail"), lists_of(client, QUARANTINE)) == before
+    both = cloche("restore", redis_server.url, QUARANTINE, "--count", "1", "--id", "x")
+    assert both.returncode == 2
+
+
+def test_messages_are_exported_and_a_copy_is_checked(redis_server: RedisServer, client: Redis, tmp_path: Path) -> None:
+    fill(client, "mail", range(8))
+    before = lists_of(client, "mail")
+    exported, copied = tmp_path / "exported.bin", tmp_path / "copied.bin"
+    done = cloche("messages", redis_server.url, "mail", "--export", str(exported), "--mode", "passive")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"8 messages of mail are in {exported}." in done.stderr
+    assert lists_of(client, "mail") == before
+    assert "already" in cloche("messages", redis_server.url, "mail", "--export", str(exported)).stderr
+
+    # A path is meant from where the command is given.
+    acted("purge", redis_server.url, "mail", "--backup", os.path.relpath(copied))
+    assert exported.read_bytes()[-100:-40] == copied.read_bytes()[-100:-40]
+    told = cloche("backup", str(copied))
+    assert told.returncode == 0
+    assert told.stdout.splitlines()[0].startswith("     0  mail-0  shop.send")
+    assert len(told.stdout.splitlines()) == 8
+    assert "8 messages of mail on 127.0.0.1:" in told.stderr
+    assert told.stderr.endswith("The file is as it was written.\n")
+    plain = json.loads(cloche("backup", str(copied), "--json", "--limit", "1").stdout)
+    assert (plain["messages"], plain["queue"], len(plain["first"])) == (8, "mail", 1)
+
+    copied.write_bytes(copied.read_bytes()[:-1])
+    cut = cloche("backup", str(copied))
+    assert (cut.returncode, cut.stdout) == (1, "")
+    assert "cut off" in cut.stderr
+    missing = cloche("messages", redis_server.url, "mial", "--export", str(tmp_path / "none.bin"))
+    assert "no queue 'mial'" in missing.stderr
+    assert not (tmp_path / "none.bin").exists()
+
+
+def test_tasks_that_were_purged_under_a_worker_run_once_each_when_they_are_restored(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    url = redis_server.url
+    app = make_app(url)
+    # Of some priorities, and more than a worker holds: what it has when the queue is purged goes on.
+    sent = [app.send_task("truth.timed", (0.01,), queue="celery", priority=number % 10).id for number in range(200)]
+    with worker(url, "w1", tmp_path / "w1.log", slots=2, pool="threads") as running:
+        eventually(running.runtimes, "the first task", within=60)
+        name = acted("purge", url, "celery")["outcome"]["undo"]["quarantine"]
+        held = sum(len(raws) for raws in lists_of(client, name).values())
+        assert held > 0
+        eventually(lambda: len(running.runtimes()) == 200 - held, "what the worker held", within=60)
+        later = [app.send_task("truth.add", (1, 1), queue="celery").id for _ in range(5)]
+        assert acted("restore", url, name)["outcome"]["done"] == held
+        eventually(lambda: len(running.runtimes()) == 205, "all that was sent", within=60)
+        ran = [line.split("[")[-1].split("]")[0] for line in running.lines if "] succeeded in " in line]
+    assert sorted(ran) == sorted(sent + later)
+    assert client.hlen("unacked") == 0
+    app.close()
+
+
+def test_a_task_that_was_moved_is_retried_in_the_queue_that_it_was_moved_to(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    url = redis_server.url
+    app = make_app(url)
+    id_ = app.send_task("truth.flaky", (1, 0.0), queue="mail", priority=6).id
+    acted("move", url, "mail", "slow", "--id", id_)
+    with worker(url, "w1", tmp_path / "w1.log", "-Q", "slow", slots=1, pool="solo") as running:
+        eventually(lambda: id_ in running.runtimes(), "its second attempt", within=60)
+    assert client.llen("mail") == 0
+    assert lists_of(client, "mail") == {}
+    app.close()
