@@ -31,6 +31,8 @@ from app.models.records import Message
 #: Messages, and bytes of them, that one script moves at most: 0.5 to 2 ms of Redis 7.0.
 MOST: Final = 250
 MOST_BYTES: Final = 1 << 20
+#: Seconds between two scripts, at most: as many as the one before took.
+MAX_PAUSE: Final = 0.05
 #: How deep in a list, from either end, a single message may lie to be taken out: Redis compares all before it, which
 #: takes 0.4 ms for so many small ones and 4 ms for ones of 6 kB.
 DEEPEST: Final = 20_000
@@ -65,6 +67,7 @@ class RedisVault:
         self._on_command = on_command
         self._looking: redis.Redis = redis_client(address, "cloche-vault", SORTING)
         self._given_up = False
+        self._next_at = 0.0
 
     def contents(self, name: str, samples: int = 10) -> Contents:
         """What waits in a queue or a quarantine."""
@@ -290,9 +293,14 @@ class RedisVault:
 
     def _run(self, client: redis.Redis, script: str, keys: Sequence[str], *words: bytes | str | int) -> int:
         self._on_command(1)
+        time.sleep(max(0.0, self._next_at - time.monotonic()))
+        began = time.monotonic()
         with self._words():
             told: Any = client.execute_command("EVAL", script, len(keys), *keys, *words)  # type: ignore[no-untyped-call]
-            return int(told)
+        # Others have the broker for as long as we had it.
+        now = time.monotonic()
+        self._next_at = now + min(now - began, MAX_PAUSE)
+        return int(told)
 
     @contextmanager
     def _moving(self, lists: Sequence[str], grant: Grant) -> Iterator[redis.Redis]:

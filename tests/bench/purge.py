@@ -111,13 +111,13 @@ def _act(actor: Actor, wish: Wish, pings: Pings, client: Redis, figures: dict[st
     outcome = execute(prepared)
     took, signs = time.monotonic() - began, pings.take()
     ours = [entry for entry in client.slowlog_get(1_000_000) if entry["client_name"].startswith(b"cloche")]
-    scripts = [int(entry["duration"]) for entry in ours if entry["command"].startswith(b"EVAL")]
+    scripts = [int(entry["duration"]) / 1e6 for entry in ours if entry["command"].startswith(b"EVAL")]
     if outcome.state != "done":
         raise WrongMessages(outcome.text)
     figures[type(wish).__name__.lower()] = {
         "seconds": round(took, 3),
         "scripts": len(scripts),
-        "slowest_script_ms": max(scripts, default=0) / 1_000,
+        "script_ms": machine.spread(scripts),
         "slowest_command_ms": max((int(entry["duration"]) for entry in ours), default=0) / 1_000,
         "ping_of_others_ms": signs,
         "ping_of_others_while_planned_ms": planning,
