@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -356,6 +357,28 @@ def test_what_the_user_may_not_do_is_said(redis_server: RedisServer, client: Red
             list(vault.lock_away("mail", QUARANTINE, Grant()))
     assert refused.value.fault == "permission"
     assert ids_of(client, "mail") == ["mail-0"]
+
+
+def test_the_rights_that_are_published_are_enough(redis_server: RedisServer, client: Redis) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "acting.md").read_text("utf-8")
+    words = text.partition("ACL SETUSER operator on >password")[2].partition("```")[0].split()
+    command(client, "ACL", "SETUSER", "operator", "on", ">password", *words)
+    fill(client, "mail", range(100))
+    url = f"redis://operator:password@{HOST}:{redis_server.port}/0"
+    with vault_at(url) as vault, pytest.MonkeyPatch.context() as patch:
+        assert vault.contents("mail").oldest is not None
+        list(vault.lock_away("mail", QUARANTINE, Grant()))
+        assert [each.name for each in vault.quarantines()] == [QUARANTINE]
+        fill(client, "mail", range(1_000, 1_008))
+        assert sum(vault.put_back(QUARANTINE, "mail", Grant(), 10)) == 10
+        patch.setattr(redis_vault, "MOST", 1)
+        assert sum(vault.put_back(QUARANTINE, "mail", Grant())) == 90
+        patch.setattr(redis_vault, "DEEPEST", 5)
+        assert items(vault.move("mail", "slow", ["mail-40"], Grant())) == {"mail-40": True}
+        assert len([*vault.move("slow", "mail", None, Grant())]) == 1
+        list(vault.lock_away("mail", QUARANTINE, Grant()))
+        assert sum(len(piece) for piece in vault.raw(QUARANTINE)) == 108
+        assert list(vault.destroy(QUARANTINE, Grant())) == [108]
 
 
 def test_a_broker_without_memory_loses_nothing(redis_server: RedisServer, client: Redis) -> None:
