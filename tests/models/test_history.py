@@ -330,6 +330,8 @@ def test_a_quarantine_that_was_emptied_is_no_queue_any_more_and_keeps_its_role(t
     name = "mail.quarantine.20261122T020728123Z"
     path = tmp_path / "history.cloche"
     with recording(path) as made, reading(path) as reader:
+        made.reducer.fold_queues([Queue(name, T0, ready=3)], T0)
+        # What it is may be told later than that it is there.
         made.reducer.fold_queues([Queue(name, T0, ready=3, role="quarantine", memory=900)], T0)
         made.commit(1.0)
         assert [(queue.name, queue.role, queue.rests) for queue in reader.queues()] == [(name, "quarantine", True)]

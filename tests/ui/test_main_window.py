@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDialog, QLineEdit
 from pytestqt.qtbot import QtBot
 
 from app.models.diagnosis import Action, Finding
+from app.models.records import Queue
 from app.models.target import Target
 from app.models.wire import Health, Notice
 from app.ui import words
@@ -21,6 +22,8 @@ from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import ThemeManager
 from app.ui.vitals import Vital
 from app.ui.widgets.side_rows import Badge
+from tests.helpers.events import T0
+from tests.helpers.histories import recording
 from tests.ui.conftest import Run, emitted
 
 Open = Callable[[], MainWindow]
@@ -181,6 +184,24 @@ def test_the_sidebar_tells_state_and_backlog(
         assert "Worker w2@two is lost with 1 task." in row._state.tooltip.splitlines()
         assert row._state.badge == Badge(2, "failed")
         assert row.accessibleName().endswith(", 2 need attention")
+
+    run(story())
+
+
+def test_what_was_purged_is_no_backlog(open_window: Open, supervisor: Supervisor, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "purged.cloche"
+    with recording(path) as made:
+        waiting = Queue("mail", T0, ready=2, consumers=1)
+        purged = Queue("mail.quarantine.20261122T020728123Z", T0, ready=50, consumers=0, role="quarantine")
+        made.reducer.fold_queues([waiting, purged], T0)
+        made.commit(1.0)
+    window = open_window()
+
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", path, environment="staging"))
+        await settled(window)
+        live(connection, Health("live", events_per_second=1, behind=0.08))
+        assert window._sidebar._brokers[0]._state.words.endswith("· 2 waiting")
 
     run(story())
 
