@@ -139,7 +139,10 @@ def read_answer(body: bytes, headers: Mapping[str, Any], ticket: str) -> dict[st
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except msgspec.DecodeError:
-            # Answers to `conf` hold Infinity, which is no JSON: that becomes null, and all else is checked as before.
-            return msgspec.json.decode(msgspec.json.encode(json.loads(body)), type=dict[str, Any])
+            # Answers to `conf` hold Infinity, and arguments may hold NaN, which are no JSON; all else is checked as
+            # before, as what can't be written can't be kept.
+            answer = json.loads(body)
+            msgspec.json.decode(msgspec.json.encode(answer), type=dict[str, Any])
+            return dict(answer)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return {}
