@@ -14,6 +14,7 @@ from app.cli.history import export, stats
 from app.cli.messages import messages
 from app.cli.profiles import profiles
 from app.cli.record import record
+from app.cli.rerun import rerun, send
 from app.cli.words import (
     Sentence,
     for_option,
@@ -122,5 +123,5 @@ def _say_shots(made: Sequence[Path]) -> None:
         click.echo(f"picture: {path}")
 
 
-for command in (record, stats, export, doctor, queues, messages, profiles):
+for command in (record, stats, export, doctor, queues, messages, profiles, rerun, send):
     cli.add_command(command)

@@ -122,6 +122,10 @@ class Broker(Protocol):
         It looks into these ``queues`` first. Raises `BrokerError`.
         """
 
+    @property
+    def tells_sent(self) -> bool:
+        """Whether it is known after a crash what a publisher sent."""
+
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         """What publishes the messages of one act. Raises `BrokerError` where that can't be done."""
 
@@ -192,6 +196,10 @@ class _Redis(msgspec.Struct, frozen=True):
 
     def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
         return RedisFinder(self.address, give_up).find(ids, queues)
+
+    @property
+    def tells_sent(self) -> bool:
+        return True
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         return RedisPublisher(self.address, act, grant, on_command=on_command)
@@ -264,6 +272,10 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
         del ids, queues, give_up  # a look would mark them, and take them from workers for a moment
         return {}
 
+    @property
+    def tells_sent(self) -> bool:
+        return False
+
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         del act  # what was sent can't be written down in RabbitMQ
         return AmqpPublisher(self.address, grant, on_command=on_command)
@@ -325,6 +337,10 @@ class _Kombu(msgspec.Struct, frozen=True):
     def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
         del ids, queues, give_up
         return {}
+
+    @property
+    def tells_sent(self) -> bool:
+        return False
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         del act, grant, on_command

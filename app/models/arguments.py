@@ -13,7 +13,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -92,10 +92,17 @@ def to_json(value: object) -> str:
     return text if text.isascii() or text.isprintable() else json.dumps(value)
 
 
+def walk(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Arguments with their paths."""
+    for index, value in enumerate(args):
+        yield _path("args", index), value
+    for key, value in kwargs.items():
+        yield _path("kwargs", key), value
+
+
 def containers(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
     """Paths to the arguments that hold others: those a task can have changed while it ran."""
-    found = [f"args[{index}]" for index, value in enumerate(args) if _holds(value)]
-    return found + [_path("kwargs", key) for key, value in kwargs.items() if _holds(value)]
+    return [path for path, value in walk(args, kwargs) if _holds(value)]
 
 
 def same(one: object, other: object) -> bool:

@@ -79,6 +79,9 @@ class Act(ABC, Generic[W]):
         """An outcome with a sentence on what was done, and how to undo it."""
         return outcome
 
+    def settle(self) -> None:
+        """Forget what was kept for the case of a crash: that all is done is written down. Raises `BrokerError`."""
+
     def give_up(self) -> None:
         """Wait for nothing any more; may be called from any thread."""
 

@@ -192,6 +192,10 @@ class Reader(Charts):
         found = self.rows(select(schema.argument).where(schema.argument.c.id == task))
         return Told(*found[0]) if found else None
 
+    def knows_name(self, name: str) -> bool:
+        """Whether a task of this name was ever seen."""
+        return self.scalar(select(schema.name.c.id).where(schema.name.c.name == name)) is not None
+
     def workers(self) -> list[Worker]:
         """Every worker ever heard of, by hostname."""
         found = self.rows(select(schema.worker.c.record).order_by(schema.worker.c.hostname))
