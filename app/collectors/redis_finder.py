@@ -5,6 +5,7 @@ Nothing is taken. Pieces are as small, and lists are read no further from their 
 senders add.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal, cast
 
@@ -115,11 +116,8 @@ class RedisFinder:
         while True:
             cursor, values = cast("tuple[int, dict[bytes, bytes]]", client.hscan(key, cursor, count=piece))
             for value in values.values():
-                try:
-                    raw, _, routing_key = _held(value)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    continue
-                self._take(bytes(raw), "unacked", routing_key)
+                raw, routing_key = _unwrapped(value)
+                self._take(raw, "unacked", routing_key)
             yield
             if not cursor:
                 return
@@ -138,13 +136,35 @@ class RedisFinder:
     def _take(self, raw: bytes, place: Place, queue: str) -> None:
         self._looked += 1
         self._bytes += len(raw)
-        try:
-            id_ = _decode(raw).headers.id
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return
+        id_ = _id(raw)
         if isinstance(id_, str) and id_ in self._wanted:
             self._wanted.discard(id_)
             self._found[id_] = Found(raw, place, queue)
+
+
+def _unwrapped(value: bytes) -> tuple[bytes, str]:
+    """A message and its routing key from what kombu keeps of one that a worker holds; nothing where it is odd."""
+    try:
+        raw, _, routing_key = _held(value)
+        return bytes(raw), routing_key
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            message, _, routing_key = json.loads(value)
+            return json.dumps(message).encode("ascii"), str(routing_key)
+        except (ValueError, TypeError, RecursionError):
+            return b"", ""
+
+
+def _id(raw: bytes) -> object:
+    """The id of a message's task; None where it has none."""
+    try:
+        return _decode(raw).headers.id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            # Text with half of a surrogate pair is fine for Python's JSON, and so for Celery.
+            return json.loads(raw)["headers"]["id"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None
 
 
 def _stretches(each: QueueList) -> list[tuple[int, int]]:

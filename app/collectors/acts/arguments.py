@@ -10,7 +10,7 @@
 4. The text of events, which is never more than *reconstructed* (`models.arguments`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -265,33 +265,33 @@ def _is_of_this_attempt(told: Told, task: Task) -> bool:
 
 def of_stored(kept: Stored, text: Arguments, *, json_only: bool | None) -> Arguments:
     """What a result backend tells of arguments, compared with the ``text`` of events."""
-    args, kwargs = checked(text.args, text.kwargs)
-    paths = [path for path, _ in arguments.walk(kept.args, kept.kwargs)]
-    if kept.status in _OF_AN_END:
-        paths = containers(kept.args, kept.kwargs)
-    elif kept.status == states.STARTED:
-        paths = []
-    doubtful = [path for path in paths if not _is_confirmed(path, kept, args, kwargs, text.doubtful)]
+    said = dict(arguments.walk(*checked(text.args, text.kwargs)))
+    sure = {path: value for path, value in said.items() if not _is_doubted(path, text.doubtful)}
+    stored_ = dict(arguments.walk(kept.args, kept.kwargs))
+    if kept.status == states.STARTED:
+        open_ = []
+    elif kept.status in _OF_AN_END:
+        open_ = containers(kept.args, kept.kwargs)
+    else:
+        open_ = list(stored_)
+    doubtful = [path for path in open_ if path not in sure or not same(sure[path], stored_[path])]
+    # Where they differ, the text tells how it was before.
+    before = stored_ | {path: sure[path] for path in doubtful if path in sure}
+    values = iter(before.values())
     notes = [] if json_only else [_UNASKED if json_only is None else _PICKLED]
     return Arguments(
         grade="exact" if json_only and not doubtful else "reconstructed",
         source="the result backend",
-        args=to_json(kept.args),
-        kwargs=to_json(kept.kwargs),
+        args=to_json([next(values) for _ in kept.args]),
+        kwargs=to_json({key: next(values) for key in kept.kwargs}),
         doubtful=doubtful,
         notes=notes + ([_HAS_CHANGED] if doubtful else []),
     )
 
 
-def _is_confirmed(
-    path: str, kept: Stored, args: Sequence[Any], kwargs: Mapping[str, Any], doubtful: Iterable[str]
-) -> bool:
-    """Whether the text of events says the same of the argument at a path, and is sure of it."""
-    if any(doubt == path or doubt.startswith((f"{path}.", f"{path}[")) or path.startswith(doubt) for doubt in doubtful):
-        return False
-    told = dict(arguments.walk(args, kwargs))
-    stored_ = dict(arguments.walk(kept.args, kept.kwargs))
-    return path in told and same(told[path], stored_[path])
+def _is_doubted(path: str, doubtful: Iterable[str]) -> bool:
+    """Whether the argument at a path, something in it, or all of them are in doubt."""
+    return any(doubt in (path, "args", "kwargs") or doubt.startswith((f"{path}.", f"{path}[")) for doubt in doubtful)
 
 
 def _exactly(source: str, args: list[Any], kwargs: dict[str, Any]) -> Arguments:
