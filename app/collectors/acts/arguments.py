@@ -110,7 +110,8 @@ class Lookup:
         """What is known of tasks, in the order of their ids, to be sent to their own queues or to a ``queue``."""
         past = _Past(self._reach, ids)
         queues = list(dict.fromkeys([*(task.queue for task in past.tasks.values() if task.queue), *past.queues]))
-        found = self._try(lambda: self._reach.broker.find(ids, queues or ["celery"], give_up=self._give_up), {})
+        queues = queues or self._queues_there
+        found = self._try(lambda: self._reach.broker.find(ids, queues, give_up=self._give_up), {})
         missing = [id_ for id_ in ids if id_ not in found]
         json_only, called = self._ask_workers(missing) if missing else (None, {})
         results = self._reach.results
@@ -131,6 +132,18 @@ class Lookup:
                 case.refusal = case.refusal or _NO_ROUTE
             cases.append(case)
         return cases
+
+    @property
+    def _queues_there(self) -> list[str]:
+        """The queues that the broker tells of, where nobody else knows any."""
+        looking = self._reach.broker.queues([], on_command=self._reach.on_command)
+        try:
+            return [queue.name for queue in looking.poll().queues]
+        except BrokerError as error:
+            self.troubles.append(str(error))
+            return []
+        finally:
+            looking.close()
 
     def _ask_workers(self, ids: Sequence[str]) -> tuple[bool | None, dict[str, Called]]:
         """Whether all workers take JSON only (None where none told), and what they have of these tasks."""
