@@ -61,7 +61,7 @@ def from_stats(answer: object) -> Mapping[str, Any]:
     try:
         stats = msgspec.convert(answer, _Stats)
         told = msgspec.json.encode(answer).decode()
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError, RecursionError):
         return {}
     implementation = clean_word((stats.pool.implementation or "")[:MAX_WORD])
     slots = _count(stats.pool.max_concurrency)

@@ -4,6 +4,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from app.collectors.clean import clean_word
 from app.collectors.envelope import TaskMessage
 
 #: Whether a message was *sent* now, or had been sent *before* a crash. *Again* is both, maybe: RabbitMQ can't tell.
@@ -20,8 +21,8 @@ class Route(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if not self.exchange:
-            return f"the queue {self.routing_key}"
-        return f"the exchange {self.exchange} with the routing key “{self.routing_key}”"
+            return f"the queue {clean_word(self.routing_key)}"
+        return f"the exchange {clean_word(self.exchange)} with the routing key “{clean_word(self.routing_key)}”"
 
 
 class Unroutable(Exception):
@@ -44,5 +45,5 @@ class Publisher(Protocol):
 def unroutable(route: Route) -> Unroutable:
     """What is said where no queue takes a message."""
     if not route.exchange:
-        return Unroutable(f"There is no queue {route.routing_key}. Choose another one.")
+        return Unroutable(f"There is no queue {clean_word(route.routing_key)}. Choose another one.")
     return Unroutable(f"No queue takes what goes to {route}. Choose a queue.")

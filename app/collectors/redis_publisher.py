@@ -12,6 +12,7 @@ from typing import Any, Final
 import redis
 
 from app.collectors.access import Grant
+from app.collectors.clean import clean_word
 from app.collectors.envelope import TaskMessage, for_redis
 from app.collectors.errors import BrokerError
 from app.collectors.guard import Guard
@@ -85,8 +86,8 @@ class RedisPublisher:
             # Each of several queues by itself: what is missing after a crash is made good.
             pushed = [self._push(key, message.id, payload) for key in keys]
         except redis.ResponseError as error:
-            if str(error).startswith("WRONGTYPE") or "WRONGTYPE" in str(error):
-                raise Unroutable(f"What is called {route.routing_key} in Redis is no queue.") from error
+            if "WRONGTYPE" in str(error):
+                raise Unroutable(f"What {route} leads to in Redis is no queue.") from error
             raise broker_error(error, self._address) from error
         except (redis.RedisError, OSError) as error:
             raise broker_error(error, self._address) from error
@@ -128,7 +129,7 @@ class RedisPublisher:
             key, pattern, queue = [*member.split(self._address.separator), "", ""][:3]
             if not key and not pattern:
                 raise Unroutable(
-                    f"The exchange {route.exchange} seems to send to all who listen (fanout), and what is sent so is "
+                    f"{str(route).capitalize()} seems to send to all who listen (fanout), and what is sent so is "
                     "never kept in a queue. Choose a queue."
                 )
             if queue and (_matches(key, route.routing_key) if pattern else key == route.routing_key):
@@ -143,13 +144,13 @@ class RedisPublisher:
                 yield text_of(member)
             if not cursor:
                 return
-        raise BrokerError("busy", f"The exchange {exchange} has too many bindings to be looked through.")
+        raise BrokerError("busy", f"The exchange {clean_word(exchange)} has too many bindings to be looked through.")
 
 
 def _matches(wildcards: str, routing_key: str) -> bool:
     """Whether a routing key fits a binding of a topic exchange, as kombu has it (``kombu.transport.virtual``)."""
     if wildcards.count("#") + wildcards.count("*") > _WILDCARDS:
-        raise Unroutable(f"The binding {wildcards[:100]} has too many wildcards. Choose a queue.")
+        raise Unroutable(f"The binding {clean_word(wildcards[:100])} has too many wildcards. Choose a queue.")
     words = {"*": r"[^\.]+", "#": r".*?"}
     pattern = r"\.".join(words.get(word, re.escape(word)) for word in wildcards.split("."))
     return re.fullmatch(pattern, routing_key) is not None

@@ -50,17 +50,23 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     readable: bool = True
 
 
-def of_text(args: str | None, kwargs: str | None, source: str = "the text of its events") -> Arguments:
-    """What the text of arguments tells of them, which is never *exact*."""
+def of_text(
+    args: str | None, kwargs: str | None, *, json_only: bool, source: str = "the text of its events"
+) -> Arguments:
+    """What the text of arguments tells of them, which is never *exact*.
+
+    Where tasks are sent as JSON only, tuples are lists when they arrive; else it is in doubt whether they were to stay.
+    """
     positional, named = _Reading("args", args, (list, tuple)), _Reading("kwargs", kwargs, (dict,))
-    doubtful = positional.doubtful + named.doubtful
+    tuples = [*positional.tuples, *named.tuples]
+    doubtful = positional.doubtful + named.doubtful + ([] if json_only else tuples)
     return Arguments(
         grade="incomplete" if doubtful else "reconstructed",
         source=source,
         args=to_json(list(positional.value)),
         kwargs=to_json(named.value),
         doubtful=doubtful,
-        notes=[TUPLES] if _has_tuple(positional.value) or _has_tuple(named.value.values()) else [],
+        notes=[TUPLES] if tuples else [],
     )
 
 
@@ -123,16 +129,6 @@ def _holds(value: object) -> bool:
     return isinstance(value, list) or (isinstance(value, dict) and value.keys() != {"__type__", "__value__"})
 
 
-def _has_tuple(values: Any) -> bool:
-    return any(
-        isinstance(value, tuple) or (isinstance(value, list | dict) and _has_tuple(_inside(value))) for value in values
-    )
-
-
-def _inside(value: list[Any] | dict[Any, Any]) -> Any:
-    return value.values() if isinstance(value, dict) else value
-
-
 def _path(path: str, key: object) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
@@ -142,11 +138,12 @@ def _path(path: str, key: object) -> str:
 class _Reading:
     """A text as a value of Python's: numbers, texts, True, False and None in lists, tuples and dictionaries.
 
-    What it is not sure of is in ``doubtful``, and stands in the value as it was shown.
+    What it is not sure of is in ``doubtful``, and stands in the value as it was shown; ``tuples`` are paths to those.
     """
 
     def __init__(self, path: str, text: str | None, kinds: tuple[type, ...]) -> None:
         self.doubtful: list[str] = []
+        self.tuples: list[str] = []
         self.value: Any = kinds[0]()
         if text is None or len(text) > _MOST:
             self.doubtful.append(path)
@@ -168,6 +165,7 @@ class _Reading:
     def _value(self, node: ast.AST, path: str) -> Any:
         match node:
             case ast.Tuple(elts=elements):
+                self.tuples += [path] if path != "args" else []
                 return tuple(self._value(each, _path(path, index)) for index, each in enumerate(elements))
             case ast.List(elts=elements):
                 return [self._value(each, _path(path, index)) for index, each in enumerate(elements)]

@@ -47,6 +47,7 @@ OF_JSON: Final[dict[str, Make]] = {
     "of all": lambda dice: {"at": datetime.now(UTC), "ids": [uuid.UUID(int=dice.getrandbits(128))], "raw": [b"\xff"]},
     "odd keys": lambda dice: {"a\\b": 1, "k" * dice.choice([3, 1100]): 2, "x...": 3, "": 4},
     "tuple": lambda dice: (1, (2, ("three",))),
+    "flat tuple": lambda dice: (1, dice.randrange(9)),
     "number as key": lambda dice: {1: "a", 2.5: "b", None: "c", False: "d"},
 }  # fmt: skip
 

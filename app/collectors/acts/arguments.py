@@ -16,6 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from app.collectors.acts.act import Reach
+from app.collectors.checks import MAX_WORD
+from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.envelope import Known, Original, Unfaithful, again, arguments_of, made, read_original
 from app.collectors.envelope import TaskMessage as Message
@@ -63,6 +65,11 @@ class Case(msgspec.Struct):
     lost: list[str] = []
     warnings: list[str] = []
     refusal: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its name, for people."""
+        return clean_word(self.name[:MAX_WORD])
 
     @property
     def where(self) -> Route:
@@ -219,13 +226,14 @@ def _of_message(id_: str, found: Found, task: Task | None) -> Case | None:
     if original is None:
         return None
     headers, values = original.message.headers, arguments_of(original.message)
+    queue = clean_word(found.queue)
     where = {
-        "queue": f"its message in the queue {found.queue}",
+        "queue": f"its message in the queue {queue}",
         "unacked": "its message, which a worker holds",
-        "quarantine": f"its message in a quarantine of {found.queue}",
+        "quarantine": f"its message in a quarantine of {queue}",
     }[found.place]
     if values is None:
-        told = of_text(_text(headers.get("argsrepr")), _text(headers.get("kwargsrepr")))
+        told = of_text(_text(headers.get("argsrepr")), _text(headers.get("kwargsrepr")), json_only=False)
         known = msgspec.structs.replace(told, grade="exact", source=where, readable=False, doubtful=[])
     else:
         known = Arguments(grade="exact", source=where, args=to_json(values[0]), kwargs=to_json(values[1]))
@@ -249,7 +257,10 @@ def _of_told(
 ) -> Case:
     """What is known of a task whose message is not there any more."""
     name = (task.name if task is not None else None) or ""
-    text = of_text(task.args, task.kwargs) if task is not None else of_text(None, None, "nothing that is known")
+    if task is not None:
+        text = of_text(task.args, task.kwargs, json_only=bool(json_only))
+    else:
+        text = of_text(None, None, json_only=False, source="nothing that is known")
     case = Case(id_, name, text, None, task)
     if called is not None and name in ("", called.name):
         case.name, case.priority = called.name, called.delivery_info.priority

@@ -172,7 +172,7 @@ class RerunAct(Act[Rerun]):
             "reconstructed": "with arguments read from the text of events",
             "incomplete": "with arguments that are not all known",
         }
-        names = Counter(case.name for case in self._sendable)
+        names = Counter(case.shown for case in self._sendable)
         facts: list[tuple[str, str]] = [
             (grade, f"{grades[grade]:,} {word}") for grade, word in words.items() if grades[grade]
         ]
@@ -185,7 +185,7 @@ class RerunAct(Act[Rerun]):
             count=count,
             things="task",
             facts=[fact for fact in facts if fact[1]],
-            samples=[Sample(case.id, f"{case.name}  {case.arguments.grade}") for case in self._sendable[:_SAMPLES]],
+            samples=[Sample(case.id, f"{case.shown}  {case.arguments.grade}") for case in self._sendable[:_SAMPLES]],
             cautions=self._cautions(),
             undo="A task that was sent can't be called back for sure: revoke it, as long as it waits.",
             rate=RATE,
@@ -226,7 +226,7 @@ def _shown(cases: list[Case]) -> list[dict[str, Any]]:
         shown.append(
             {
                 "id": case.id,
-                "name": case.name,
+                "name": case.shown,
                 "grade": told.grade,
                 "source": told.source,
                 "args": told.args,
