@@ -129,8 +129,8 @@ class RedisPublisher:
             key, pattern, queue = [*member.split(self._address.separator), "", ""][:3]
             if not key and not pattern:
                 raise Unroutable(
-                    f"{str(route).capitalize()} seems to send to all who listen (fanout), and what is sent so is "
-                    "never kept in a queue. Choose a queue."
+                    f"It went to {route}, which seems to send to all who listen (fanout): such messages are "
+                    "kept in no queue. Choose one."
                 )
             if queue and (_matches(key, route.routing_key) if pattern else key == route.routing_key):
                 yield queue

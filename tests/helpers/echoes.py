@@ -1,6 +1,7 @@
 """A Celery application whose tasks write down what they were really called with; also run as its worker.
 
     python tests/helpers/echoes.py BROKER MARKS worker --queues …
+    python tests/helpers/echoes.py BROKER MARKS send QUEUE
 
 It knows nothing of ours, and runs with Celery 5.2 and later. Marks are kept in a Redis, wherever the broker is: what a
 task got is in the list ``got.<id>``, once for each time that it ran.
@@ -12,9 +13,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from celery import Celery
+from celery import Celery, chain, chord, group
 from redis import Redis
 
 SETTINGS: Final = "ECHO_SETTINGS"
@@ -43,6 +45,7 @@ def make_app(broker: str, marks: str, **settings: Any) -> Celery:  # noqa: C901 
             "routing_key": (request.delivery_info or {}).get("routing_key"),
         }
         client.rpush(f"got.{request.id}", json.dumps(told, default=str))
+        client.rpush("all", json.dumps({**told, "task": task.name}, default=str))
 
     def echo(task: Any, *args: Any, **kwargs: Any) -> None:
         write(task, args, kwargs)
@@ -95,9 +98,48 @@ class Money:
         return f"Money({self.amount})"
 
 
+def send(app: Celery, queue: str) -> dict[str, str]:
+    """Send tasks with all that a message may carry; their ids, by what they carry."""
+    echo, fail = app.tasks["echo.echo"], app.tasks["echo.fail"]
+    args, kwargs = [1, "two", {"three": [3.5, None]}], {"four": "żółć"}
+    carried: dict[str, dict[str, Any]] = {
+        "nothing": {},
+        "priority": {"priority": 6},
+        "limits": {"time_limit": 50, "soft_time_limit": 40},
+        "expiry": {"expires": 3_000},
+        "expiry at": {"expires": datetime.now(UTC) + timedelta(seconds=3_000)},
+        "eta": {"countdown": 3_000},
+        "shadow": {"shadow": "another.name"},
+        "header": {"headers": {"mine": "yes"}},
+        "ignored": {"ignore_result": True},
+        "gzip": {"compression": "gzip"},
+        "bzip2": {"compression": "bzip2"},
+        "pickle": {"serializer": "pickle"},
+        "pickled gzip": {"serializer": "pickle", "compression": "gzip"},
+        "link": {"link": echo.si("linked")},
+    }
+    if hasattr(echo.s(), "stamp"):  # since 5.3
+        carried["stamps"] = {"stamped_headers": ["customer"], "customer": "7"}
+    ids = {name: echo.apply_async(args, kwargs, queue=queue, **options).id for name, options in carried.items()}
+    ids["link_error"] = fail.apply_async(args, kwargs, queue=queue, link_error=echo.si("error linked")).id
+    steps = chain(echo.si(*args, **kwargs).set(queue=queue), echo.si("second"), echo.si("third"))()
+    ids["chain"] = steps.parent.parent.id
+    members = group([echo.si(*args, **kwargs).set(queue=queue), echo.si(0).set(queue="never")])()
+    ids["group"] = members.results[0].id
+    header = [echo.si(*args, **kwargs).set(queue=queue), echo.si(0).set(queue="never")]
+    ids["chord"] = chord(header)(echo.si("body")).parent.results[0].id
+    pickled = [echo.si(*args, **kwargs).set(queue=queue, serializer="pickle"), echo.si(0).set(queue="never")]
+    ids["pickled group"] = group(pickled)().results[0].id
+    return ids
+
+
 def main() -> None:
     broker, marks, *words = sys.argv[1:]
-    make_app(broker, marks, **json.loads(os.environ.get(SETTINGS, "{}"))).worker_main(words)
+    app = make_app(broker, marks, **json.loads(os.environ.get(SETTINGS, "{}")))
+    if words[0] == "send":
+        sys.stdout.write(json.dumps(send(app, words[1])))
+    else:
+        app.worker_main(words)
 
 
 if __name__ == "__main__":
