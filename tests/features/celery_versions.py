@@ -65,7 +65,20 @@ class Bench:
 
     def worker(self, stack: ExitStack) -> None:
         log = stack.enter_context((self.folder / "worker.log").open("ab"))
-        command = [self.python, str(ECHOES), self.url, self.marks_url, "worker", "-c", "2", "-E", "-Q", "celery"]
+        command = [
+            self.python,
+            str(ECHOES),
+            self.url,
+            self.marks_url,
+            "worker",
+            "-l",
+            "INFO",
+            "-c",
+            "2",
+            "-E",
+            "-Q",
+            "celery",
+        ]
         process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         stack.callback(process.wait, 30)
         stack.callback(process.terminate)
@@ -155,10 +168,25 @@ def made(version: str, folder: Path) -> str:
     place = folder / version
     python = place / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not (place / "done").exists():
-        wanted = "celery[redis]" if version == "newest" else f"celery[redis]=={version}.*"
+        # With the kombu of its time, in which its packages for Redis are named.
+        wanted = [] if version == "newest" else [f"celery=={version}.*", f"kombu=={version}.*"]
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
         # Older kombu uses packaging without asking for it.
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-input", wanted, "packaging"], check=True)
+        subprocess.run(
+            [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--no-input",
+                "celery[redis]",
+                "kombu[redis]",
+                *wanted,
+                "packaging",
+            ],
+            check=True,
+        )
         (place / "done").touch()
     return str(python)
 
