@@ -38,13 +38,13 @@ def raw(*, body: Any = None, properties: dict[str, Any] | None = None, **headers
     value = [[2, 3], {}, embed] if body is None else body
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     kind = headers.pop("content_type", "application/json")
-    own = {
+    own: dict[str, Any] = {
         "lang": "py", "task": "shop.bill", "id": "old", "shadow": None, "eta": None, "expires": None, "group": None,
         "group_index": None, "retries": 0, "timelimit": [None, None], "root_id": "old", "parent_id": None,
         "argsrepr": "(2, 3)", "kwargsrepr": "{}", "origin": "gen1@host", "ignore_result": False,
         "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
     }  # fmt: skip
-    info = {
+    info: dict[str, Any] = {
         "correlation_id": "old", "reply_to": "somebody", "delivery_mode": 2, "priority": 0, "body_encoding": "base64",
         "delivery_info": {"exchange": "", "routing_key": "celery"}, "delivery_tag": "tag",
     }  # fmt: skip
@@ -77,10 +77,11 @@ def test_a_new_message_is_what_celery_itself_would_send() -> None:
 
 
 def test_a_message_is_sent_again_byte_for_byte_but_for_what_would_not_be_true() -> None:
+    brokers: dict[str, Any] = {"x-death": [{}], "x-delivery-count": 2, "CC": ["a"]}
     found = original(
         retries=3, eta="2020-01-01T00:00:00+00:00", redelivered=True, parent_id="before", root_id="root",
         timelimit=[9, 8], shadow="x", mine="yes", stamped_headers=["customer"], stamps={"customer": ["7"]},
-        properties={"priority": 6, "delivery_mode": 1}, **{"x-death": [{}], "x-delivery-count": 2, "CC": ["a"]},
+        properties={"priority": 6, "delivery_mode": 1}, **brokers,
     )  # fmt: skip
     made_ = again(found, "new", NOW)
     new, old = made_.message, found.message
