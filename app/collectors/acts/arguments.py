@@ -117,7 +117,7 @@ class Lookup:
         """What is known of tasks, in the order of their ids, to be sent to their own queues or to a ``queue``."""
         past = _Past(self._reach, ids)
         queues = list(dict.fromkeys([*(task.queue for task in past.tasks.values() if task.queue), *past.queues]))
-        queues = queues or self._queues_there
+        queues = queues or self._queues_there or ["celery"]
         found = self._try(lambda: self._reach.broker.find(ids, queues, give_up=self._give_up), {})
         missing = [id_ for id_ in ids if id_ not in found]
         json_only, called = self._ask_workers(missing) if missing else (None, {})
