@@ -15,6 +15,7 @@ from app.cli.messages import messages
 from app.cli.profiles import profiles
 from app.cli.purge import backup, delete, discard, move, purge, quarantines, restore
 from app.cli.record import record
+from app.cli.rerun import rerun, send
 from app.cli.words import (
     Sentence,
     for_option,
@@ -125,6 +126,6 @@ def _say_shots(made: Sequence[Path]) -> None:
 
 for command in (
     record, stats, export, doctor, queues, messages, profiles,
-    purge, restore, discard, quarantines, delete, move, backup,
+    purge, restore, discard, quarantines, delete, move, backup, rerun, send,
 ):  # fmt: skip
     cli.add_command(command)

@@ -76,13 +76,18 @@ def carry_out(target: Target, wish: Wish | None, how: Wishes, *, resumed: str = 
     from app.collectors.acts.catalogue import act_of
     from app.collectors.acts.engine import prepare, resume
     from app.collectors.brokers import broker_of
+    from app.collectors.results import results_address
     from app.models.audit import AuditError, AuditLog, Subject
     from app.models.redact import redact_url
     from app.paths import audit_file
 
     access = Access(target.mode, target.environment)
     history = target.history if target.history.is_file() else None
-    reach = Reach(broker_of(target.examine()), access, history, lambda _: None, target.keep_arguments)
+    examined = target.examine()
+    broker, results = broker_of(examined), results_address(examined)
+    if results is not None:
+        results = results.through(broker.jump_host)
+    reach = Reach(broker, access, history, lambda _: None, target.keep_arguments, results)
     log = AuditLog(audit_file(), Subject(target.name, redact_url(target.url), target.environment))
     make = partial(act_of, reach=reach)
     try:

@@ -40,6 +40,7 @@ _FORMS: Final = {
     spec.Basic.Cancel: "sb",
     spec.Basic.Publish: "Bssbb",
     spec.Basic.Get: "Bsb",
+    spec.Confirm.Select: "b",
 }
 #: A kind of queue that there is not.
 NO_KIND: Final = "cloche-asks"

@@ -8,9 +8,11 @@ import redis
 
 from app.collectors import amqp as rabbitmq
 from app.collectors import amqp_messages
+from app.collectors.access import Grant
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_guard import SIGNING_IN
+from app.collectors.amqp_publisher import AmqpPublisher
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.amqp_rights import grant
 from app.collectors.clean import clean_word
@@ -18,12 +20,15 @@ from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.guard import GREETING
 from app.collectors.kombu_events import KombuAddress, KombuEvents, kombu_address
+from app.collectors.publisher import Publisher
 from app.collectors.queues import NoQueues, Queues
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_control import RedisControl
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
+from app.collectors.redis_finder import Found, RedisFinder
 from app.collectors.redis_messages import Page, peek
+from app.collectors.redis_publisher import RedisPublisher
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.redis_survey import RedisSurvey
 from app.collectors.redis_vault import RedisVault
@@ -116,6 +121,19 @@ class Broker(Protocol):
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
         """What moves its messages. Raises `BrokerError` where that can't be done."""
 
+    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+        """The messages of tasks, as they lie in the broker, by the ids; of those that can be found without taking any.
+
+        It looks into these ``queues`` first. Raises `BrokerError`.
+        """
+
+    @property
+    def tells_sent(self) -> bool:
+        """Whether it is known after a crash what a publisher sent."""
+
+    def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
+        """What publishes the messages of one act. Raises `BrokerError` where that can't be done."""
+
     def drop(self) -> None:
         """Break off connections that may be dead since the computer slept."""
 
@@ -185,6 +203,16 @@ class _Redis(msgspec.Struct, frozen=True):
         del mode  # nothing is moved without a grant
         return RedisVault(self.address, on_command=on_command)
 
+    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+        return RedisFinder(self.address, give_up).find(ids, queues)
+
+    @property
+    def tells_sent(self) -> bool:
+        return True
+
+    def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
+        return RedisPublisher(self.address, act, grant, on_command=on_command)
+
     def drop(self) -> None:
         self.address.line.drop()
 
@@ -253,6 +281,18 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
         del mode, on_command
         raise BrokerError("protocol", "Cloche can't move messages on RabbitMQ yet.")
 
+    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+        del ids, queues, give_up  # a look would mark them, and take them from workers for a moment
+        return {}
+
+    @property
+    def tells_sent(self) -> bool:
+        return False
+
+    def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
+        del act  # what was sent can't be written down in RabbitMQ
+        return AmqpPublisher(self.address, grant, on_command=on_command)
+
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.
         pass
@@ -310,6 +350,18 @@ class _Kombu(msgspec.Struct, frozen=True):
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
         del mode, on_command
         raise BrokerError("protocol", f"Messages can't be moved over kombu's transport {self.address.scheme!r}.")
+
+    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+        del ids, queues, give_up
+        return {}
+
+    @property
+    def tells_sent(self) -> bool:
+        return False
+
+    def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
+        del act, grant, on_command
+        raise BrokerError("protocol", "Cloche sends tasks over Redis and RabbitMQ only.")
 
     def drop(self) -> None: ...
 

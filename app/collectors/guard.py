@@ -112,6 +112,17 @@ def moving(scripts: Collection[str], lists: Collection[str], grant: Grant) -> Gu
     return Guard(bounded={"EVAL": (None, is_ours)})
 
 
+def _is_page(words: Sequence[str]) -> bool:
+    return len(words) == 4 and words[2].upper() == "COUNT" and int(words[3]) <= MOST_AT_ONCE  # noqa: PLR2004
+
+
+#: Looking for single messages, by the ids of their tasks, in queues and among those that workers hold.
+FINDING: Final = Guard(
+    frozenset({"LLEN", "HLEN", "MEMORY USAGE", "SCAN"}),
+    {"LRANGE": (4, _is_short(MOST_AT_ONCE)), "INFO": (2, _is_server), "HSCAN": (5, _is_page)},
+)
+
+
 def asking(channel: str, ending: str) -> Guard:
     """Asking workers over the control ``channel``: what is written is a list of our own, whose name ends so."""
 

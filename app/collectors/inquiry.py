@@ -12,13 +12,24 @@ import msgspec
 
 from app.collectors.control import Command, Control
 from app.collectors.errors import BrokerError
-from app.collectors.inspector import from_active, from_active_queues, from_reserved, from_scheduled, from_stats
+from app.collectors.inspector import (
+    from_active,
+    from_active_queues,
+    from_query,
+    from_reserved,
+    from_scheduled,
+    from_stats,
+    takes_json_only,
+)
 from app.collectors.pollers import Trouble
+from app.models.arguments import to_json
 from app.models.doubts import Held
 
 #: Seconds for answers that may be long, and for one that only has to come.
 LONG: Final = 5.0
 SHORT: Final = 1.0
+#: Characters of the arguments of one task that are kept at most.
+MAX_ARGUMENTS: Final = 64 << 10
 
 
 class Inspection(msgspec.Struct):
@@ -48,7 +59,13 @@ class Switched(msgspec.Struct):
     answers: dict[str, Any]
 
 
-Answer = Inspection | WhoHas | Reached | Switched
+class CalledWith(msgspec.Struct):
+    """What tasks are called with, exactly, by their ids: an array and an object, as JSON."""
+
+    told: dict[str, tuple[str, str]]
+
+
+Answer = Inspection | WhoHas | Reached | Switched | CalledWith
 Put = Callable[[Answer | Trouble], None]
 
 
@@ -69,6 +86,10 @@ class Inquiry(threading.Thread):
     def who_has(self, hostnames: Sequence[str], now: float) -> None:
         """Ask these workers which tasks they have."""
         self._ask("who has", lambda: self._who_has(hostnames, now))
+
+    def called(self, tasks: Mapping[str, Sequence[str]]) -> None:
+        """Ask workers, by host name, what these tasks of theirs are called with."""
+        self._ask("called", lambda: self._called(tasks))
 
     def reach(self, hostnames: Sequence[str]) -> None:
         """Ask the broker whether workers that are mute are still connected."""
@@ -135,6 +156,20 @@ class Inquiry(threading.Thread):
             if None not in told:
                 held[hostname] = {uuid: each for tasks in told for uuid, each in (tasks or {}).items()}
         self._put(WhoHas(asked, held))
+
+    def _called(self, tasks: Mapping[str, Sequence[str]]) -> None:
+        # What came in another form than JSON may be told as something else than it is, or cost the worker an error.
+        told = self._control.ask("conf", list(tasks), arguments={"with_defaults": True}, timeout=LONG)
+        sure = [hostname for hostname in tasks if takes_json_only(told.get(hostname))]
+        ids = [uuid for hostname in sure for uuid in tasks[hostname]]
+        answers = self._control.ask("query_task", sure, arguments={"ids": ids}, timeout=LONG) if ids else {}
+        known: dict[str, tuple[str, str]] = {}
+        for hostname in sure:
+            for uuid, each in from_query(answers.get(hostname)).items():
+                args, kwargs = to_json(each.args), to_json(each.kwargs)
+                if uuid in tasks[hostname] and len(args) + len(kwargs) <= MAX_ARGUMENTS:
+                    known[uuid] = (args, kwargs)
+        self._put(CalledWith(known))
 
     def _switch(self, command: Command, hostnames: Sequence[str] | None) -> None:
         answers = self._control.ask(command, hostnames, timeout=LONG if hostnames is None else SHORT)

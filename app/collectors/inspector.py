@@ -40,12 +40,28 @@ class _Scheduled(msgspec.Struct):
     request: _Running
 
 
+class _Delivery(msgspec.Struct):
+    exchange: str | None = None
+    routing_key: str | None = None
+    priority: int | None = None
+
+
+class Called(msgspec.Struct):
+    """What a worker says of one task: what it is called with, how it came, and whether it runs (*active*)."""
+
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    delivery_info: _Delivery = msgspec.field(default_factory=_Delivery)
+    state: str = ""
+
+
 def from_stats(answer: object) -> Mapping[str, Any]:
     """Fields of `Worker` from an answer to ``stats``; empty where it is not one (an error, another shape)."""
     try:
         stats = msgspec.convert(answer, _Stats)
         told = msgspec.json.encode(answer).decode()
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError, RecursionError):
         return {}
     implementation = clean_word((stats.pool.implementation or "")[:MAX_WORD])
     slots = _count(stats.pool.max_concurrency)
@@ -94,6 +110,30 @@ def _held(answer: object) -> dict[str, Held] | None:
     except msgspec.ValidationError:
         return None
     return {clean_word(each.id[:MAX_WORD]): Held(each.time_start) for each in running}
+
+
+def from_query(answer: object) -> dict[str, Called]:
+    """What tasks are called with that a worker has, by id, from an answer to ``query_task``; without what is odd."""
+    called: dict[str, Called] = {}
+    for uuid, told in answer.items() if isinstance(answer, Mapping) else ():
+        try:
+            state, info = msgspec.convert(told, tuple[str, Called])
+        except (msgspec.ValidationError, RecursionError):
+            continue
+        info.state = state
+        called[uuid] = info
+    return called
+
+
+def takes_json_only(answer: object) -> bool | None:
+    """Whether a worker takes messages of no other kind than JSON, from an answer to ``conf``; None where not told.
+
+    Then a task's arguments came as JSON, and JSON tells them as they are.
+    """
+    accepted = answer.get("accept_content") if isinstance(answer, Mapping) else None
+    if not isinstance(accepted, list) or not accepted:
+        return None
+    return all(kind in ("json", "application/json") for kind in accepted)
 
 
 def pool_name(implementation: str) -> str | None:

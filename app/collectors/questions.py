@@ -10,7 +10,7 @@ from typing import Final
 
 from app.collectors.control import Forbidden
 from app.collectors.errors import AUTH_PAUSE
-from app.collectors.inquiry import Answer, Inquiry, Inspection, Reached, Switched, WhoHas
+from app.collectors.inquiry import Answer, CalledWith, Inquiry, Inspection, Reached, Switched, WhoHas
 from app.collectors.pollers import Trouble
 from app.collectors.results import Ends, Results
 from app.models.reducer import Reducer
@@ -25,6 +25,8 @@ DOUBT_PAUSE: Final = 10.0
 STALE_PAUSE: Final = 60.0
 #: Seconds between two looks for the result of one task, and tasks that are looked for at a time.
 RESULT_PAUSE: Final = 30.0
+#: Tasks at a time that workers are asked what they are called with.
+MOST_CALLED: Final = 100
 MOST_RESULTS: Final = 2_000
 
 
@@ -32,13 +34,22 @@ class Questions:
     """Asks in threads, and folds what is answered; ``inquiry`` and ``results`` are None where that is not possible."""
 
     def __init__(
-        self, reducer: Reducer, inquiry: Inquiry | None, results: Results | None, tell: Callable[[Notice], None]
+        self,
+        reducer: Reducer,
+        inquiry: Inquiry | None,
+        results: Results | None,
+        tell: Callable[[Notice], None],
+        *,
+        keep_arguments: bool = True,
     ) -> None:
         self.threads: list[Inquiry | Results] = [thread for thread in (inquiry, results) if thread is not None]
         self._reducer = reducer
         self._inquiry = inquiry
         self._results = results
         self._tell = tell
+        self._keep_arguments = keep_arguments
+        #: Tasks of which workers were asked what they are called with.
+        self._called: set[str] = set()
         self._ask_at: dict[str, float] = {}
         self._ask_after = 0.0
         self._who_has_at = 0.0
@@ -89,6 +100,8 @@ class Questions:
                 self._reducer.fold_inspection(item.hostname, item.learnt, now)
         elif isinstance(item, WhoHas):
             self._reducer.fold_held(item.held, item.asked)
+        elif isinstance(item, CalledWith):
+            self._reducer.fold_arguments(item.told, now)
         elif isinstance(item, Reached):
             self._reducer.fold_reached(item.reachable)
         elif isinstance(item, Ends):
@@ -135,6 +148,19 @@ class Questions:
             self._who_has_at, self._stale_at = moment + self._who_has_pause, moment + STALE_PAUSE
             self._who_has_pause = min(2 * self._who_has_pause, STALE_PAUSE)
             inquiry.who_has(hostnames, now)
+        if stale and self._keep_arguments:
+            self._ask_called(inquiry, now)
+
+    def _ask_called(self, inquiry: Inquiry, now: float) -> None:
+        """Ask what tasks are called with that run for long: for events cut it, and nobody may know it later."""
+        lasting = [task for task in self._reducer.doubts.lasting(now - STALE_PAUSE) if task.worker and task.started]
+        self._called &= {task.uuid for task in lasting}
+        asked: dict[str, list[str]] = {}
+        for task in [task for task in lasting if task.uuid not in self._called][:MOST_CALLED]:
+            asked.setdefault(task.worker or "", []).append(task.uuid)
+            self._called.add(task.uuid)
+        if asked:
+            inquiry.called(asked)
 
     def _switch_newcomers(self, inquiry: Inquiry) -> None:
         if self._switched is None:

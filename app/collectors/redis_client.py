@@ -49,6 +49,11 @@ class _Connection(redis.Connection):
             raise broker_error(error, self._address) from error
 
 
+def text_of(reply: bytes | str) -> str:
+    """A name that Redis told."""
+    return reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
+
+
 def redis_client(address: RedisAddress, name: str, guard: Guard) -> redis.Redis:
     """A client without retries of its own, with a deadline on every answer, that says nothing but what is allowed.
 

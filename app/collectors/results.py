@@ -42,6 +42,16 @@ class Ends(msgspec.Struct):
     events: list[Event]
 
 
+class Stored(msgspec.Struct):
+    """What is stored of a task with ``result_extended``: what it is called with, as it was when it was stored."""
+
+    status: str
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    queue: str | None = None
+
+
 class _Meta(msgspec.Struct):
     """A stored result, as Celery writes it (`celery.backends.base.Backend._get_result_meta`)."""
 
@@ -94,6 +104,46 @@ def reach(address: RedisAddress) -> None:
         client.close()
 
 
+def stored(address: RedisAddress, uuids: Sequence[str]) -> dict[str, Stored]:
+    """What a backend knows of how tasks were called, by their ids. Raises `BrokerError`."""
+    client = redis_client(address, "cloche-results", RESULTS)
+    try:
+        found: dict[str, Stored] = {}
+        for at in range(0, len(uuids), BATCH):
+            for uuid, value in _values(client, uuids[at : at + BATCH]):
+                try:
+                    found[uuid] = msgspec.convert(json.loads(value), Stored)
+                except (msgspec.ValidationError, UnicodeError, ValueError, RecursionError):
+                    continue  # of an application without `result_extended`, or in another form than JSON
+        return found
+    except (redis.RedisError, OSError) as error:
+        raise _sentence(broker_error(error, address)) from error
+    finally:
+        client.close()
+
+
+def _values(client: redis.Redis, uuids: Sequence[str]) -> list[tuple[str, bytes | str]]:
+    """Stored results that are small enough to be read, by id. Raises ``RedisError``."""
+    keys = [_PREFIX + uuid for uuid in uuids]
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.strlen(key)
+    sizes = pipeline.execute(raise_on_error=False)
+    for size in sizes:
+        # A key of that name that holds something else is no result.
+        if isinstance(size, redis.RedisError) and not str(size).startswith("WRONGTYPE"):
+            raise size
+    small = [
+        (uuid, key)
+        for uuid, key, size in zip(uuids, keys, sizes, strict=True)
+        if isinstance(size, int) and 0 < size <= MAX_RESULT
+    ]
+    if not small:
+        return []
+    values = client.mget([key for _, key in small])
+    return [(uuid, value) for (uuid, _), value in zip(small, values, strict=True) if value is not None]
+
+
 class Results(threading.Thread):
     """Asks for results when told of which tasks."""
 
@@ -131,25 +181,8 @@ class Results(threading.Thread):
         self._client.close()
 
     def _find(self, uuids: Sequence[str], now: float) -> list[Event]:
-        keys = [_PREFIX + uuid for uuid in uuids]
         self._on_command(2)
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.strlen(key)
-        sizes = pipeline.execute(raise_on_error=False)
-        for size in sizes:
-            # A key of that name that holds something else is no result.
-            if isinstance(size, redis.RedisError) and not str(size).startswith("WRONGTYPE"):
-                raise size
-        small = [
-            (uuid, key)
-            for uuid, key, size in zip(uuids, keys, sizes, strict=True)
-            if isinstance(size, int) and 0 < size <= MAX_RESULT
-        ]
-        if not small:
-            return []
-        values = self._client.mget([key for _, key in small])
-        found = (end_of(uuid, value, now) for (uuid, _), value in zip(small, values, strict=True))
+        found = (end_of(uuid, value, now) for uuid, value in _values(self._client, uuids))
         return [event for event in found if event is not None]
 
 

@@ -102,11 +102,12 @@ class Collector:
         if backend is not None:
             backend = backend.through(broker.jump_host)
         results = None if backend is None else Results(backend, self._put, on_command=self._count_commands)
-        self._questions = Questions(self._reducer, inquiry, results, emit)
+        self._questions = Questions(self._reducer, inquiry, results, emit, keep_arguments=config.keep_arguments)
         self._peeker = Peeker(broker, config.mode, self._put, on_command=self._count_commands)
         self._drop = broker.drop
         self._access = Access(config.mode, config.environment)
-        reach = Reach(broker, self._access, Path(config.history), self._count_commands, config.keep_arguments)
+        history = Path(config.history)
+        reach = Reach(broker, self._access, history, self._count_commands, config.keep_arguments, backend)
         subject = Subject(config.name, redact_url(config.url), config.environment)
         self._desk = Desk(reach, AuditLog(audit_file(), subject), self._put)
         self._clocks = ClockWatch(self._put)

@@ -5,7 +5,7 @@ end) since a moment, with the reason; whatever is heard of it later takes the do
 """
 
 from collections import deque
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -132,7 +132,11 @@ class Doubts:
 
     def stale(self, before: float) -> bool:
         """Whether a task in memory is with a worker since before a moment, and nothing was heard of its end."""
-        return any(_is_with_worker(task) and _last_moment(task) < before for task in self._tasks.open_in_memory())
+        return next(self.lasting(before), None) is not None
+
+    def lasting(self, before: float) -> Iterator[Task]:
+        """Tasks in memory that are with a worker since before a moment, and of whose end nothing was heard."""
+        return (task for task in self._tasks.open_in_memory() if _is_with_worker(task) and _last_moment(task) < before)
 
     def confirm(self, held: Mapping[str, Mapping[str, Held]], asked: float) -> None:
         """Take what workers answered, by host name and task id, to the question at ``asked`` which tasks they have."""

@@ -134,6 +134,15 @@ class Task(msgspec.Struct, gc=False):
     attempts: list[Attempt] | None = None
 
 
+class Told(msgspec.Struct, gc=False):
+    """What a worker told that the ``task`` of this number is called with, as JSON: an array, and an object."""
+
+    task: int
+    at: float
+    args: str
+    kwargs: str
+
+
 class Worker(msgspec.Struct, gc=False):
     """One worker, as it reported itself (events) and as it answered (inspection, in *observe* mode).
 

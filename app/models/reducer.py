@@ -12,7 +12,7 @@ from app.models.doubts import Doubts, Held
 from app.models.liveness import Workers
 from app.models.memory import Store, Tasks
 from app.models.queues import Queues
-from app.models.records import Event, Queue, Task, Worker
+from app.models.records import Event, Queue, Task, Told, Worker
 from app.models.rollups import Cell, Gauge, bucket_of
 
 #: Width of the finest rollup bucket in seconds (the first of `schema.LEVELS`).
@@ -40,6 +40,7 @@ class Batch(msgspec.Struct):
     gauges: list[tuple[int, tuple[str, str], Gauge]]
     #: Buckets before this time are complete.
     closed: int
+    arguments: list[Told] = []
 
 
 class Reducer:
@@ -65,6 +66,7 @@ class Reducer:
         self._gauges = dict(known.gauges)
         self._gauges_dirty: set[tuple[str, str]] = set()
         self._gauges_closed: list[tuple[int, tuple[str, str], Gauge]] = []
+        self._arguments: list[Told] = []
         self._handlers: Mapping[str, Callable[[Task, Event], None]] = {
             "task-sent": self._sent,
             "task-received": self._received,
@@ -178,6 +180,14 @@ class Reducer:
         """Take what workers answered to the question which tasks they have."""
         self.doubts.confirm(held, asked)
 
+    def fold_arguments(self, told: Mapping[str, tuple[str, str]], now: float) -> None:
+        """Take what workers told that tasks are called with, as JSON, by their ids."""
+        for uuid, (args, kwargs) in told.items():
+            task = self._tasks.active.get(uuid)
+            if task is not None:
+                self._arguments.append(Told(task.id, now, args, kwargs))
+                self._tasks.change(task)
+
     def listen(self, since: float | None, now: float) -> None:
         """We listen from now on, after not having listened since a moment (None: there was nothing before)."""
         self._fleet.listen(now)
@@ -216,7 +226,9 @@ class Reducer:
             cells=[*self._cells_closed, *((self._bucket, name, cell) for name, cell in self._cells_dirty.items())],
             gauges=[*self._gauges_closed, *((self._bucket, key, self._gauges[key]) for key in self._gauges_dirty)],
             closed=self._bucket,
+            arguments=self._arguments,
         )
+        self._arguments = []
         self._cells_dirty, self._cells_closed = {}, []
         self._gauges_dirty, self._gauges_closed = set(), []
         return batch

@@ -17,7 +17,7 @@ from app.collectors.amqp import amqp_address
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.control import Control, Forbidden
 from app.collectors.errors import BrokerError
-from app.collectors.inquiry import Answer, Inquiry, Inspection, Reached, Switched, WhoHas
+from app.collectors.inquiry import Answer, CalledWith, Inquiry, Inspection, Reached, Switched, WhoHas
 from app.collectors.pollers import Trouble
 from app.collectors.questions import Questions
 from app.collectors.redis_control import RedisControl
@@ -407,3 +407,58 @@ def busy(app: Celery, url: str) -> str:
         eventually(lambda: client.exists(f"running.{uuid}"), "the task's start", within=60)
     app.close()
     return uuid
+
+
+# --- what tasks are called with --------------------------------------------------------------------------------------
+
+JSON_ONLY = {"accept_content": ["json"]}
+
+
+def called(uuid: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    return {uuid: ["active", task(uuid, 5.5) | {"args": args, "kwargs": kwargs}]}
+
+
+def test_what_long_tasks_are_called_with_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"scheduled": {"w1": []}, "reserved": {"w1": []}, "active": {"w1": [task("t1", T0 + 1000)]}}
+    told = {"conf": {"w1": JSON_ONLY}, "query_task": {"w1": called("t1", 1, "x" * 2_000, k=float("nan"))}}
+    asking = Asking(monkeypatch, **answers, **told)
+    asking.stage.play([worker_event("heartbeat", 1000), *stream("1000 received\n1000 started")])
+    asking.asked(200)
+    asked = [(command, to, dict(how)) for command, to, how in asking.control.asked if command in told]
+    assert asked == [("conf", ["w1"], {"with_defaults": True}), ("query_task", ["w1"], {"ids": ["t1"]})]
+    (kept,) = asking.stage.reducer.flush().arguments
+    assert (kept.args, kept.kwargs) == (f'[1, "{"x" * 2_000}"]', '{"k": NaN}')
+
+
+def test_where_arguments_are_kept_nowhere_nobody_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = Asking(monkeypatch, scheduled={"w1": []}, reserved={"w1": []}, active={"w1": [task("t1", T0 + 1000)]})
+    asking.questions = Questions(asking.stage.reducer, asking.inquiry, None, asking.said.append, keep_arguments=False)
+    asking.stage.play([worker_event("heartbeat", 1000), *stream("1000 received\n1000 started")])
+    assert asking.asked(200) != []
+    assert {command for command, *_ in asking.control.asked} == {
+        "stats",
+        "active_queues",
+        "scheduled",
+        "reserved",
+        "active",
+    }
+
+
+@pytest.mark.parametrize(
+    ("conf", "answer"),
+    [
+        (JSON_ONLY, called("other", 1)),
+        (JSON_ONLY, called("t1", "x" * 70_000)),
+        (JSON_ONLY, {"t1": ["active", {"id": "t1"}]}),
+        (JSON_ONLY, {"error": "no"}),
+        (JSON_ONLY, []),
+        ({"accept_content": ["json", "pickle"]}, called("t1", 1)),
+        ({"accept_content": []}, called("t1", 1)),
+        ({}, called("t1", 1)),
+        ({"error": "no"}, called("t1", 1)),
+    ],
+)
+def test_nothing_is_kept_of_what_is_not_told_for_sure(conf: object, answer: object) -> None:
+    with inquiring(Told({"conf": {"w1": conf}, "query_task": {"w1": answer}})) as (inquiry, learnt):
+        inquiry.called({"w1": ["t1"]})
+        assert learnt() == [CalledWith({}), Trouble("workers", None)]

@@ -19,6 +19,7 @@ from app.models.history.charts import Span
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.history.writer import Writer
+from app.models.records import Told
 from tests.helpers.celery_apps import ROOT
 from tests.helpers.events import T0, event, stream
 from tests.helpers.histories import reading, recording, sql
@@ -346,3 +347,33 @@ def test_a_refused_file_is_let_go_of(tmp_path: Path) -> None:
         with pytest.raises(HistoryError):
             Reader(path)
     assert str(path) not in {file.path for file in psutil.Process().open_files()}
+
+
+# --- a file of an earlier version ------------------------------------------------------------------------------------
+
+
+def make_it_of_version_2(path: Path) -> None:
+    """As Cloche wrote it before it kept what workers told of arguments."""
+    sql(path, "DROP TABLE argument")
+    sql(path, "PRAGMA user_version = 2")
+
+
+def test_a_file_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    path = begin(tmp_path / "h.cloche")
+    created = sql(path, "SELECT value FROM meta WHERE key = 'created'")
+    make_it_of_version_2(path)
+    with reading(path) as reader:
+        assert reader.task_total() == 3
+        assert reader.told(1) is None
+    with recording(path) as history:
+        assert history.writer.set_aside is None
+        history.reducer.task("0")
+        history.play([event("started", 1, uuid="0")])
+        history.reducer.fold_arguments({"0": ("[1]", "{}")}, T0 + 60)
+        history.commit()
+    assert sql(path, "PRAGMA user_version") == [(schema.VERSION,)]
+    assert sql(path, "SELECT value FROM meta WHERE key = 'created'") == created
+    with reading(path) as reader:
+        assert reader.task_total() == 3
+        assert reader.told(1) == Told(1, T0 + 60, "[1]", "{}")
+        assert reader.told(2) is None

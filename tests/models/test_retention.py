@@ -12,7 +12,7 @@ from app.models.history.charts import Span
 from app.models.history.retention import LOOK, OPEN_FOR, SPANS, Keep, Removed
 from app.models.history.rows import gap_row
 from app.models.history.writer import Writer
-from app.models.records import Gap, Queue, Task, Worker
+from app.models.records import Gap, Queue, Task, Told, Worker
 from app.models.reducer import Batch
 from app.models.report import as_text, stats
 from app.models.rollups import Cell, Gauge
@@ -421,3 +421,12 @@ def test_a_history_that_lost_nothing_says_nothing_of_it(path: Path) -> None:
     with reading(path) as reader:
         assert reader.removed() == Removed()
         assert "removed" not in as_text(stats(reader))
+
+
+def test_what_workers_told_of_arguments_leaves_with_its_task(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Writer(path, Keep(seconds=DAY)) as writer:
+        told = [Told(number, T0, "[1]", "{}") for number in (1, 2)]
+        add(writer, task(1, 0), task(2, 2 * DAY), arguments=told)
+        tidy(writer, 2.5 * DAY, monkeypatch)
+    assert ids(path) == [2]
+    assert sql(path, "SELECT id FROM argument") == [(2,)]

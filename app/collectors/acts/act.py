@@ -9,6 +9,7 @@ import msgspec
 
 from app.collectors.access import Access, Grant
 from app.collectors.brokers import Broker
+from app.collectors.transport import RedisAddress
 from app.models.acts import Item, Outcome, Plan, Wish
 
 W = TypeVar("W", bound=Wish)
@@ -21,7 +22,8 @@ class Impossible(Exception):
 class Reach(msgspec.Struct, frozen=True):
     """What an act may use: a broker, the history of its connection where there is one, and what may be done now.
 
-    ``keep_arguments`` is false where what tasks are called with is written nowhere.
+    ``keep_arguments`` is false where what tasks are called with is written nowhere. ``results`` is where results are
+    kept, where that is known.
     """
 
     broker: Broker
@@ -29,6 +31,7 @@ class Reach(msgspec.Struct, frozen=True):
     history: Path | None
     on_command: Callable[[int], None]
     keep_arguments: bool = True
+    results: RedisAddress | None = None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -75,6 +78,9 @@ class Act(ABC, Generic[W]):
     def told(self, outcome: Outcome) -> Outcome:
         """An outcome with a sentence on what was done, and how to undo it."""
         return outcome
+
+    def settle(self) -> None:
+        """Forget what was kept for the case of a crash: that all is done is written down. Raises `BrokerError`."""
 
     def give_up(self) -> None:
         """Wait for nothing any more; may be called from any thread."""

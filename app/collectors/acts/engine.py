@@ -7,7 +7,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
+
+import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Step
@@ -52,7 +55,7 @@ class Prepared:
         """Carry it out: outcomes as it goes, the last of which is not *running* any more."""
         try:
             grant = self._permitted(typed)
-            self._log.intend(self.id, self._act.resolved, self.plan)
+            self._log.intend(self.id, self._act.resolved, msgspec.structs.replace(self.plan, details={}))
         except (AuditError, BrokerError, Impossible) as refused:
             self._act.close()
             yield Outcome(state="failed", total=self.plan.count, text=f"Nothing was done. {refused}")
@@ -60,15 +63,17 @@ class Prepared:
         running = _Running(self._log, self.id, self.plan.count)
         pace = _Pace(self._act.rate if rate is None else min(rate, acts.FASTEST), self._stopping)
         try:
-            yield from self._steps(running, pace, grant)
-        except (BrokerError, Impossible) as error:
-            running.end("failed", str(error))
-        except AuditError as error:
-            running.end("failed", f"{error} So nothing more is done.")
+            try:
+                yield from self._steps(running, pace, grant)
+            except (BrokerError, Impossible) as error:
+                running.end("failed", str(error))
+            except AuditError as error:
+                running.end("failed", f"{error} So nothing more is done.")
+            outcome = self._concluded(running)
         finally:
             self._act.close()
             grant.end()
-        yield self._concluded(running)
+        yield outcome
 
     def _permitted(self, typed: str) -> Grant:
         """Raises `BrokerError` or `Impossible` where the plan must not be carried out."""
@@ -117,6 +122,9 @@ class Prepared:
             self._log.conclude(self.id, outcome)
         except AuditError as error:
             return acts.with_text(outcome, f"{outcome.text} {error}".strip())
+        if outcome.state == "done":
+            with suppress(BrokerError):
+                self._act.settle()
         return outcome
 
 

@@ -128,11 +128,13 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     # After a commit of unusual size the WAL does not stay so large.
     connection.execute("PRAGMA journal_size_limit = 16777216")
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < schema.VERSION:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in schema.statements():
+        for statement in schema.statements(version):
             connection.execute(statement)
-        connection.execute("INSERT INTO meta VALUES ('created', ?)", (repr(time.time()),))
+        if version == 0:
+            connection.execute("INSERT INTO meta VALUES ('created', ?)", (repr(time.time()),))
         connection.execute("COMMIT")
 
 
@@ -180,6 +182,8 @@ def _examine(connection: sqlite3.Connection) -> str | None:
     if version > schema.VERSION:
         return "a newer Cloche wrote it"
     for table in schema.metadata.tables.values():
+        if schema.SINCE.get(table.name, 1) > version:
+            continue
         # With the table's name, or SQLite takes a column that is missing for a text.
         columns = ", ".join(f'{table.name}."{column.name}"' for column in table.columns)
         try:

@@ -15,7 +15,7 @@ from app.models.history.charts import Charts
 from app.models.history.errors import HistoryError, sensible
 from app.models.history.retention import Removed
 from app.models.history.rows import SELECT_TASKS, task_from_row
-from app.models.records import Accounting, Queue, Task, Worker
+from app.models.records import Accounting, Queue, Task, Told, Worker
 from app.models.search import Search
 
 #: Where there are more task names than these, a search does not read them all first.
@@ -184,6 +184,17 @@ class Reader(Charts):
                 tasks = [task_from_row(row) for row in found]
             yield from tasks
             last = numbers[-1]
+
+    def told(self, task: int) -> Told | None:
+        """What a worker told that the task of this number is called with, where that was asked and kept."""
+        if self.scalar(text("PRAGMA user_version")) < schema.SINCE["argument"]:
+            return None
+        found = self.rows(select(schema.argument).where(schema.argument.c.id == task))
+        return Told(*found[0]) if found else None
+
+    def knows_name(self, name: str) -> bool:
+        """Whether a task of this name was ever seen."""
+        return self.scalar(select(schema.name.c.id).where(schema.name.c.name == name)) is not None
 
     def workers(self) -> list[Worker]:
         """Every worker ever heard of, by hostname."""

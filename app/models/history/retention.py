@@ -67,6 +67,9 @@ _BY_AGE: Final = f"""
             OR MAX(seen, COALESCE(sent, 0), COALESCE(received, 0), COALESCE(started, 0), COALESCE(eta, 0)) < :open
     END"""
 _REMOVE_TASKS: Final = "DELETE FROM task WHERE id > :after AND id <= :last AND {} RETURNING id, seen"
+_FORGET_ARGUMENTS: Final = (
+    "DELETE FROM argument WHERE id > ? AND id <= ? AND NOT EXISTS (SELECT 1 FROM task WHERE task.id = argument.id)"
+)
 _WINDOW: Final = "SELECT MAX(id), MIN(seen) FROM (SELECT id, seen FROM task WHERE id > ? ORDER BY id LIMIT ?)"
 #: About how many tasks there are; to count them takes too long.
 _TASKS: Final = "SELECT COALESCE(MAX(id), 0) - COALESCE((SELECT MIN(id) FROM task), 0) FROM task"
@@ -256,6 +259,7 @@ class Retention:
         walk.after = last
         walk.removed += len(gone)
         if gone:
+            self._connection.execute(_FORGET_ARGUMENTS, (values["after"], last))
             self._note("removed.tasks", len(gone), add=True)
             self._note("removed.id", max(number for number, _ in gone))
             self._note("removed.until", max(seen for _, seen in gone))

@@ -62,6 +62,7 @@ class Rows(msgspec.Struct):
     gauges: list[Row] = []
     gaps: list[Row] = []
     accounting: list[Row] = []
+    arguments: list[Row] = []
     #: Up to when we listened; 0 while we don't.
     alive: float = 0.0
     #: Finest buckets before this time are complete.
@@ -108,6 +109,7 @@ class RowMaker:
             ],
             gauges=[(finest, bucket, series[key], gauge.total, gauge.n) for bucket, key, gauge in batch.gauges],
             closed=batch.closed,
+            arguments=[(told.task, told.at, told.args, told.kwargs) for told in batch.arguments],
         )
 
     def written(self, rows: Rows) -> None:

@@ -8,7 +8,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 #: `PRAGMA user_version` of a file that this program writes.
-VERSION: Final = 2
+VERSION: Final = 3
+#: Tables that files of an earlier version lack, with the version that brought them.
+SINCE: Final = {"argument": 3}
 #: `PRAGMA application_id`: "Clch".
 APPLICATION_ID: Final = 0x436C6368
 
@@ -64,6 +66,16 @@ task = Table(
     Index("task_key", "key"),
     Index("task_state", "state"),
     Index("task_name", "name_id"),
+)
+
+#: What workers told that a task is called with, as JSON, while it ran for long; its `id` is the task's.
+argument = Table(
+    "argument",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("args", Text, nullable=False),
+    Column("kwargs", Text, nullable=False),
 )
 
 worker = Table(
@@ -152,11 +164,13 @@ def task_key(uuid: str) -> int:
     return zlib.crc32(uuid.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF
 
 
-def statements() -> list[str]:
-    """SQL that makes an empty history, in order."""
+def statements(version: int = 0) -> list[str]:
+    """SQL that makes a history of a file of an earlier ``version``, in order; 0 is an empty file."""
     dialect = sqlite.dialect()
     made = []
     for table in metadata.sorted_tables:
+        if SINCE.get(table.name, 1) <= version:
+            continue
         made.append(str(CreateTable(table).compile(dialect=dialect)))
         made.extend(
             str(CreateIndex(index).compile(dialect=dialect))

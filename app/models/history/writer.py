@@ -63,6 +63,7 @@ _STATEMENTS: Final = {
     "gauges": _replace("gauge", 5),
     "gaps": _replace("gap", 4),
     "accounting": _replace("accounting", 3),
+    "arguments": _replace("argument", 4),
 }
 
 #: So many workers and queues are gone on with, those heard of last.
@@ -311,6 +312,7 @@ class Writer:
             columns, finest = ", ".join(TASK_COLUMNS), schema.LEVELS[0]
             questions = {kind: f"SELECT * FROM {table}" for kind, table in WORDS.items()} | {  # noqa: S608
                 "tasks": f"SELECT {columns} FROM task ORDER BY id",  # noqa: S608
+                "arguments": "SELECT * FROM argument",
                 "cells": f"SELECT * FROM rollup WHERE level = {finest}",  # noqa: S608
                 "gauges": f"SELECT * FROM gauge WHERE level = {finest}",  # noqa: S608
             }

@@ -1,0 +1,106 @@
+"""Sends one new task, as somebody wrote it."""
+
+import time
+from collections.abc import Iterator
+
+from app.collectors.access import Grant
+from app.collectors.acts.act import Act, Impossible, Reach, Step
+from app.collectors.envelope import Known, made, new_id
+from app.collectors.publisher import Publisher, Route, Unroutable
+from app.models.acts import Caution, Item, Plan, Sample, Send
+from app.models.arguments import checked
+from app.models.formats import date_time
+from app.models.history.errors import HistoryError
+from app.models.history.reader import Reader
+
+
+class SendAct(Act[Send]):
+    """Sends a task."""
+
+    def __init__(self, wish: Send, reach: Reach) -> None:
+        super().__init__(wish, reach)
+        self._publisher: Publisher | None = None
+
+    def look(self) -> Plan:
+        wish = self.wish
+        if not wish.name.strip() or not wish.queue.strip():
+            raise Impossible("A task has a name, and goes to a queue.")
+        if wish.priority is not None and not 0 <= wish.priority <= 255:  # noqa: PLR2004 - what AMQP has room for
+            raise Impossible(f"A priority is a number from 0 to 255, not {wish.priority}.")
+        try:
+            checked(wish.args, wish.kwargs)
+        except ValueError as error:
+            raise Impossible(str(error)) from error
+        given = {
+            "arguments": f"{wish.args} {wish.kwargs}",
+            "queue": wish.queue,
+            "ETA": None if wish.eta is None else date_time(wish.eta),
+            "expires": None if wish.expires is None else date_time(wish.expires),
+            "priority": wish.priority,
+            "time limit": wish.time_limit,
+            "soft time limit": wish.soft_time_limit,
+        }
+        return Plan(
+            title=f"Send the task {wish.name}",
+            verb="Send",
+            count=1,
+            things="task",
+            facts=[(name, str(value)) for name, value in given.items() if value is not None],
+            samples=[Sample(wish.name)],
+            cautions=self._cautions(),
+            undo="A task that was sent can't be called back for sure: revoke it, as long as it waits.",
+        )
+
+    def still(self) -> int:
+        return 1
+
+    def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
+        wish, id_ = self.wish, new_id(act, self.wish.name)
+        if wish.name in done:
+            return
+        args, kwargs = checked(wish.args, wish.kwargs)
+        self._publisher = self.reach.broker.publisher(act, grant, on_command=self.reach.on_command)
+        message = made(
+            Known(
+                name=wish.name, args=args, kwargs=kwargs, id=id_, priority=wish.priority, eta=wish.eta,
+                expires=wish.expires, time_limit=wish.time_limit, soft_time_limit=wish.soft_time_limit,
+            )
+        )  # fmt: skip
+        try:
+            self._publisher.publish(message, Route("", wish.queue))
+        except Unroutable as error:
+            yield Step([Item(wish.name, ok=False, text=f"Not sent. {error}")])
+        else:
+            yield Step([Item(wish.name, ok=True, text=f"sent as {id_}")])
+
+    def settle(self) -> None:
+        if self._publisher is not None:
+            self._publisher.settle()
+
+    def close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.close()
+
+    def _cautions(self) -> list[Caution]:
+        """What looks like a mistake, by what the history knows."""
+        wish, cautions = self.wish, list[Caution]()
+        if wish.eta is not None and wish.eta < time.time():
+            cautions.append(Caution("Its ETA is over: it runs at once."))
+        if wish.expires is not None and wish.expires < time.time():
+            cautions.append(Caution("It is expired already: no worker will run it.", grave=True))
+        if self.reach.history is None:
+            return cautions
+        try:
+            reader = Reader(self.reach.history)
+        except HistoryError:
+            return cautions
+        try:
+            known = reader.knows_name(wish.name)
+            queues = {queue.name for queue in reader.queues()}
+        finally:
+            reader.close()
+        if not known:
+            cautions.append(Caution(f"No task called {wish.name} was ever seen here. Check its name."))
+        if queues and wish.queue not in queues:
+            cautions.append(Caution(f"No queue called {wish.queue} was ever seen here. Check its name.", grave=True))
+        return cautions

@@ -1,0 +1,49 @@
+"""What publishes tasks, whatever the broker: each message once, even where the program dies while it does so."""
+
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from app.collectors.clean import clean_word
+from app.collectors.envelope import TaskMessage
+
+#: Whether a message was *sent* now, or had been sent *before* a crash. *Again* is both, maybe: RabbitMQ can't tell.
+Sent = Literal["sent", "before", "again"]
+#: Names of exchanges and lists that carry remote control, and no tasks.
+MAILBOX: Final = ".pidbox"
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where a message goes: to an exchange with a routing key, or to a queue, over the exchange "" with its name."""
+
+    exchange: str
+    routing_key: str
+
+    def __str__(self) -> str:
+        if not self.exchange:
+            return f"the queue {clean_word(self.routing_key)}"
+        return f"the exchange {clean_word(self.exchange)} with the routing key “{clean_word(self.routing_key)}”"
+
+
+class Unroutable(Exception):
+    """A message leads nowhere, so it was not sent; a sentence."""
+
+
+class Publisher(Protocol):
+    """Publishes the messages of one act. Not thread-safe."""
+
+    def publish(self, message: TaskMessage, route: Route) -> Sent:
+        """Publish a message, unless this act did so before. Raises `Unroutable` and `BrokerError`."""
+
+    def settle(self) -> None:
+        """Forget what was sent: the act came to its end, and will never be taken up again. Raises `BrokerError`."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+def unroutable(route: Route) -> Unroutable:
+    """What is said where no queue takes a message."""
+    if not route.exchange:
+        return Unroutable(f"There is no queue {clean_word(route.routing_key)}. Choose another one.")
+    return Unroutable(f"No queue takes what goes to {route}. Choose a queue.")

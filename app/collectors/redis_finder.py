@@ -1,0 +1,175 @@
+"""Finds the messages of tasks on Redis by their ids, as they are: in queues, with workers, and in quarantines.
+
+Nothing is taken. Pieces are as small, and lists are read no further from their ends, than for a survey
+(`redis_lists`); a list is read from its newest end on, in which direction nothing is missed while workers take and
+senders add.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Literal, cast
+
+import msgspec
+import redis
+
+from app.collectors.guard import FINDING, MOST_AT_ONCE
+from app.collectors.redis_client import redis_client, text_of
+from app.collectors.redis_errors import broker_error
+from app.collectors.redis_events import glob_escape
+from app.collectors.redis_lists import QueueList, measure
+from app.collectors.transport import RedisAddress
+from app.collectors.vault import MARK, origin
+
+Place = Literal["queue", "unacked", "quarantine"]
+
+#: Bytes of one piece, and messages and bytes that are looked at for one plan.
+PIECE: Final = 1 << 20
+MOST: Final = 200_000
+MOST_BYTES: Final = 128 << 20
+#: A message above this size on average is not looked at.
+MAX_SIZE: Final = 4 << 20
+#: Keys looked at for quarantines, and at a time.
+_KEYS: Final = 50_000
+_KEYS_AT_ONCE: Final = 1_000
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A message as it lies in a list of Redis: in the queue, in a quarantine of it, or with a worker (``unacked``)."""
+
+    raw: bytes
+    place: Place
+    queue: str
+
+
+class _Headers(msgspec.Struct):
+    id: Any = None
+
+
+class _Envelope(msgspec.Struct):
+    headers: _Headers = msgspec.field(default_factory=_Headers)
+
+
+_decode: Final = msgspec.json.Decoder(_Envelope).decode
+_held: Final = msgspec.json.Decoder(tuple[msgspec.Raw, str, str]).decode
+
+
+class RedisFinder:
+    """Looks for messages until all are found, ``give_up`` tells to, or enough was looked at."""
+
+    def __init__(self, address: RedisAddress, give_up: Callable[[], bool]) -> None:
+        self._address = address
+        self._give_up = give_up
+        self._wanted: set[str] = set()
+        self._found: dict[str, Found] = {}
+        self._looked = self._bytes = 0
+
+    def find(self, ids: Iterable[str], queues: Iterable[str]) -> dict[str, Found]:
+        """Messages by the ids of their tasks. Raises `BrokerError`."""
+        self._wanted = set(ids)
+        client = redis_client(self._address, "cloche-messages", FINDING)
+        try:
+            for _ in self._look(client, queues):
+                if not self._wanted or self._looked >= MOST or self._bytes >= MOST_BYTES or self._give_up():
+                    break
+        except (redis.RedisError, OSError) as error:
+            raise broker_error(error, self._address) from error
+        finally:
+            client.close()
+        return self._found
+
+    def _look(self, client: redis.Redis, queues: Iterable[str]) -> Iterator[None]:
+        """Look at one piece after the other."""
+        for queue in queues:
+            yield from self._through(client, queue, queue, "queue")
+        yield from self._through_unacked(client)
+        for quarantine in self._quarantines(client):
+            made_of = origin(quarantine)
+            yield from self._through(client, quarantine, quarantine if made_of is None else made_of[0], "quarantine")
+
+    def _through(self, client: redis.Redis, name: str, queue: str, place: Place) -> Iterator[None]:
+        try:
+            lists = measure(client, self._address, name)
+        except redis.ResponseError as error:
+            if "WRONGTYPE" in str(error):
+                return
+            raise
+        for each in lists:
+            if each.average > MAX_SIZE:
+                continue
+            piece = max(1, min(MOST_AT_ONCE, int(PIECE / max(1.0, each.average))))
+            for start, end in _stretches(each):
+                for at in range(start, end, piece):
+                    raws = cast("list[bytes]", client.lrange(each.key, at, min(end, at + piece) - 1))
+                    for raw in raws:
+                        self._take(raw, place, queue)
+                    yield
+                    if not raws:
+                        break
+
+    def _through_unacked(self, client: redis.Redis) -> Iterator[None]:
+        key = self._address.key(self._address.unacked)
+        length, weight = client.hlen(key), client.memory_usage(key, samples=5) or 0
+        average = weight / length if length else 0.0
+        if not length or average > MAX_SIZE:
+            return
+        cursor, piece = 0, max(1, min(MOST_AT_ONCE, int(PIECE / average)))
+        while True:
+            cursor, values = cast("tuple[int, dict[bytes, bytes]]", client.hscan(key, cursor, count=piece))
+            for value in values.values():
+                raw, routing_key = _unwrapped(value)
+                self._take(raw, "unacked", routing_key)
+            yield
+            if not cursor:
+                return
+
+    def _quarantines(self, client: redis.Redis) -> list[str]:
+        """Names of quarantines, of as many keys as are looked at."""
+        prefix, names, cursor = self._address.prefix, set[str](), 0
+        for _ in range(_KEYS // _KEYS_AT_ONCE):
+            match = f"{glob_escape(prefix)}*{MARK}*"
+            cursor, keys = client.scan(cursor, match=match, count=_KEYS_AT_ONCE)
+            names |= {text_of(key).removeprefix(prefix) for key in keys}
+            if not cursor or self._give_up():
+                break
+        return sorted({name.partition(self._address.separator)[0] for name in names})
+
+    def _take(self, raw: bytes, place: Place, queue: str) -> None:
+        self._looked += 1
+        self._bytes += len(raw)
+        id_ = _id(raw)
+        if isinstance(id_, str) and id_ in self._wanted:
+            self._wanted.discard(id_)
+            self._found[id_] = Found(raw, place, queue)
+
+
+def _unwrapped(value: bytes) -> tuple[bytes, str]:
+    """A message and its routing key from what kombu keeps of one that a worker holds; nothing where it is odd."""
+    try:
+        raw, _, routing_key = _held(value)
+        return bytes(raw), routing_key
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            message, _, routing_key = json.loads(value)
+            return json.dumps(message).encode("ascii"), str(routing_key)
+        except (ValueError, TypeError, RecursionError):
+            return b"", ""
+
+
+def _id(raw: bytes) -> object:
+    """The id of a message's task; None where it has none."""
+    try:
+        return _decode(raw).headers.id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            # Text with half of a surrogate pair is fine for Python's JSON, and so for Celery.
+            return json.loads(raw)["headers"]["id"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None
+
+
+def _stretches(each: QueueList) -> list[tuple[int, int]]:
+    """From which to before which index a list is looked at: all of it, or what is near its ends."""
+    if each.oldest and each.length <= 2 * each.reach:
+        return [(0, each.length)]
+    oldest = [(each.length - each.reach, each.length)] if each.oldest else []
+    return [(0, min(each.reach, each.length)), *oldest]

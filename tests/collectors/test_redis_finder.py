@@ -1,0 +1,77 @@
+"""Messages found by the ids of their tasks on Redis, wherever they lie, with nothing taken and nothing changed."""
+
+import json
+
+import pytest
+from redis import Redis
+
+from app.collectors import redis_finder
+from app.collectors.envelope import Known, for_redis, made
+from app.collectors.redis_finder import RedisFinder
+from app.collectors.transport import redis_address
+from tests.helpers.servers import RedisServer
+
+SEPARATOR = "\x06\x16"
+
+
+def raw(id_: str, size: int = 1) -> bytes:
+    return for_redis(made(Known(name="shop.bill", args=["x" * size], kwargs={}, id=id_)), "", "celery")
+
+
+def finder(server: RedisServer, *, give_up: bool = False, prefix: str = "") -> RedisFinder:
+    return RedisFinder(redis_address(server.url, None, {"global_keyprefix": prefix}), lambda: give_up)
+
+
+def test_a_message_is_found_in_queues_with_workers_and_in_quarantines(redis_server: RedisServer, client: Redis) -> None:
+    for number in range(5_000):
+        client.lpush("celery", raw(f"c{number}"))
+    client.lpush(f"mail{SEPARATOR}6", raw("m"))
+    client.hset("unacked", "tag", json.dumps([json.loads(raw("u")), "", "celery"]))
+    client.hset("unacked", "odd", "no message")
+    client.lpush(f"celery.quarantine.20261120T100000000Z{SEPARATOR}3", raw("q"))
+    client.set("other.quarantine.20261120T100000000Z", "no list")
+    before = {key: client.dump(key) for key in client.keys("*")}
+    found = finder(redis_server).find(["c0", "c2500", "c4999", "m", "u", "q", "none"], ["celery", "mail", "empty"])
+    assert {id_: (each.place, each.queue) for id_, each in found.items()} == {
+        "c0": ("queue", "celery"), "c2500": ("queue", "celery"), "c4999": ("queue", "celery"), "m": ("queue", "mail"),
+        "u": ("unacked", "celery"), "q": ("quarantine", "celery"),
+    }  # fmt: skip
+    assert found["c2500"].raw == raw("c2500")
+    assert json.loads(found["u"].raw) == json.loads(raw("u"))
+    assert {key: client.dump(key) for key in client.keys("*")} == before
+
+
+def test_an_id_is_read_whatever_else_a_message_holds(redis_server: RedisServer, client: Redis) -> None:
+    odd = json.loads(raw("odd"))
+    odd["headers"]["argsrepr"] = "\ud800"
+    client.lpush("celery", json.dumps(odd), b"\xff", "[]", '{"headers": 7}', "{" * 2_000)
+    client.hset("unacked", "tag", json.dumps([json.loads(raw("held")) | {"note": "\udfff"}, "", "celery"]))
+    assert finder(redis_server).find(["odd", "held"], ["celery"]).keys() == {"odd", "held"}
+
+
+def test_names_have_the_prefix_of_the_application(redis_server: RedisServer, client: Redis) -> None:
+    client.lpush("shop:celery", raw("a"))
+    client.lpush("shop:celery.quarantine.20261120T100000000Z", raw("b"))
+    client.lpush("celery", raw("c"))
+    found = finder(redis_server, prefix="shop:").find(["a", "b", "c"], ["celery"])
+    assert {id_: each.place for id_, each in found.items()} == {"a": "queue", "b": "quarantine"}
+
+
+def test_no_more_is_looked_at_than_was_wanted(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.lpush("celery", *(raw(f"c{number}") for number in range(3_000)))
+    looking = finder(redis_server)
+    looking.find(["c2999"], ["celery"])
+    assert looking._looked <= 2_000
+    assert finder(redis_server, give_up=True).find(["c0"], ["celery"]) == {}
+    monkeypatch.setattr(redis_finder, "MOST", 2_000)
+    looking = finder(redis_server)
+    assert looking.find(["c0"], ["celery"]) == {}
+    assert 2_000 <= looking._looked < 3_000
+
+
+def test_messages_of_many_megabytes_are_left_alone(redis_server: RedisServer, client: Redis) -> None:
+    client.lpush("celery", raw("large", 6 << 20))
+    client.hset("unacked", "tag", json.dumps([json.loads(raw("held", 6 << 20)), "", "celery"]))
+    assert finder(redis_server).find(["large", "held"], ["celery"]) == {}
