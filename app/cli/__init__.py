@@ -14,6 +14,7 @@ from app.cli.history import export, stats
 from app.cli.messages import messages
 from app.cli.profiles import profiles
 from app.cli.record import record
+from app.cli.revoke import revoke
 from app.cli.words import (
     Sentence,
     for_option,
@@ -25,6 +26,7 @@ from app.cli.words import (
     target_at,
     told,
 )
+from app.cli.worker import worker
 from app.models.profiles import Mode
 from app.models.target import Target
 
@@ -122,5 +124,5 @@ def _say_shots(made: Sequence[Path]) -> None:
         click.echo(f"picture: {path}")
 
 
-for command in (record, stats, export, doctor, queues, messages, profiles):
+for command in (record, stats, export, doctor, queues, messages, profiles, revoke, worker):
     cli.add_command(command)

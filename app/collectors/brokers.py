@@ -8,6 +8,7 @@ import redis
 
 from app.collectors import amqp as rabbitmq
 from app.collectors import amqp_messages
+from app.collectors.access import Grant
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_guard import SIGNING_IN
@@ -29,6 +30,7 @@ from app.collectors.redis_survey import RedisSurvey
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import RedisAddress, redis_address
+from app.collectors.vault import Vault
 from app.models.options import RABBITMQ_SCHEMES
 from app.models.profiles import BACKEND, Mode
 from app.models.surveys import MARKS, Survey
@@ -38,6 +40,7 @@ from app.models.wire import Configure, Examine
 _REDIS: Final = ("redis", "rediss", "sentinel", "")
 
 _TAKES: Final = "Messages can't be looked at over this kind of broker without taking them."
+_STAYS: Final = "Messages can't be taken out of a queue over this kind of broker."
 
 Wake = Callable[[], None]
 OnCommand = Callable[[int], None]
@@ -98,8 +101,11 @@ class Broker(Protocol):
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         """What looks at its queues; ``names`` are always shown."""
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> Control | None:
-        """What asks its workers; None where that is not possible."""
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> Control | None:
+        """What asks its workers, and tells them what to do under a grant; None where that is not possible."""
+
+    def vault(self, *, on_command: OnCommand) -> Vault:
+        """What moves its messages. Raises `BrokerError` where that can't be done."""
 
     @property
     def marks(self) -> bool:
@@ -162,8 +168,12 @@ class _Redis(msgspec.Struct, frozen=True):
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         return RedisQueues(self.address, names, on_command=on_command)
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
-        return RedisControl(self.address, mode, on_command=on_command)
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> Control:
+        return RedisControl(self.address, mode, on_command=on_command, grant=grant)
+
+    def vault(self, *, on_command: OnCommand) -> Vault:
+        del on_command
+        raise BrokerError("protocol", _STAYS)
 
     @property
     def marks(self) -> bool:
@@ -224,8 +234,12 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         return AmqpQueues(self.address, names, on_command=on_command)
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
-        return AmqpControl(self.address, mode, on_command=on_command)
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> Control:
+        return AmqpControl(self.address, mode, on_command=on_command, grant=grant)
+
+    def vault(self, *, on_command: OnCommand) -> Vault:
+        del on_command
+        raise BrokerError("protocol", _STAYS)
 
     @property
     def marks(self) -> bool:
@@ -279,8 +293,12 @@ class _Kombu(msgspec.Struct, frozen=True):
         del names, on_command
         return NoQueues()
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> None:
-        del mode, on_command
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> None:
+        del mode, on_command, grant
+
+    def vault(self, *, on_command: OnCommand) -> Vault:
+        del on_command
+        raise BrokerError("protocol", _STAYS)
 
     @property
     def marks(self) -> bool:

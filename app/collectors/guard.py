@@ -9,6 +9,9 @@ from typing import Any, Final
 
 import hiredis
 
+from app.collectors.access import Grant
+from app.collectors.orders import method_in, permits
+
 #: What every connection says first, and to find out whether it is still there.
 _GREETING: Final = frozenset({"AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING"})
 #: Elements of a list that are asked for at once, to be shown, and to be looked through.
@@ -89,18 +92,21 @@ SURVEYING: Final = Guard(
 )
 
 
-def asking(channel: str, ending: str) -> Guard:
-    """Asking workers over the control ``channel``: what is written is a list of our own, whose name ends so."""
+def asking(channel: str, ending: str, grant: Grant | None = None) -> Guard:
+    """Asking workers over the control ``channel``: what is written is a list of our own, whose name ends so.
+
+    What workers are told to do goes through as long as a ``grant`` holds; see `permits`.
+    """
 
     def is_ours(words: Sequence[str]) -> bool:
         return words[0].endswith(ending)
 
-    def is_control(words: Sequence[str]) -> bool:
-        return words[0] == channel
+    def is_permitted(words: Sequence[str]) -> bool:
+        return words[0] == channel and permits(method_in(words[1]), grant)
 
     return Guard(
         bounded={
-            "PUBLISH": (3, is_control),
+            "PUBLISH": (3, is_permitted),
             "LPUSH": (3, is_ours),
             "EXPIRE": (3, is_ours),
             "LLEN": (2, is_ours),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.collectors.control import Command, Control
+from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_active, from_active_queues, from_reserved, from_scheduled, from_stats
 from app.collectors.pollers import Trouble
@@ -41,19 +41,12 @@ class Reached(msgspec.Struct):
     reachable: dict[str, bool]
 
 
-class Switched(msgspec.Struct):
-    """Workers that were told to send events of their tasks (or no longer to), and what they answered."""
-
-    on: bool
-    answers: dict[str, Any]
-
-
-Answer = Inspection | WhoHas | Reached | Switched
+Answer = Inspection | WhoHas | Reached
 Put = Callable[[Answer | Trouble], None]
 
 
 class Inquiry(threading.Thread):
-    """Asks workers; each kind of question is under way only once, what they are told as often as it is said."""
+    """Asks workers; each kind of question is under way only once."""
 
     def __init__(self, control: Control, put: Put) -> None:
         super().__init__(name="inquiry", daemon=True)
@@ -73,15 +66,6 @@ class Inquiry(threading.Thread):
     def reach(self, hostnames: Sequence[str]) -> None:
         """Ask the broker whether workers that are mute are still connected."""
         self._ask("reach", lambda: self._put(Reached(self._control.present(hostnames, SHORT))))
-
-    def switch_events(self, hostnames: Sequence[str] | None, *, on: bool) -> None:
-        """Have workers (all, if None) send events of their tasks, or no longer; what is told last counts.
-
-        Raises `Forbidden` where the access mode does not allow it.
-        """
-        command: Command = "enable_events" if on else "disable_events"
-        self._control.allow(command)
-        self._asked.put(("events", lambda: self._switch(command, hostnames)))
 
     @property
     def inspecting(self) -> bool:
@@ -135,7 +119,3 @@ class Inquiry(threading.Thread):
             if None not in told:
                 held[hostname] = {uuid: each for tasks in told for uuid, each in (tasks or {}).items()}
         self._put(WhoHas(asked, held))
-
-    def _switch(self, command: Command, hostnames: Sequence[str] | None) -> None:
-        answers = self._control.ask(command, hostnames, timeout=LONG if hostnames is None else SHORT)
-        self._put(Switched(command == "enable_events", answers))
