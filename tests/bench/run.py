@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import big_history, commits, endurance, ingest, machine, together, window
+from tests.bench import control as told_workers
 from tests.bench import queues as long_queues
 from tests.bench.ingest import STREAMS
 from tests.bench.machine import median
@@ -70,6 +71,11 @@ def memory(given: argparse.Namespace) -> dict[str, Any]:
 def queues(given: argparse.Namespace) -> dict[str, Any]:
     """10,000 queues and one of ten million messages on Redis: what looking at them costs it, and who uses it."""
     return long_queues.measure(given.queues, given.messages, given.rate, given.seconds)
+
+
+def control(given: argparse.Namespace) -> dict[str, Any]:
+    """Real and fake workers that are told something: how soon they answer, and what forged answers cost."""
+    return told_workers.measure(given.workers, given.times, given.forged)
 
 
 @contextmanager
@@ -129,6 +135,12 @@ def main() -> int:
         messages=(10_000_000, "messages of the long queue, 190 bytes each in Redis"),
         rate=(1_000.0, "events per second"),
         seconds=(60.0, "length of the collector's run"),
+    )
+    part(
+        control,
+        workers=(100, "fake workers"),
+        times=(50, "times that they are told something"),
+        forged=(20_000, "forged answers"),
     )
     given = parser.parse_args(sys.argv[1:] or ["short"])
     if not hasattr(given, "action"):
