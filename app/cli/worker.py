@@ -88,7 +88,7 @@ def shrink(number: int) -> dict[str, Any]:
 
 @_command("restart-pool", "pool_restart")
 def restart_pool() -> dict[str, Any]:
-    """Replace all processes of the pool."""
+    """Replace the processes of the pool, each after the task that it does next."""
     return {}
 
 

@@ -10,7 +10,7 @@ from app.collectors.acts.catalogue import act_of
 from app.collectors.acts.engine import Prepared, prepare
 from app.collectors.brokers import broker_at
 from app.collectors.control import Control
-from app.models.acts import Outcome, Wish
+from app.models.acts import Outcome, Plan, Wish
 from app.models.audit import AuditLog, Subject
 from app.models.profiles import Mode
 
@@ -28,6 +28,12 @@ class Actor:
         """Raises `Impossible` and `BrokerError`."""
         return prepare(lambda wished: act_of(wished, self.reach), wish, self.log)
 
+    def look(self, wish: Wish) -> Plan:
+        """What would be done; it is not. Raises `Impossible` and `BrokerError`."""
+        prepared = self.plan(wish)
+        prepared.drop()
+        return prepared.plan
+
     def do(self, wish: Wish, rate: float | None = None) -> Outcome:
         """What became of it; all that has to be typed is."""
         prepared = self.plan(wish)
@@ -36,10 +42,9 @@ class Actor:
     def refusal(self, wish: Wish) -> str:
         """Why it can't be done."""
         try:
-            prepared = self.plan(wish)
+            self.look(wish)
         except Impossible as error:
             return str(error)
-        prepared.drop()
         return ""
 
 

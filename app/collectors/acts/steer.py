@@ -51,7 +51,9 @@ _ALREADY: Final = "already"
 #: What anybody should know of a command.
 _CAUTIONS: Final[dict[Steering, tuple[Caution, ...]]] = {
     "pool_shrink": (Caution("Only processes that have nothing to do are ended."),),
-    "pool_restart": (Caution("Tasks that run there at that moment may be lost.", grave=True),),
+    "pool_restart": (
+        Caution("Each process is replaced when it has done the task that it does next; tasks that run are finished."),
+    ),
     "add_consumer": (Caution("The queue is made where there is none of that name."),),
     "time_limit": (Caution("Both limits are sent, since workers set both: one that is not named stays."),),
     "enable_events": (Caution("Workers that come later are not told. Start workers with -E to have it for good."),),
@@ -163,7 +165,7 @@ class SteerWorkers(Act[Steer]):
                 why = why or str(error)
             if why:
                 leave = "" if len(self._names) == 1 else " Leave it out."
-                raise Impossible(f"{name}: {why}.{leave}")
+                raise Impossible(f"{name}: {why}{'' if why.endswith('?') else '.'}{leave}")
             found.setdefault(order, []).append(name)
         return found
 
