@@ -16,6 +16,7 @@ from app.cli.profiles import profiles
 from app.cli.purge import backup, delete, discard, move, purge, quarantines, restore
 from app.cli.record import record
 from app.cli.rerun import rerun, send
+from app.cli.revoke import revoke
 from app.cli.words import (
     Sentence,
     for_option,
@@ -27,6 +28,7 @@ from app.cli.words import (
     target_at,
     told,
 )
+from app.cli.worker import worker
 from app.models.profiles import Mode
 from app.models.target import Target
 
@@ -126,6 +128,6 @@ def _say_shots(made: Sequence[Path]) -> None:
 
 for command in (
     record, stats, export, doctor, queues, messages, profiles,
-    purge, restore, discard, quarantines, delete, move, backup, rerun, send,
+    purge, restore, discard, quarantines, delete, move, backup, rerun, send, revoke, worker,
 ):  # fmt: skip
     cli.add_command(command)

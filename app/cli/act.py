@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Samples of a plan that are shown.
 _SAMPLES: Final = 10
+_STATES: Final = {True: "ok", False: "failed", None: "asked"}
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -176,6 +177,6 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
 def _show_outcome(outcome: Outcome, plan: Plan) -> None:
     for item in outcome.items:
         if not item.ok or plan.count <= _SAMPLES:
-            click.echo(f"  {'ok' if item.ok else 'failed':<6}  {item.id}  {item.text}".rstrip())
+            click.echo(f"  {_STATES[item.ok]:<6}  {item.id}  {item.text}".rstrip())
     failed = f", {outcome.failed:,} failed" if outcome.failed else ""
     click.echo(f"{outcome.state}: {outcome.done:,} of {number_of(outcome.total, plan.things)}{failed}. {outcome.text}")

@@ -2,16 +2,19 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import amqp
 import msgspec
 from amqp.exceptions import NotFound, ResourceLocked
 
+from app.collectors.access import Grant
 from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error, blocked
 from app.collectors.amqp_guard import asking
-from app.collectors.control import PATIENCE, Control, Request, read_answer, reply_exchange
+from app.collectors.control import PATIENCE, Control, Hearing, ReplyTo, Request, read_answer, reply_exchange
 from app.collectors.errors import BrokerError
 from app.models.profiles import Mode
 
@@ -24,16 +27,15 @@ MAX_LENGTH: Final = 20_000
 MAX_BYTES: Final = 64 << 20
 
 
-T = TypeVar("T")
-
-
 class AmqpControl(Control):
     """Asks workers through ``kombu.pidbox``'s exchanges (PROTOCOL 3.2)."""
 
-    def __init__(self, address: AmqpAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
-        super().__init__(mode, on_command=on_command)
+    def __init__(
+        self, address: AmqpAddress, mode: Mode, *, on_command: Callable[[int], None], grant: Grant | None = None
+    ) -> None:
+        super().__init__(mode, on_command=on_command, grant=grant)
         self._address = address
-        self._guard = asking(address.control_exchange, mode)
+        self._guard = asking(address.control_exchange, mode, grant)
         self._connection: amqp.Connection | None = None
         #: Why the broker lets nobody publish, in its words; "" where it does.
         self._blocked = ""
@@ -56,7 +58,8 @@ class AmqpControl(Control):
         """Whether each worker's mailbox exists, which goes with its connection."""
         del timeout
         self.allow("ping")
-        return self._connected(lambda connection: {name: self._has_mailbox(connection, name) for name in hostnames})
+        with self._connected() as connection:
+            return {name: self._has_mailbox(connection, name) for name in hostnames}
 
     def _has_mailbox(self, connection: amqp.Connection, hostname: str) -> bool:
         self._on_command(1)
@@ -73,19 +76,29 @@ class AmqpControl(Control):
         finally:
             channel.close()  # which py-amqp has opened again where it was refused something
 
-    def _ask(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
-    ) -> dict[str, Any]:
-        def asked(connection: amqp.Connection) -> dict[str, Any]:
+    def _answers(
+        self,
+        command: str,
+        arguments: Mapping[str, Any],
+        destination: Sequence[str] | None,
+        hearing: Hearing,
+        timeout: float,
+    ) -> Iterator[tuple[str, Any]]:
+        asked = Request.of(command, arguments, destination, *self._reply_to())
+        with self._connected() as connection:
             deadline = time.monotonic() + timeout
             channel = connection.channel()
-            answers = self._answers(channel, Request.of(command, arguments, destination, *self._reply_to()), deadline)
+            try:
+                yield from self._heard(channel, asked.unanswered() if hearing.nobody else asked, hearing, deadline)
+            except GeneratorExit:
+                # Who wants no more answers is not kept waiting; the queue for them goes with its connection.
+                self.close()
+                raise
             channel.close()
-            return answers
 
-        return self._connected(asked)
-
-    def _connected(self, question: Callable[[amqp.Connection], dict[str, T]]) -> dict[str, T]:
+    @contextmanager
+    def _connected(self) -> Iterator[amqp.Connection]:
+        """A connection that stands. What fails of it is a `BrokerError`."""
         if self._blocked:
             self._wait_for_room()
         if time.monotonic() - self._used > self._address.heartbeat / 2:
@@ -96,9 +109,9 @@ class AmqpControl(Control):
             self._connection.on_blocked, self._connection.on_unblocked = self._on_blocked, self._on_unblocked
         self._used = time.monotonic()
         try:
-            return question(self._connection)
+            yield self._connection
         except (*FAILURES, BrokerError) as error:
-            if not self._blocked:
+            if not self._blocked and self._connection is not None:
                 # It would not listen to a goodbye either.
                 self._connection.collect()
                 self._connection = None
@@ -121,21 +134,24 @@ class AmqpControl(Control):
     def _reply_to(self) -> tuple[str, str]:
         return reply_exchange(self._address.control_exchange), str(uuid.uuid4())
 
-    def _answers(self, channel: amqp.Channel, asked: Request, deadline: float) -> dict[str, Any]:
+    def _heard(
+        self, channel: amqp.Channel, asked: Request, hearing: Hearing, deadline: float
+    ) -> Iterator[tuple[str, Any]]:
         mailboxes = f"{self._address.control_exchange}.pidbox"
         self._on_command(6)
+        self.listening = None
         try:
             channel.exchange_declare(mailboxes, "fanout", passive=True)
         except NotFound:
             # The first worker makes it, so there is none.
-            return {}
-        answers: dict[str, Any] = {}
+            self.listening = 0
+            return
+        came = deque[tuple[str, Any]]()
         unheard = _Unheard()
         channel.events["basic_return"].add(unheard)
-        consumer = self._listen(
-            channel, asked.reply_to.exchange, asked.reply_to.routing_key,
-            lambda reply: answers.update(read_answer(reply.body, reply.headers or {}, asked.ticket)),
-        )  # fmt: skip
+        consumer = (
+            None if asked.reply_to is None else self._listen(channel, asked.reply_to, asked.ticket, hearing, came)
+        )
         message = amqp.Message(
             msgspec.json.encode(asked),
             content_type="application/json",
@@ -144,9 +160,10 @@ class AmqpControl(Control):
             delivery_mode=1,
         )
         channel.basic_publish(message, mailboxes, mandatory=True)
-        while not (
-            unheard or self._stopping.is_set() or (asked.destination and answers.keys() >= {*asked.destination})
-        ):
+        if consumer is None:
+            # Once this is answered, what nobody heard has come back.
+            channel.exchange_declare(mailboxes, "fanout", passive=True)
+        while not (unheard or self._stopping.is_set() or hearing.complete(None)):
             left = deadline - time.monotonic()
             if left <= 0:
                 break
@@ -154,14 +171,27 @@ class AmqpControl(Control):
                 channel.connection.drain_events(timeout=min(left, PATIENCE))
             except TimeoutError:
                 continue
+            while came:
+                yield came.popleft()
             if self._blocked:
                 raise blocked(self._address, self._blocked)
-        # The queue goes with its only consumer, and what is answered from here on with it.
-        channel.basic_cancel(consumer)
-        return answers
+        if unheard:
+            self.listening = 0
+        if consumer is not None:
+            # The queue goes with its only consumer, and what is answered from here on with it.
+            channel.basic_cancel(consumer)
 
-    def _listen(self, channel: amqp.Channel, exchange: str, key: str, take: Callable[[amqp.Message], None]) -> str:
+    def _listen(
+        self, channel: amqp.Channel, reply_to: ReplyTo, ticket: str, hearing: Hearing, came: deque[tuple[str, Any]]
+    ) -> str:
         """Consume a new queue that is bound to an exchange, which is declared as kombu would where it is missing."""
+
+        def take(reply: amqp.Message) -> None:
+            answer = hearing.take(read_answer(reply.body, reply.headers or {}, ticket))
+            if answer is not None:
+                came.append(answer)
+
+        exchange, key = reply_to.exchange, reply_to.routing_key
         try:
             channel.exchange_declare(exchange, "direct", passive=True)
         except NotFound:

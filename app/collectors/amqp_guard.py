@@ -11,7 +11,9 @@ from typing import Any, Final
 from amqp import spec
 from amqp.serialization import loads
 
+from app.collectors.access import Grant
 from app.collectors.guard import NotAllowed
+from app.collectors.orders import method_of, permits
 from app.models.profiles import Mode
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
@@ -49,10 +51,16 @@ BOUNDS: Final = frozenset({"x-expires", "x-max-length", "x-max-length-bytes"})
 
 
 class Guard:
-    """Lets through what signs in and what it was made with, each method with arguments of the allowed kind."""
+    """Lets through what signs in and what it was made with, each method with arguments of the allowed kind.
 
-    def __init__(self, allowed: Mapping[Signature, Allows] | None = None) -> None:
+    Of what is published, ``says`` looks at each frame of a body; without it any goes through.
+    """
+
+    def __init__(
+        self, allowed: Mapping[Signature, Allows] | None = None, says: Callable[[bytes], bool] | None = None
+    ) -> None:
         self._allowed = allowed or {}
+        self._says = says
 
     @property
     def methods(self) -> frozenset[Signature]:
@@ -73,6 +81,8 @@ class Guard:
                 self._check_method(bytes(data[start : at - 1]))
             elif kind != _HEARTBEAT and not (kind in (_HEADER, _BODY) and spec.Basic.Publish in self._allowed):
                 raise NotAllowed(f"Cloche does not send RabbitMQ frames of type {kind} here.")
+            elif kind == _BODY and self._says is not None and not self._says(bytes(data[start : at - 1])):
+                raise NotAllowed("Cloche does not send RabbitMQ this message here.")
 
     def _check_method(self, payload: bytes) -> None:
         signature: Signature = struct.unpack_from(">HH", payload) if len(payload) >= 4 else (0, 0)  # noqa: PLR2004 - two shorts
@@ -167,8 +177,11 @@ def listening(exchange: str, mode: Mode) -> Guard:
     )
 
 
-def asking(exchange: str, mode: Mode) -> Guard:
-    """Asking workers over the control ``exchange``, which passive mode does not: a queue of our own for answers."""
+def asking(exchange: str, mode: Mode, grant: Grant | None = None) -> Guard:
+    """Asking workers over the control ``exchange``, which passive mode does not: a queue of our own for answers.
+
+    What workers are told to do goes through as long as a ``grant`` holds, each request whole in a frame; see `permits`.
+    """
     if mode == "passive":
         return SIGNING_IN
     mailboxes = f"{exchange}.pidbox"
@@ -190,7 +203,8 @@ def asking(exchange: str, mode: Mode) -> Guard:
             spec.Basic.Consume: _consumes(is_ours),
             spec.Basic.Cancel: _anything,
             spec.Basic.Publish: lambda arguments: tuple(arguments[1:3]) == (mailboxes, ""),
-        }
+        },
+        lambda body: permits(method_of(body), grant),
     )
 
 

@@ -45,6 +45,7 @@ from app.models.wire import Configure, Examine
 _REDIS: Final = ("redis", "rediss", "sentinel", "")
 
 _TAKES: Final = "Messages can't be looked at over this kind of broker without taking them."
+_STAYS: Final = "Messages can't be taken out of a queue over this kind of broker."
 
 Wake = Callable[[], None]
 OnCommand = Callable[[int], None]
@@ -105,8 +106,8 @@ class Broker(Protocol):
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         """What looks at its queues; ``names`` are always shown."""
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> Control | None:
-        """What asks its workers; None where that is not possible."""
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> Control | None:
+        """What asks its workers, and tells them what to do under a grant; None where that is not possible."""
 
     @property
     def marks(self) -> bool:
@@ -185,8 +186,8 @@ class _Redis(msgspec.Struct, frozen=True):
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         return RedisQueues(self.address, names, on_command=on_command)
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
-        return RedisControl(self.address, mode, on_command=on_command)
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> Control:
+        return RedisControl(self.address, mode, on_command=on_command, grant=grant)
 
     @property
     def marks(self) -> bool:
@@ -261,8 +262,8 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
     def queues(self, names: Iterable[str], *, on_command: OnCommand) -> Queues:
         return AmqpQueues(self.address, names, on_command=on_command)
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> Control:
-        return AmqpControl(self.address, mode, on_command=on_command)
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> Control:
+        return AmqpControl(self.address, mode, on_command=on_command, grant=grant)
 
     @property
     def marks(self) -> bool:
@@ -332,8 +333,8 @@ class _Kombu(msgspec.Struct, frozen=True):
         del names, on_command
         return NoQueues()
 
-    def control(self, mode: Mode, *, on_command: OnCommand) -> None:
-        del mode, on_command
+    def control(self, mode: Mode, *, on_command: OnCommand, grant: Grant | None = None) -> None:
+        del mode, on_command, grant
 
     @property
     def marks(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import hiredis
 
 from app.collectors.access import Grant
+from app.collectors.orders import method_in, permits
 
 #: What every connection says first, and to find out whether it is still there.
 _GREETING: Final = frozenset({"AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING"})
@@ -123,18 +124,21 @@ FINDING: Final = Guard(
 )
 
 
-def asking(channel: str, ending: str) -> Guard:
-    """Asking workers over the control ``channel``: what is written is a list of our own, whose name ends so."""
+def asking(channel: str, ending: str, grant: Grant | None = None) -> Guard:
+    """Asking workers over the control ``channel``: what is written is a list of our own, whose name ends so.
+
+    What workers are told to do goes through as long as a ``grant`` holds; see `permits`.
+    """
 
     def is_ours(words: Sequence[str]) -> bool:
         return words[0].endswith(ending)
 
-    def is_control(words: Sequence[str]) -> bool:
-        return words[0] == channel
+    def is_permitted(words: Sequence[str]) -> bool:
+        return words[0] == channel and permits(method_in(words[1]), grant)
 
     return Guard(
         bounded={
-            "PUBLISH": (3, is_control),
+            "PUBLISH": (3, is_permitted),
             "LPUSH": (3, is_ours),
             "EXPIRE": (3, is_ours),
             "LLEN": (2, is_ours),

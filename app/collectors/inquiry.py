@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.collectors.control import Command, Control
+from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import (
     from_active,
@@ -52,25 +52,18 @@ class Reached(msgspec.Struct):
     reachable: dict[str, bool]
 
 
-class Switched(msgspec.Struct):
-    """Workers that were told to send events of their tasks (or no longer to), and what they answered."""
-
-    on: bool
-    answers: dict[str, Any]
-
-
 class CalledWith(msgspec.Struct):
     """What tasks are called with, exactly, by their ids: an array and an object, as JSON."""
 
     told: dict[str, tuple[str, str]]
 
 
-Answer = Inspection | WhoHas | Reached | Switched | CalledWith
+Answer = Inspection | WhoHas | Reached | CalledWith
 Put = Callable[[Answer | Trouble], None]
 
 
 class Inquiry(threading.Thread):
-    """Asks workers; each kind of question is under way only once, what they are told as often as it is said."""
+    """Asks workers; each kind of question is under way only once."""
 
     def __init__(self, control: Control, put: Put) -> None:
         super().__init__(name="inquiry", daemon=True)
@@ -94,15 +87,6 @@ class Inquiry(threading.Thread):
     def reach(self, hostnames: Sequence[str]) -> None:
         """Ask the broker whether workers that are mute are still connected."""
         self._ask("reach", lambda: self._put(Reached(self._control.present(hostnames, SHORT))))
-
-    def switch_events(self, hostnames: Sequence[str] | None, *, on: bool) -> None:
-        """Have workers (all, if None) send events of their tasks, or no longer; what is told last counts.
-
-        Raises `Forbidden` where the access mode does not allow it.
-        """
-        command: Command = "enable_events" if on else "disable_events"
-        self._control.allow(command)
-        self._asked.put(("events", lambda: self._switch(command, hostnames)))
 
     @property
     def inspecting(self) -> bool:
@@ -170,7 +154,3 @@ class Inquiry(threading.Thread):
                 if uuid in tasks[hostname] and len(args) + len(kwargs) <= MAX_ARGUMENTS:
                     known[uuid] = (args, kwargs)
         self._put(CalledWith(known))
-
-    def _switch(self, command: Command, hostnames: Sequence[str] | None) -> None:
-        answers = self._control.ask(command, hostnames, timeout=LONG if hostnames is None else SHORT)
-        self._put(Switched(command == "enable_events", answers))

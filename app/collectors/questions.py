@@ -5,16 +5,13 @@ and the result backend is asked how tasks in doubt ended. Nothing of this is don
 """
 
 import time
-from collections.abc import Callable
 from typing import Final
 
-from app.collectors.control import Forbidden
 from app.collectors.errors import AUTH_PAUSE
-from app.collectors.inquiry import Answer, CalledWith, Inquiry, Inspection, Reached, Switched, WhoHas
+from app.collectors.inquiry import Answer, CalledWith, Inquiry, Inspection, Reached, WhoHas
 from app.collectors.pollers import Trouble
 from app.collectors.results import Ends, Results
 from app.models.reducer import Reducer
-from app.models.wire import Notice
 
 #: Seconds between two inspections of a worker, and until one that did not answer or could not be asked is asked again.
 INSPECT_PAUSE: Final = 30.0
@@ -34,19 +31,12 @@ class Questions:
     """Asks in threads, and folds what is answered; ``inquiry`` and ``results`` are None where that is not possible."""
 
     def __init__(
-        self,
-        reducer: Reducer,
-        inquiry: Inquiry | None,
-        results: Results | None,
-        tell: Callable[[Notice], None],
-        *,
-        keep_arguments: bool = True,
+        self, reducer: Reducer, inquiry: Inquiry | None, results: Results | None, *, keep_arguments: bool = True
     ) -> None:
         self.threads: list[Inquiry | Results] = [thread for thread in (inquiry, results) if thread is not None]
         self._reducer = reducer
         self._inquiry = inquiry
         self._results = results
-        self._tell = tell
         self._keep_arguments = keep_arguments
         #: Tasks of which workers were asked what they are called with.
         self._called: set[str] = set()
@@ -57,8 +47,6 @@ class Questions:
         self._doubts_made = 0
         self._stale_at = time.monotonic() + STALE_PAUSE
         self._result_at: dict[str, float] = {}
-        #: Processes of workers that were told to send events; None while that is not wanted.
-        self._switched: set[tuple[str, int | None]] | None = None
         #: Whether the last question was answered.
         self.answered = False
         self._blocked = False
@@ -73,23 +61,11 @@ class Questions:
         self._inspect(self._inquiry)
         self._reach(self._inquiry, now)
         self._ask_who_has(self._inquiry, now)
-        self._switch_newcomers(self._inquiry)
 
     def listen_again(self) -> None:
         """What was learnt before is old: ask soon."""
         self._who_has_at = 0.0
         self._result_at.clear()
-
-    def switch_events(self, *, on: bool) -> None:
-        """Have all workers send events of their tasks, and those that come later; or no longer."""
-        try:
-            if self._inquiry is None:
-                raise Forbidden
-            self._inquiry.switch_events(None, on=on)
-        except Forbidden:
-            self._tell(Notice("events", "Workers can't be told anything in this access mode. Use --mode operate."))
-            return
-        self._switched = {(worker.hostname, worker.pid) for worker in self._reducer.workers.values()} if on else None
 
     def take(self, item: Answer | Ends, now: float) -> None:
         """Fold an answer."""
@@ -104,10 +80,8 @@ class Questions:
             self._reducer.fold_arguments(item.told, now)
         elif isinstance(item, Reached):
             self._reducer.fold_reached(item.reachable)
-        elif isinstance(item, Ends):
-            self._reducer.fold_results(item.events, now)
         else:
-            self._tell(Notice("events", _told(item), "info"))
+            self._reducer.fold_results(item.events, now)
 
     def trouble(self, trouble: Trouble) -> None:
         """Workers can't be asked (or can be again)."""
@@ -162,15 +136,6 @@ class Questions:
         if asked:
             inquiry.called(asked)
 
-    def _switch_newcomers(self, inquiry: Inquiry) -> None:
-        if self._switched is None:
-            return
-        online = (worker for worker in self._reducer.workers.values() if worker.state == "online")
-        for worker in online:
-            if (worker.hostname, worker.pid) not in self._switched:
-                self._switched.add((worker.hostname, worker.pid))
-                inquiry.switch_events([worker.hostname], on=True)
-
     def _look_for_results(self, now: float) -> None:
         if self._results is None:
             return
@@ -182,13 +147,3 @@ class Questions:
             if len(self._result_at) > 2 * len(doubted) + MOST_RESULTS:
                 self._result_at = {uuid: self._result_at[uuid] for uuid in doubted if uuid in self._result_at}
             self._results.ask(due, now)
-
-
-def _told(switched: Switched) -> str:
-    """What workers answered, in words."""
-    done = [hostname for hostname, answer in switched.answers.items() if isinstance(answer, dict) and "ok" in answer]
-    if not switched.answers:
-        return "No worker answered. Events can be switched on only while workers run with remote control."
-    what = "send events of their tasks now" if switched.on else "send no events of their tasks any more"
-    what = f"{len(done)} of {len(switched.answers)} workers that answered {what}."
-    return f"{what} Workers that were started with -E go on sending them." if not switched.on else what

@@ -10,13 +10,14 @@ import base64
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import redis
 
-from app.collectors.control import MAX_REPLY, Control, Request, read_answer, reply_exchange
+from app.collectors.access import Grant
+from app.collectors.control import MAX_REPLY, Control, Hearing, Request, read_answer, reply_exchange
 from app.collectors.guard import asking
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
@@ -26,9 +27,11 @@ from app.models.profiles import Mode
 #: Seconds that a list stays after its question's end, for answers that come late; with the time that is given for
 #: answers it is gone after a minute.
 REPLY_EXPIRES: Final = 50
-#: Seconds between two looks for answers: at first, and at most, where they are slow to come.
+#: Seconds between two looks for answers: at first, and at most, where they are slow to come; and how much longer each
+#: time that none had come, so that an answer lies there for half of the time at most that it took to come.
 FIRST_LOOK: Final = 0.005
 LAST_LOOK: Final = 0.5
+SLOWER: Final = 1.5
 #: Answers that are fetched at a time.
 MOST: Final = 100
 _PLACEHOLDER: Final = b"cloche"
@@ -47,13 +50,14 @@ class _ReplyEnvelope(msgspec.Struct):
 class RedisControl(Control):
     """Asks workers through lists and channels of Redis."""
 
-    def __init__(self, address: RedisAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
-        super().__init__(mode, on_command=on_command)
+    def __init__(
+        self, address: RedisAddress, mode: Mode, *, on_command: Callable[[int], None], grant: Grant | None = None
+    ) -> None:
+        super().__init__(mode, on_command=on_command, grant=grant)
         self._address = address
         self._ending = f".{reply_exchange(address.control_exchange)}"
-        self._client = redis_client(address, "cloche-control", asking(address.control_channel, self._ending))
-        #: How many listened to the last question.
-        self._heard = 0
+        guard = asking(address.control_channel, self._ending, grant)
+        self._client = redis_client(address, "cloche-control", guard)
 
     def close(self) -> None:
         self._client.close()
@@ -61,24 +65,33 @@ class RedisControl(Control):
     def present(self, hostnames: Sequence[str], timeout: float = 1.0) -> dict[str, bool]:
         """Redis tells only how many listen: those who do not answer are there, if anybody listens who does not."""
         answers = self.ask("ping", timeout=timeout)
-        return {hostname: hostname in answers or self._heard > len(answers) for hostname in hostnames}
+        return {hostname: hostname in answers or (self.listening or 0) > len(answers) for hostname in hostnames}
 
-    def _ask(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
-    ) -> dict[str, Any]:
+    def _answers(
+        self,
+        command: str,
+        arguments: Mapping[str, Any],
+        destination: Sequence[str] | None,
+        hearing: Hearing,
+        timeout: float,
+    ) -> Iterator[tuple[str, Any]]:
+        own = f"{uuid.uuid4()}{self._ending}"
+        # Over kombu's default exchange an answer goes right into the list of that name: no binding has to be kept.
+        asked = Request.of(command, arguments, destination, "", own)
         try:
-            return self._answers(command, arguments, destination, timeout)
+            if hearing.nobody:
+                self._say(asked.unanswered(), time.monotonic() + timeout)
+            else:
+                yield from self._heard(asked, self._address.key(own), hearing, timeout)
         except (redis.RedisError, OSError) as error:
             raise broker_error(error, self._address) from error
 
-    def _answers(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, timeout: float
-    ) -> dict[str, Any]:
-        address, own = self._address, f"{uuid.uuid4()}{self._ending}"
-        replies = address.key(own)
-        # Over kombu's default exchange an answer goes right into the list of that name: no binding has to be kept.
-        asked = Request.of(command, arguments, destination, "", own)
-        answers: dict[str, Any] = {}
+    def _say(self, asked: Request, deadline: float) -> None:
+        message = envelope(asked, f"{self._address.control_exchange}.pidbox", deadline)
+        self._on_command(1)
+        self.listening = int(self._client.publish(self._address.control_channel, message))
+
+    def _heard(self, asked: Request, replies: str, hearing: Hearing, timeout: float) -> Iterator[tuple[str, Any]]:
         opening = self._client.pipeline(transaction=False)
         opening.lpush(replies, _PLACEHOLDER)
         opening.expire(replies, REPLY_EXPIRES + math.ceil(timeout))
@@ -90,25 +103,24 @@ class RedisControl(Control):
             raise
         # The time for answers begins when a connection stands.
         deadline = time.monotonic() + timeout
-        message = envelope(asked, f"{address.control_exchange}.pidbox", deadline)
-        self._on_command(1)
-        self._heard = int(self._client.publish(address.control_channel, message))
-        expected = self._heard if destination is None else min(self._heard, len(destination))
+        self._say(asked, deadline)
         pause = FIRST_LOOK
-        while len(answers) < expected and (left := deadline - time.monotonic()) > 0:
+        while not hearing.complete(self.listening) and (left := deadline - time.monotonic()) > 0:
             if self._stopping.wait(min(pause, left)):
                 break
-            pause = min(2 * pause, LAST_LOOK)
+            pause = min(SLOWER * pause, LAST_LOOK)
             while fetched := self._fetch(replies):
                 for reply in fetched:
-                    answers.update(read_reply(reply, asked.ticket))
-                if len(fetched) < MOST:
+                    answer = hearing.take(read_reply(reply, asked.ticket))
+                    if answer is not None:
+                        pause = FIRST_LOOK
+                        yield answer
+                if len(fetched) < MOST or time.monotonic() > deadline:
                     break
-        if len(answers) >= self._heard:
+        if len(hearing.heard) >= (self.listening or 0):
             # Nobody is left who could answer later; where somebody is, the list has to be there for him.
             self._on_command(1)
             self._client.delete(replies)
-        return answers
 
     def _fetch(self, replies: str) -> list[bytes]:
         """The answers that came, but for the placeholder, which is at the other end."""

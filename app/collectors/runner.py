@@ -46,7 +46,6 @@ from app.models.wire import (
     Search,
     StopSearch,
     Surveyed,
-    SwitchEvents,
 )
 from app.paths import audit_file
 
@@ -71,7 +70,7 @@ END_PATIENCE: Final = 1.0
 Emit = Callable[[Message], None]
 #: What goes on to the window as it is.
 Told = Peeked | Surveyed | Planned | Acted | Standing
-Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | SwitchEvents | Told
+Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | Told
 
 
 class Collector:
@@ -102,7 +101,7 @@ class Collector:
         if backend is not None:
             backend = backend.through(broker.jump_host)
         results = None if backend is None else Results(backend, self._put, on_command=self._count_commands)
-        self._questions = Questions(self._reducer, inquiry, results, emit, keep_arguments=config.keep_arguments)
+        self._questions = Questions(self._reducer, inquiry, results, keep_arguments=config.keep_arguments)
         self._peeker = Peeker(broker, config.mode, self._put, on_command=self._count_commands)
         self._drop = broker.drop
         self._access = Access(config.mode, config.environment)
@@ -182,9 +181,7 @@ class Collector:
 
     def take(self, message: Asked) -> None:
         """Do what the window asks; may be called from any thread."""
-        if isinstance(message, SwitchEvents):
-            self._put(message)
-        elif isinstance(message, Peek | Search | StopSearch):
+        if isinstance(message, Peek | Search | StopSearch):
             self._peeker.ask(message)
         else:
             self._desk.take(message)
@@ -290,8 +287,6 @@ class Collector:
                 self._connect_anew(BrokerError("asleep", f"Cloche slept for {item.seconds:.0f} s.", item.since))
             elif isinstance(item, ClockSet):
                 self._clock_set(item)
-            elif isinstance(item, SwitchEvents):
-                self._questions.switch_events(on=item.on)
             elif isinstance(item, Told):
                 self._emit(item)
             else:

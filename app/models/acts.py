@@ -139,7 +139,8 @@ class Move(msgspec.Struct, tag=True, frozen=True):
 class Steer(msgspec.Struct, tag=True, frozen=True):
     """Tell workers, named one by one, to do something. Other fields are the arguments of the commands that take them.
 
-    ``rate`` is a rate limit as Celery writes it, like ``10/m``; ``soft`` and ``hard`` are seconds, None is no limit.
+    ``rate`` is a rate limit as Celery writes it, like ``10/m``, and ``0`` is none; ``soft`` and ``hard`` are seconds, 0
+    is no limit, and None leaves a limit as it is.
     """
 
     command: Steering
@@ -199,10 +200,13 @@ State = Literal["running", "done", "stopped", "aborted", "failed"]
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one of the things that a plan is about."""
+    """What became of one of the things that a plan is about.
+
+    ``ok`` is None where nobody knows yet: it was asked for and not refused, and may still be done.
+    """
 
     id: str
-    ok: bool
+    ok: bool | None
     text: str = ""
 
 

@@ -116,7 +116,7 @@ class AuditLog:
                 return None, frozenset()
             if entry.kind == "intent" and entry.broker == self._subject.broker:
                 wish = entry.wish
-            done.update(item.id for item in entry.items if item.ok)
+            done.update(item.id for item in entry.items if item.ok is not False)
         return wish, frozenset(done)
 
     def _append(self, kind: Kind, act: str, *, reserve: bool = False, **fields: Any) -> None:

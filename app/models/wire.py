@@ -132,12 +132,6 @@ class Notice(msgspec.Struct, tag=True, frozen=True):
     severity: Literal["info", "warning", "error"] = "warning"
 
 
-class SwitchEvents(msgspec.Struct, tag=True, frozen=True):
-    """To a collector in *operate* mode: have workers tell of their tasks, also later ones, or no more."""
-
-    on: bool
-
-
 class Peek(msgspec.Struct, tag=True, frozen=True):
     """To a collector: look at ``count`` messages of a queue from a place on; the answer has the same ``number``.
 
@@ -249,7 +243,7 @@ class Acted(msgspec.Struct, tag=True, frozen=True):
 
 #: What a collector is asked while it runs.
 Acting = Unlock | Lock | PlanAct | DoAct | DropAct
-Asked = SwitchEvents | Peek | Search | StopSearch | Acting
+Asked = Peek | Search | StopSearch | Acting
 Message = (
     Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found | Refused
     | Standing | Planned | Acted

@@ -15,7 +15,10 @@ from PySide6.QtWidgets import (
 )
 
 from app import paths
+from app.models.acts import Steer
 from app.models.diagnosis import Finding
+from app.models.history.reader import Reader
+from app.models.signs import ALIVE
 from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
@@ -32,7 +35,6 @@ from app.ui.scope import Scope
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import Mode, ThemeManager
 from app.ui.ways_in import WaysIn
-from app.ui.widgets.confirm_dialog import events_dialog
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
 from app.ui.widgets.keys_dialog import KeysDialog
@@ -96,7 +98,7 @@ class MainWindow(QMainWindow):
         overview.acted.connect(self._act)
         workers.task_opened.connect(self._show_task)
         for wanted in (tasks.events_wanted, workers.events_wanted):
-            wanted.connect(lambda on: self._ask_events(on=on))
+            wanted.connect(self._want_events)
         self._overview, self._tasks_page = overview, tasks
         self._page = str(self._settings.value("window/page", "overview"))
         self._page = self._page if self._page in self.pages else "overview"
@@ -251,7 +253,7 @@ class MainWindow(QMainWindow):
         if action is None:
             return
         if action.kind == "events":
-            self._ask_events(on=True)
+            self._want_events()
         elif action.kind == "tasks":
             if self.range.live:
                 self.range.go_live(attention.span_since(finding.since, self.range.span))
@@ -260,12 +262,17 @@ class MainWindow(QMainWindow):
             self.show_page(name)
             cast("TablePage", self.pages[name]).inspect(action.target)
 
-    def _ask_events(self, *, on: bool) -> None:
+    def _want_events(self) -> None:
         connection = self.scope.one
         if connection is not None and connection.operates:
-            dialog = events_dialog(self, connection.profile.name, on=on)
-            dialog.accepted.connect(lambda: connection.switch_events(on))
-            dialog.open()
+            self._overview.spawn(self._wish_events(connection))
+
+    async def _wish_events(self, connection: Connection) -> None:
+        """Wish that those workers tell of their tasks that do not."""
+        workers = await connection.query(Reader.workers)
+        mute = [worker.hostname for worker in workers if worker.events is False and worker.state in ALIVE]
+        if mute and connection is self.scope.one:
+            self._overview.act_wanted.emit(Steer("enable_events", mute))
 
     def _range_changed(self) -> None:
         if not self.range.paused:

@@ -29,7 +29,6 @@ from app.models.wire import (
     Search,
     StopSearch,
     Surveyed,
-    SwitchEvents,
 )
 from app.ui.acting import Acts
 from app.ui.examiner import Examiner
@@ -78,8 +77,6 @@ class Connection(QObject):
         self._restart.timeout.connect(self.start)
         #: Whether the collector ended too often to be started again without being asked to.
         self.given_up = False
-        #: Whether workers were told from here to tell of their tasks.
-        self.events_switched = False
         #: Looks into queues that are under way, by number, and how many there were.
         self._answers: dict[int, asyncio.Future[Peeked]] = {}
         self._asked = 0
@@ -101,8 +98,6 @@ class Connection(QObject):
         self._link = CollectorLink(target.configure(target.history, mode=self.profile.mode), self)
         self._link.message.connect(self._hear)
         self._link.ended.connect(self._ended)
-        if self.events_switched:
-            self._link.send(SwitchEvents(on=True))
         self._link.start()
 
     def start_again(self) -> None:
@@ -116,7 +111,6 @@ class Connection(QObject):
         """Connect anew, with other settings, and go on in the history that they name."""
         self.target = target
         self.profile = _profile(target)
-        self.events_switched = self.events_switched and self.operates
         self._restart.stop()
         self._answer_all("The connection is made anew.")
         self.health = Health(state="starting", since=time.time())
@@ -139,12 +133,6 @@ class Connection(QObject):
     def operates(self) -> bool:
         """Whether what the broker's workers do may be changed."""
         return self.live and self.profile.mode == "operate"
-
-    def switch_events(self, on: bool) -> None:
-        """Have workers tell of their tasks, also those that come later, or no more; only where it `operates`."""
-        if self.operates and self._link is not None:
-            self.events_switched = on
-            self._link.send(SwitchEvents(on))
 
     async def peek(self, queue: str, start: int, count: int, *, newest: bool, agreed: bool = False) -> Peeked:
         """Messages that wait in a queue, as the collector sees them now, or a sentence why they can't be seen.

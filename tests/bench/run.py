@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import big_history, commits, endurance, ingest, machine, together, window
+from tests.bench import control as told_workers
 from tests.bench import purge as purging
 from tests.bench import queues as long_queues
 from tests.bench.ingest import STREAMS
@@ -79,6 +80,11 @@ def purge(given: argparse.Namespace) -> dict[str, Any]:
     return purging.measure(given.messages, given.rate, given.seconds)
 
 
+def control(given: argparse.Namespace) -> dict[str, Any]:
+    """Real and fake workers that are told something: how soon they answer, and what forged answers cost."""
+    return told_workers.measure(given.workers, given.times, given.forged)
+
+
 @contextmanager
 def _built(given: argparse.Namespace) -> Iterator[Path]:
     """The big history: the file that was named, made if it is not there yet, or one for this run only."""
@@ -142,6 +148,12 @@ def main() -> int:
         messages=(1_000_000, "messages, at four priorities"),
         rate=(1_000.0, "messages that are sent in a second meanwhile"),
         seconds=(4.0, "length of each phase"),
+    )
+    part(
+        control,
+        workers=(100, "fake workers"),
+        times=(50, "times that they are told something"),
+        forged=(20_000, "forged answers"),
     )
     given = parser.parse_args(sys.argv[1:] or ["short"])
     if not hasattr(given, "action"):

@@ -96,16 +96,6 @@ def test_none_one_or_two_workers_answer_and_nothing_is_left(
         assert left == set()
 
 
-def test_events_are_switched_on_and_off_by_those_who_may(rabbitmq_url: str, tmp_path: Path) -> None:
-    with (
-        worker(rabbitmq_url, "w1", tmp_path / "w1.log", pool="solo") as running,
-        control(rabbitmq_url, "operate") as asker,
-    ):
-        eventually(lambda: asker.ask("ping", timeout=1.0), "a pong", within=60)
-        assert asker.ask("enable_events", [running.hostname])[running.hostname] == {"ok": "task events enabled"}
-        assert asker.ask("disable_events", [running.hostname])[running.hostname] == {"ok": "task events disabled"}
-
-
 def test_a_connection_that_was_idle_for_long_is_not_trusted(rabbitmq_server: RabbitServer, rabbitmq_url: str) -> None:
     with faked(rabbitmq_url, "w@a"), control(rabbitmq_url) as asker:
         asker.ask("ping", timeout=0.1)

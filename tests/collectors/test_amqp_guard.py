@@ -8,14 +8,19 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import amqp
+import msgspec
 import pytest
 from amqp import spec
 from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
 
+from app.collectors.access import Grant
 from app.collectors.amqp import amqp_address, amqp_connection
 from app.collectors.amqp_guard import LOOKING, NO_KIND, SIGNING_IN, Guard, asking, listening, peeking
+from app.collectors.control import Request
+from app.collectors.errors import BrokerError
 from app.collectors.guard import NotAllowed
+from app.collectors.orders import ORDERS
 from app.models.profiles import Mode
 from tests.helpers import rabbits
 
@@ -30,6 +35,7 @@ GUARDS = {
     "listening, passive": listening("celeryev", "passive"),
     "asking": asking("celery", "operate"),
     "asking, passive": asking("celery", "passive"),
+    "telling": asking("celery", "operate", Grant()),
     "peeking": peeking("operate"),
     "peeking, observe": peeking("observe"),
 }
@@ -87,6 +93,12 @@ def consume(queue: str) -> Said:
 
 def publish(to: str, key: str = "", body: str = "x") -> Said:
     return Said(spec.Basic.Publish, "Bssbb", (0, to, key, True, False), amqp.Message(body))
+
+
+def asked(command: str, **arguments: object) -> str:
+    """A request as it is published."""
+    request = Request.of(command, arguments, None, "reply.celery.pidbox", "id")
+    return msgspec.json.encode(request).decode()
 
 
 #: What would harm a broker that is in use, or could, whoever says it.
@@ -154,8 +166,10 @@ ALLOWED: list[tuple[str, Said]] = [
     ("asking", bind(ANSWERS, "reply.celery.pidbox")),
     ("asking", consume(ANSWERS)),
     ("asking", Said(spec.Basic.Cancel, "sb", ("tag", False))),
-    ("asking", publish("celery.pidbox")),
-    ("asking", publish("celery.pidbox", body="x" * 300_000)),
+    ("asking", publish("celery.pidbox", body=asked("ping"))),
+    ("asking", publish("celery.pidbox", body=asked("query_task", ids=["i" * 255] * 200))),
+    ("telling", publish("celery.pidbox", body=asked("pool_grow", n=1))),
+    ("telling", publish("celery.pidbox", body=asked("ping"))),
     ("peeking", declare("celery", passive=True)),
     ("peeking", Said(spec.Basic.Get, "Bsb", (0, "celery", False))),
     ("peeking", declare("celery", arguments={"x-queue-type": NO_KIND, "x-max-priority": 9})),
@@ -185,7 +199,12 @@ def test_what_is_on_the_list_is_sent_as_it_is(purpose: str, said: Said) -> None:
         ("listening, passive", exchange("celeryev", "topic", durable=True)),
         ("asking", declare(OURS)),
         ("asking", declare("celery", passive=True)),
-        ("asking, passive", publish("celery.pidbox")),
+        ("asking, passive", publish("celery.pidbox", body=asked("ping"))),
+        *(("asking", publish("celery.pidbox", body=asked(order))) for order in sorted(ORDERS)),
+        ("asking", publish("celery.pidbox", body=asked("election"))),
+        ("telling", publish("celery.pidbox", body=asked("election"))),
+        ("telling", publish("celery.pidbox", body="x")),
+        ("telling", publish("celery.pidbox", body=asked("ping", why="x" * 300_000))),
         ("asking, passive", declare(ANSWERS)),
         ("peeking, observe", Said(spec.Basic.Get, "Bsb", (0, "celery", False))),
         ("signing in", declare("celery", passive=True)),
@@ -194,6 +213,17 @@ def test_what_is_on_the_list_is_sent_as_it_is(purpose: str, said: Said) -> None:
 def test_what_one_purpose_may_say_another_may_not(purpose: str, said: Said) -> None:
     with pytest.raises(NotAllowed):
         sent(GUARDS[purpose], said)
+
+
+@pytest.mark.parametrize("order", sorted(ORDERS))
+def test_a01_workers_are_told_something_as_long_as_a_grant_holds(order: str) -> None:
+    grant = Grant()
+    guard = asking("celery", "operate", grant)
+    assert sent(guard, publish("celery.pidbox", body=asked(order)))
+    grant.end()
+    with pytest.raises(BrokerError, match="locked"):
+        sent(guard, publish("celery.pidbox", body=asked(order)))
+    assert sent(guard, publish("celery.pidbox", body=asked("ping")))
 
 
 def test_the_lists_are_those_that_are_published() -> None:

@@ -13,9 +13,10 @@ from redis import Redis
 
 from app.collectors import questions
 from app.models import doubts
+from app.models.acts import Steer
 from app.models.history.reader import Reader
 from app.models.records import Task, Worker
-from app.models.wire import SwitchEvents
+from tests.helpers.acting import Actor
 from tests.helpers.celery_apps import WorkerProcess, make_app, marks, worker
 from tests.helpers.collecting import collecting
 from tests.helpers.histories import reading
@@ -241,31 +242,22 @@ def test_who_leaves_gives_back_what_it_did_not_begin(
 
 
 def test_workers_without_events_are_found_and_switched_on(
-    redis_server: RedisServer, app: Celery, history: Path, logs: Callable[[str], Path]
+    redis_server: RedisServer, app: Celery, history: Path, logs: Callable[[str], Path], tmp_path: Path
 ) -> None:
     mute = QUICK[1:]
-    with collecting(redis_server.url, history, mode="operate") as collector, reading(history) as reader:
-        with worker(redis_server.url, "w1", logs("w1"), *mute):
-            seen = Seen(reader)
-            seen.worker_is(lambda each: each.processed is not None, "a heartbeat", within=60)
-            for _ in range(5):
-                app.send_task("truth.add", (1, 2))
-            found = seen.worker_is(lambda each: each.missed == 5, "what was missed")
-            assert found.events is False
-            collector.collector.take(SwitchEvents(on=True))
-            eventually(lambda: collector.notices("events"), "the answer")
-            assert "1 of 1 workers" in collector.notices("events")[-1]
-            seen.uuid = app.send_task("truth.add", (1, 2)).id
-            seen.becomes("SUCCESS")
-            assert seen.worker_is(lambda each: each.events, "that it tells").missed == 5
-        with worker(redis_server.url, "w2", logs("w2"), *mute):
-            eventually(lambda: len(collector.notices("events")) >= 2, "that the newcomer is told too", within=60)
-            seen.uuid = app.send_task("truth.add", (1, 2)).id
-            assert seen.becomes("SUCCESS").worker == "w2@test"
-
-
-def test_nobody_is_switched_on_where_that_is_not_allowed(redis_server: RedisServer, history: Path) -> None:
-    with collecting(redis_server.url, history, mode="passive") as collector:
-        collector.collector.take(SwitchEvents(on=True))
-        (said,) = eventually(lambda: collector.notices("events"), "why not")
-        assert "--mode operate" in said
+    with (
+        collecting(redis_server.url, history, mode="operate"),
+        reading(history) as reader,
+        worker(redis_server.url, "w1", logs("w1"), *mute),
+    ):
+        seen = Seen(reader)
+        seen.worker_is(lambda each: each.processed is not None, "a heartbeat", within=60)
+        for _ in range(5):
+            app.send_task("truth.add", (1, 2))
+        found = seen.worker_is(lambda each: each.missed == 5, "what was missed")
+        assert found.events is False
+        done = Actor(redis_server.url, tmp_path, history).do(Steer("enable_events", [found.hostname]))
+        assert [(item.ok, item.text) for item in done.items] == [(True, "task events enabled")]
+        seen.uuid = app.send_task("truth.add", (1, 2)).id
+        seen.becomes("SUCCESS")
+        assert seen.worker_is(lambda each: each.events, "that it tells").missed == 5

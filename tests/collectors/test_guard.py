@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from app.collectors.access import Grant
+from app.collectors.control import Request
 from app.collectors.errors import BrokerError
 from app.collectors.guard import (
     GREETING,
@@ -22,7 +23,9 @@ from app.collectors.guard import (
     asking,
     moving,
 )
+from app.collectors.orders import ORDERS
 from app.collectors.redis_client import redis_client
+from app.collectors.redis_control import envelope
 from app.collectors.redis_scripts import LOCK_AWAY, PICK, SCRIPTS
 from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
@@ -30,6 +33,14 @@ from tests.helpers.servers import RedisServer
 
 ASKING = asking("/0.celery.pidbox", ".reply.celery.pidbox")
 MOVING = moving(SCRIPTS, ("mail", "mail.quarantine.x"), Grant())
+
+
+def asked(command: str) -> str:
+    """A request as it is published, without the spaces that would make several words of it."""
+    request = Request.of(command, {}, None, "", "id.reply.celery.pidbox")
+    return envelope(request, "celery.pidbox", 0.0).decode()
+
+
 APP = Path(__file__).parents[2] / "app"
 #: Each would harm a broker that is in use, or could.
 HARMFUL = tuple(
@@ -116,7 +127,8 @@ def test_h05_looking_through_a_queue_may_read_longer_ranges_and_say_nothing_else
         (PEEKING, ("LRANGE", "celery", -100, -1)),
         (PEEKING, ("LRANGE", "celery", 500, 599)),
         (RESULTS, ("MGET", "celery-task-meta-1")),
-        (ASKING, ("PUBLISH", "/0.celery.pidbox", "x")),
+        (ASKING, ("PUBLISH", "/0.celery.pidbox", asked("ping"))),
+        (ASKING, ("PUBLISH", "/0.celery.pidbox", asked("conf"))),
         (ASKING, ("LPUSH", "some-id.reply.celery.pidbox", "x")),
         (ASKING, ("EXPIRE", "some-id.reply.celery.pidbox", 60)),
         (ASKING, ("LLEN", "some-id.reply.celery.pidbox")),
@@ -160,6 +172,35 @@ def test_asking_is_not_looking_and_looking_is_not_asking() -> None:
     for guard, words in ((ASKING, ("LINDEX", "celery", 0)), (LOOKING, ("PUBLISH", "/0.celery.pidbox", "x"))):
         with pytest.raises(NotAllowed):
             guard.pack(*words)
+
+
+@pytest.mark.parametrize("command", [*sorted(ORDERS), "election", "clock", ""])
+def test_a01_who_only_asks_tells_workers_nothing(command: str) -> None:
+    with pytest.raises(NotAllowed):
+        ASKING.pack("PUBLISH", "/0.celery.pidbox", asked(command))
+
+
+@pytest.mark.parametrize(
+    "message", ["", "x", "{}", '{"body":"!!!","properties":{"body_encoding":"base64"}}', "[" * 90_000]
+)
+def test_what_could_kill_a_worker_is_not_published(message: str) -> None:
+    for grant in (None, Grant()):
+        guard = asking("/0.celery.pidbox", ".reply.celery.pidbox", grant)
+        with pytest.raises(NotAllowed):
+            guard.pack("PUBLISH", "/0.celery.pidbox", message)
+
+
+@pytest.mark.parametrize("command", sorted(ORDERS))
+def test_a01_workers_are_told_something_as_long_as_a_grant_holds(command: str) -> None:
+    grant = Grant()
+    guard = asking("/0.celery.pidbox", ".reply.celery.pidbox", grant)
+    assert guard.pack("PUBLISH", "/0.celery.pidbox", asked(command))
+    with pytest.raises(NotAllowed):
+        guard.pack("PUBLISH", "/0.celery.pidbox", asked("election"))
+    grant.end()
+    with pytest.raises(BrokerError, match="locked"):
+        guard.pack("PUBLISH", "/0.celery.pidbox", asked(command))
+    assert guard.pack("PUBLISH", "/0.celery.pidbox", asked("ping"))
 
 
 def test_nothing_reaches_the_broker_of_a_pipeline_with_one_wrong_word(redis_server: RedisServer, client: Redis) -> None:

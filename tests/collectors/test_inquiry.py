@@ -15,16 +15,15 @@ from celery import Celery
 from app.collectors import questions
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_control import AmqpControl
-from app.collectors.control import Control, Forbidden
+from app.collectors.control import Control, Forbidden, Hearing
 from app.collectors.errors import BrokerError
-from app.collectors.inquiry import Answer, CalledWith, Inquiry, Inspection, Reached, Switched, WhoHas
+from app.collectors.inquiry import Answer, CalledWith, Inquiry, Inspection, Reached, WhoHas
 from app.collectors.pollers import Trouble
 from app.collectors.questions import Questions
 from app.collectors.redis_control import RedisControl
 from app.collectors.transport import redis_address
 from app.models.doubts import Held
 from app.models.profiles import Mode
-from app.models.wire import Notice
 from tests.helpers.celery_apps import make_app, marks, worker
 from tests.helpers.events import T0, stream, worker_event
 from tests.helpers.servers import RedisServer
@@ -49,17 +48,22 @@ class Told(Control):
     def present(self, hostnames: Sequence[str], timeout: float = 1.0) -> dict[str, bool]:
         return dict.fromkeys(hostnames, self.ask("ping", timeout=timeout) != {})
 
-    def _ask(
-        self, command: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, deadline: float
-    ) -> dict[str, Any]:
-        del deadline
+    def _answers(
+        self,
+        command: str,
+        arguments: Mapping[str, Any],
+        destination: Sequence[str] | None,
+        hearing: Hearing,
+        timeout: float,
+    ) -> Iterator[tuple[str, Any]]:
+        del hearing, timeout
         self.gate.wait()
         self.asked.append((command, destination, arguments))
         answer = self.answers.get(command, {})
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, dict)
-        return answer
+        yield from answer.items()
 
 
 @contextmanager
@@ -195,54 +199,10 @@ def test_the_same_question_is_not_asked_while_it_waits_to_be_answered() -> None:
     assert [command for command, _, _ in control.asked] == ["stats", "active_queues", "scheduled", "scheduled"]
 
 
-# --- what workers are told -------------------------------------------------------------------------------------------
-
-
-def test_what_is_switched_last_counts() -> None:
-    control = Told({"enable_events": {"w1": {"ok": "…"}}, "disable_events": {"w1": {"ok": "…"}}})
-    control.gate.clear()
-    with inquiring(control) as (inquiry, learnt):
-        for on in (True, False, True):
-            inquiry.switch_events(None, on=on)
-        control.gate.set()
-        said = [learnt()[0] for _ in range(3)]
-        assert [each.on for each in said if isinstance(each, Switched)] == [True, False, True]
-    assert [command for command, _, _ in control.asked] == ["enable_events", "disable_events", "enable_events"]
-
-
-@pytest.mark.parametrize("mode", ["observe", "passive"])
-def test_what_is_not_allowed_is_refused_where_it_is_asked_and_ends_nothing(mode: Mode) -> None:
-    control = Told(mode=mode)
-    with inquiring(control) as (inquiry, learnt):
-        with pytest.raises(Forbidden):
-            inquiry.switch_events(None, on=True)
-        assert inquiry.is_alive()
-        if mode == "observe":
-            inquiry.who_has(["w1"], 7.0)
-            assert learnt()[0] == WhoHas(7.0, {})
-    assert "enable_events" not in [command for command, _, _ in control.asked]
-
-
-@pytest.mark.parametrize("mode", ["observe", "passive"])
-def test_who_may_not_tell_workers_anything_is_told_what_to_do(mode: Mode) -> None:
-    said: list[Notice] = []
-    control = Told(mode=mode)
-    inquiry = None if mode == "passive" else Inquiry(control, lambda _: None)
-    asker = Questions(Stage().reducer, inquiry, None, said.append)
-    asker.switch_events(on=True)
-    asker.tick(T0)
-    assert [notice.text for notice in said] == [
-        "Workers can't be told anything in this access mode. Use --mode operate."
-    ]
-    assert control.asked == []
-
-
 # --- trouble ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "command", ["stats", "active_queues", "scheduled", "reserved", "active", "ping", "enable_events"]
-)
+@pytest.mark.parametrize("command", ["stats", "active_queues", "scheduled", "reserved", "active", "ping"])
 def test_a_broker_that_fails_once_is_asked_the_next_question(command: str) -> None:
     error = BrokerError("network", "gone")
     good: dict[str, object] = {
@@ -257,7 +217,6 @@ def test_a_broker_that_fails_once_is_asked_the_next_question(command: str) -> No
             "stats": lambda: inquiry.inspect(["w1"]),
             "active_queues": lambda: inquiry.inspect(["w1"]),
             "ping": lambda: inquiry.reach(["w1"]),
-            "enable_events": lambda: inquiry.switch_events(["w1"], on=True),
         }
         ask = asked.get(command, lambda: inquiry.who_has(["w1"], 7.0))
         ask()
@@ -288,9 +247,8 @@ class Asking:
         self.stage = Stage()
         self.stage.reducer.listen(None, T0)
         self.control = Told(answers)
-        self.said: list[Notice] = []
         self.inquiry = Inquiry(self.control, lambda item: self.questions.take(item, T0 + self.now))  # type: ignore[arg-type]
-        self.questions = Questions(self.stage.reducer, self.inquiry, None, self.said.append)
+        self.questions = Questions(self.stage.reducer, self.inquiry, None)
 
     def asked(self, seconds: int, host: str = "w1") -> list[int]:
         """In which of so many seconds workers were asked which tasks they have; one worker's heart beats on."""
@@ -432,7 +390,7 @@ def test_what_long_tasks_are_called_with_is_asked_once(monkeypatch: pytest.Monke
 
 def test_where_arguments_are_kept_nowhere_nobody_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asking = Asking(monkeypatch, scheduled={"w1": []}, reserved={"w1": []}, active={"w1": [task("t1", T0 + 1000)]})
-    asking.questions = Questions(asking.stage.reducer, asking.inquiry, None, asking.said.append, keep_arguments=False)
+    asking.questions = Questions(asking.stage.reducer, asking.inquiry, None, keep_arguments=False)
     asking.stage.play([worker_event("heartbeat", 1000), *stream("1000 received\n1000 started")])
     assert asking.asked(200) != []
     assert {command for command, *_ in asking.control.asked} == {

@@ -42,7 +42,7 @@ def vault(redis_server: RedisServer) -> Iterator[RedisVault]:
         yield made
 
 
-def items(moved: Iterator[list[Item]]) -> dict[str, bool]:
+def items(moved: Iterator[list[Item]]) -> dict[str, bool | None]:
     return {item.id: item.ok for piece in moved for item in piece}
 
 

@@ -11,9 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
+from app.models.acts import Steer
 from app.models.history.reader import Reader
 from app.models.records import Queue
-from app.models.wire import Health, SwitchEvents
+from app.models.wire import Health
+from tests.helpers.acting import Actor
 from tests.helpers.celery_apps import make_app, worker
 from tests.helpers.collecting import Running, collecting
 from tests.helpers.histories import reading
@@ -37,7 +39,7 @@ def test_flaw_4_a_worker_that_starts_after_us_is_known_with_its_queues_and_can_b
 ) -> None:
     app = make_app(broker.url)
     with (
-        collecting(broker.url, tmp_path / "h", mode="operate") as running,
+        collecting(broker.url, tmp_path / "h", mode="operate"),
         reading(tmp_path / "h") as reader,
         worker(broker.url, "late", tmp_path / "late.log", "--queues", "late,later", slots=3) as started,
     ):
@@ -47,8 +49,8 @@ def test_flaw_4_a_worker_that_starts_after_us_is_known_with_its_queues_and_can_b
         for name in ("late", "later"):
             eventually(lambda: (queue(reader, name).ready, queue(reader, name).consumers) == (0, 1), "its queue")  # noqa: B023
         # It runs without -E: what it does is heard of once it was told to tell.
-        running.collector.take(SwitchEvents(on=True))
-        eventually(lambda: "1 of 1 workers" in " ".join(running.notices("events")), "its answer")
+        done = Actor(broker.url, tmp_path, tmp_path / "h").do(Steer("enable_events", [started.hostname]))
+        assert (done.state, done.done, done.items[0].text) == ("done", 1, "task events enabled")
         sent = app.send_task("truth.add", (1, 2), queue="late").id
         eventually(lambda: (task := reader.task(sent)) is not None and task.state == "SUCCESS", "its task", within=60)
     app.close()

@@ -27,6 +27,8 @@ from click.testing import CliRunner
 from redis import Redis
 
 from app.cli import cli
+from app.collectors import orders
+from app.collectors.access import Access
 from app.collectors.control import Command, Control
 from app.collectors.doctor import Examination
 from app.collectors.redis_control import RedisControl
@@ -263,8 +265,21 @@ QUESTIONS: Final[tuple[Command, ...]] = (
     "reserved",
     "scheduled",
     "query_task",
+    "registered",
+    "conf",
 )
-CHANGES: Final[tuple[Command, ...]] = ("enable_events", "disable_events")
+CHANGES: Final[tuple[orders.Order, ...]] = (
+    orders.EnableEvents(),
+    orders.DisableEvents(),
+    orders.PoolGrow(1),
+    orders.PoolShrink(1),
+    orders.PoolRestart(),
+    orders.Autoscale(most=2, least=1),
+    orders.AddConsumer("queue-1"),
+    orders.CancelConsumer("queue-1"),
+    orders.RateLimit("shop.add", "1/m"),
+    orders.TimeLimit("shop.add", hard=3.0, soft=2.0),
+)
 
 
 def ask_everything(control: Control, mode: Mode) -> None:
@@ -276,15 +291,21 @@ def ask_everything(control: Control, mode: Mode) -> None:
     control.present(["w@x"], timeout=0.01)
     if mode == "operate":
         for change in CHANGES:
-            control.ask(change, timeout=0.01)
+            list(control.tell(change, ["w@x"], ["w@x"], timeout=0.01))
+        list(control.tell(orders.RevokeIds(["t1"]), None, ["w@x"], timeout=0.01))
+        list(control.tell(orders.Shutdown(), ["w@x"], ["w@x"], timeout=0.01))
 
 
 def test_h02_in_a_thousand_runs_no_unacked_message_of_others_goes_back_into_its_queue() -> None:
     with RedisServer() as server, Redis.from_url(server.url) as client:
         fill(server.url, client, tasks=0)
         modes: tuple[Mode, ...] = ("passive", "observe", "operate")
+        access = Access("operate", "development")
+        access.unlock()
+        grants = {"operate": (grant := access.grant())}
         controls = {
-            mode: RedisControl(redis_address(server.url), mode, on_command=lambda _number: None) for mode in modes
+            mode: RedisControl(redis_address(server.url), mode, on_command=lambda _number: None, grant=grants.get(mode))
+            for mode in modes
         }
         for run in range(1_000):
             mode = modes[run % len(modes)]
@@ -292,6 +313,7 @@ def test_h02_in_a_thousand_runs_no_unacked_message_of_others_goes_back_into_its_
             assert (client.hlen("unacked"), client.zcard("unacked_index")) == (20, 20)
         for control in controls.values():
             control.close()
+        grant.end()
         assert client.exists("queue-1") == 0
         assert set(client.keys()) == {b"unacked", b"unacked_index"}, "and nothing of ours is left"
 

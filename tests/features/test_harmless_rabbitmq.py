@@ -28,9 +28,10 @@ from amqp import spec
 from amqp.serialization import loads
 
 from app.collectors.management import Management
+from app.models.acts import Steer
 from app.models.profiles import Mode
-from app.models.wire import SwitchEvents
 from tests.helpers import rabbits
+from tests.helpers.acting import Actor
 from tests.helpers.celery_apps import make_app, worker
 from tests.helpers.collecting import Running, collecting
 from tests.helpers.proxy import FaultProxy
@@ -142,7 +143,7 @@ def watch(
     with collecting(through, folder / "h", mode=mode, options=options, queues=["missing"]) as running:
         most = 0
         if mode == "operate":
-            running.collector.take(SwitchEvents(on=True))
+            Actor(through, folder, folder / "h").do(Steer("enable_events", ["w1@test"]))
         while time.monotonic() - began < seconds or not _saw_all(running, mode):
             app.send_task("truth.add", (1, 1))
             most = max(most, proxy.open)

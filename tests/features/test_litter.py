@@ -112,7 +112,7 @@ def ask(url: str, questions: int) -> None:
     control = RedisControl(redis_address(url), "operate", on_command=lambda _number: None)
     try:
         for at in range(questions):
-            command = ("ping", "stats", "active_queues", "active", "reserved", "scheduled", "enable_events")[at % 7]
+            command = ("ping", "stats", "active_queues", "active", "reserved", "scheduled")[at % 6]
             control.ask(command, timeout=PATIENCE)  # type: ignore[arg-type]
     finally:
         control.close()

@@ -592,7 +592,7 @@ def test_an_empty_page_offers_to_turn_events_on_where_that_is_allowed(
     page: TasksPage, history: History, stand: Stand, run: Run, now: float, operates: bool
 ) -> None:
     wanted: list[bool] = []
-    page.events_wanted.connect(wanted.append)
+    page.events_wanted.connect(lambda: wanted.append(True))
 
     async def story() -> None:
         for second in range(4):

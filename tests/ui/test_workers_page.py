@@ -183,7 +183,7 @@ def test_workers_without_events_can_be_told_from_here(
     page: WorkersPage, history: History, stand: Stand, run: Run, now: float, operates: bool
 ) -> None:
     wanted: list[bool] = []
-    page.events_wanted.connect(wanted.append)
+    page.events_wanted.connect(lambda: wanted.append(True))
 
     async def story() -> None:
         for second in range(4):

@@ -168,7 +168,7 @@ class _Running:
         return self.done + self.failed
 
     def take(self, step: Step) -> None:
-        failed = sum(not item.ok for item in step.items)
+        failed = sum(item.ok is False for item in step.items)
         self.failed += failed
         self.done += len(step.items) - failed + step.others
         self._unwritten += step.items

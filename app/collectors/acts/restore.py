@@ -64,7 +64,7 @@ class Restoring(VaultAct[Restore]):
         if wish.ids:
             ids = [id_ for id_ in wish.ids if id_ not in done]
             for items in self.vault.move(wish.quarantine, self._queue, ids, grant):
-                self._back += sum(item.ok for item in items)
+                self._back += sum(item.ok is True for item in items)
                 yield Step(items)
             return
         for back in self.vault.put_back(wish.quarantine, self._queue, grant, wish.count):

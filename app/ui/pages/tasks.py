@@ -46,7 +46,7 @@ class TasksPage(View):
 
     refresh_ms = 200
     #: Workers should tell of their tasks.
-    events_wanted = Signal(bool)
+    events_wanted = Signal()
 
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         super().__init__(time_range)
@@ -346,7 +346,7 @@ class TasksPage(View):
         self._model.wanted.connect(self._want_older)
         self._table.current_changed.connect(self._row_chosen)
         self._table.opened.connect(self._open)
-        self._table.empty_asked.connect(lambda: self.events_wanted.emit(True))
+        self._table.empty_asked.connect(self.events_wanted)
         self._table.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._inspector.closed.connect(self._close_inspector)
         self._filter.searched.connect(self._searched)

@@ -55,11 +55,11 @@ class WorkersPage(TablePage):
     """Those that left cleanly are listed for ten minutes, and then when they are asked for.
 
     Signals: ``task_opened`` with the id of a task that the user wants to see; ``events_wanted`` where workers should
-    tell of their tasks, or no more.
+    tell of their tasks.
     """
 
     task_opened = Signal(str)
-    events_wanted = Signal(bool)
+    events_wanted = Signal()
 
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         self._workers = WorkerTableModel()
@@ -93,7 +93,7 @@ class WorkersPage(TablePage):
         gone = () if self._left.listed else left
         self._workers.replace([worker for worker in workers if worker not in gone or worker.hostname == inspected])
         self._workers.tick(now)
-        self._events.show_workers(workers, operates=connection.operates, switched=connection.events_switched)
+        self._events.show_workers(workers, operates=connection.operates)
         if not self._workers.rowCount():
             unreached = words.not_reached(connection.health)
             self.table.set_empty(*(unreached if unreached[0] else _ALL_LEFT if left else _EMPTY))

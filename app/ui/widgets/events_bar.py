@@ -17,20 +17,20 @@ _START: Final = "Start workers with -E, or open Cloche with --mode operate to tu
 
 
 class EventsBar(QFrame):
-    """Hidden while all workers tell of their tasks by themselves. ``wanted``: the user wants events on, or off."""
+    """Hidden while all workers tell of their tasks. ``wanted``: the user wants events on."""
 
-    wanted = Signal(bool)
+    wanted = Signal()
 
     def __init__(self, theme: ThemeManager) -> None:
         super().__init__()
         self.setProperty("role", "card")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._mark = Mark(theme)
+        self._mark.show_severity("warning")
         self._says, self._how = PlainLabel(role="strong"), PlainLabel(role="secondary")
         self._how.setWordWrap(True)
-        self._on, self._off = QPushButton("Turn events on …"), QPushButton("Turn events off …")
-        self._on.clicked.connect(lambda: self.wanted.emit(True))
-        self._off.clicked.connect(lambda: self.wanted.emit(False))
+        self._on = QPushButton("Turn events on …")
+        self._on.clicked.connect(lambda _checked: self.wanted.emit())
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 5, 10, 5)
         row.setSpacing(8)
@@ -38,21 +38,16 @@ class EventsBar(QFrame):
         row.addWidget(self._says)
         row.addWidget(self._how, 1)
         row.addWidget(self._on)
-        row.addWidget(self._off)
         self.hide()
 
-    def show_workers(self, workers: Sequence[Worker], *, operates: bool, switched: bool) -> None:
-        """Show what these workers tell; ``switched`` if events were turned on from here."""
-        switched = switched and operates
+    def show_workers(self, workers: Sequence[Worker], *, operates: bool) -> None:
+        """Show what these workers tell."""
         mute = sum(1 for worker in workers if worker.events is False and worker.state in ALIVE)
-        self._mark.show_severity("info" if switched else "warning")
-        self._says.setText("Events are turned on." if switched else _mute(mute))
-        self._how.setText(_since(mute) if switched else _how(mute, operates=operates))
-        self._on.setVisible(not switched)
+        self._says.setText(_mute(mute))
+        self._how.setText(_how(mute, operates=operates))
         self._on.setEnabled(operates)
         self._on.setToolTip("" if operates else OPERATE_ONLY)
-        self._off.setVisible(switched)
-        self.setVisible(switched or mute > 0)
+        self.setVisible(mute > 0)
 
 
 def _mute(workers: int) -> str:
@@ -62,8 +57,3 @@ def _mute(workers: int) -> str:
 def _how(workers: int, *, operates: bool) -> str:
     heard = f"Nothing is heard of {'its' if workers == 1 else 'their'} tasks."
     return heard if operates else f"{heard} {_START}"
-
-
-def _since(mute: int) -> str:
-    later = "Workers that come later are told too."
-    return f"{later} Of {formats.number_of(mute, 'worker')} no task was heard yet." if mute else later

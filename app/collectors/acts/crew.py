@@ -1,0 +1,143 @@
+"""The workers of a broker as an act needs them: who answers now, and what is known of those who don't."""
+
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from app.collectors.access import Grant
+from app.collectors.acts.act import Impossible, Reach
+from app.collectors.control import Answer, Command, Control
+from app.models.formats import listed, number_of
+from app.models.history.errors import HistoryError
+from app.models.history.reader import Reader
+from app.models.records import Worker
+from app.models.signs import ALIVE
+
+#: Seconds for workers to say that they are there.
+ROLL_CALL: Final = 1.0
+#: How alike names are that may be meant, from 0 to 1.
+_ALIKE: Final = 0.75
+#: Names that are listed at most.
+LISTED: Final = 10
+
+
+class Crew:
+    """Asks over a connection of its own, which tells nobody anything; `under` a grant it does.
+
+    Raises `Impossible` where workers can't even be asked.
+    """
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        if reach.access.mode == "passive":
+            raise Impossible("In the access mode “passive” workers are not even asked. Change it to operate first.")
+        self._asking = self._control(None)
+        self._telling: Control | None = None
+
+    def answering(self) -> list[str]:
+        """Who answers now."""
+        return sorted(self._asking.ask("ping", timeout=ROLL_CALL))
+
+    @property
+    def listening(self) -> int | None:
+        """How many listened to what was asked last; None where the broker does not say."""
+        return self._asking.listening
+
+    def ask(self, command: Command, names: Sequence[str] | None, **arguments: Any) -> Mapping[str, Any]:
+        """What workers answer to a question; see `Control.ask`."""
+        return self._asking.ask(command, names, arguments=arguments)
+
+    def present(self, names: Sequence[str]) -> Mapping[str, bool]:
+        """Which of these still have a connection, as far as the broker tells; see `Control.present`."""
+        return self._asking.present(names, ROLL_CALL)
+
+    def known(self) -> dict[str, Worker]:
+        """Workers that the history has, by name, unless they left or were lost."""
+        return {worker.hostname: worker for worker in self._workers() if worker.state in ALIVE}
+
+    def unknown(self, wanted: Iterable[str], answering: Collection[str]) -> str:
+        """Why the first of these can't be told anything, in a sentence; "" where all can."""
+        workers = {worker.hostname: worker for worker in self._workers()}
+        for name in wanted:
+            worker = workers.get(name)
+            if name in answering or (worker is not None and worker.state in ALIVE):
+                continue
+            if worker is not None:
+                return f"{name} is {worker.state}, and does not answer."
+            return f"No worker {name!r} answers.{did_you_mean(name, {*answering, *workers})}"
+        return ""
+
+    def under(self, grant: Grant) -> Control:
+        """What tells workers to do something, as long as a grant holds."""
+        self._telling = self._control(grant)
+        return self._telling
+
+    def give_up(self) -> None:
+        """Wait for nothing any more; may be called from any thread."""
+        for control in (self._asking, self._telling):
+            if control is not None:
+                control.give_up()
+
+    def close(self) -> None:
+        """Close connections."""
+        for control in (self._asking, self._telling):
+            if control is not None:
+                control.close()
+
+    def _control(self, grant: Grant | None) -> Control:
+        reach = self._reach
+        made = reach.broker.control(reach.access.mode, on_command=reach.on_command, grant=grant)
+        if made is None:
+            raise Impossible("Over this kind of broker workers can't be told anything.")
+        return made
+
+    def _workers(self) -> list[Worker]:
+        with reading(self._reach) as reader:
+            return [] if reader is None else reader.workers()
+
+
+@contextmanager
+def reading(reach: Reach) -> Iterator[Reader | None]:
+    """The history of a connection, if there is one. Raises `Impossible` where it can't be read."""
+    reader = None
+    try:
+        reader = Reader(reach.history) if reach.history is not None and reach.history.is_file() else None
+        yield reader
+    except HistoryError as error:
+        raise Impossible(str(error)) from error
+    finally:
+        if reader is not None:
+            reader.close()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Which names look like that one, as a sentence with a space before it."""
+    near = difflib.get_close_matches(name, sorted(known), cutoff=_ALIKE)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def why_silent(worker: Worker | None) -> str:
+    """Why a worker may not answer."""
+    if worker is not None and (worker.state == "busy" or (worker.pool == "solo" and worker.active)):
+        return "runs a task in its solo pool; it hears of it when that ends"
+    return "does not answer now; it may still do it when it does"
+
+
+def heard_by(answers: Sequence[Answer], workers: Mapping[str, Worker]) -> str:
+    """Who answered to what was told, in words: “3 of 4 workers told; w3 does not answer now …”."""
+    known = [answer for answer in answers if answer.known]
+    if not known:
+        return "nobody answered yet"
+    told = sum(1 for answer in known if answer.done)
+    everybody = number_of(len(known), "worker")
+    words = [f"{told} of {everybody} told" if told < len(known) else f"{everybody} told"]
+    for answer in known:
+        if answer.done is None:
+            words.append(f"{answer.host} {why_silent(workers.get(answer.host))}")
+        elif not answer.done:
+            words.append(f"{answer.host} refused: {answer.text}")
+    strangers = [answer.host for answer in answers if not answer.known]
+    if strangers:
+        words.append(f"not counted: answers in the name of {listed(strangers, LISTED)}, whom nobody asked")
+    return "; ".join(words)

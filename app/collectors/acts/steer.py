@@ -1,0 +1,287 @@
+"""Workers are told to change something about themselves: each by its name, and what they had before is read first."""
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from app.collectors.access import Grant
+from app.collectors.acts.act import Act, Impossible, Reach, Step
+from app.collectors.acts.crew import LISTED, Crew, reading, why_silent
+from app.collectors.acts.steering import Settings, changed, check, in_words, order_for, read, unable
+from app.collectors.control import Answer
+from app.collectors.orders import Order
+from app.models import acts
+from app.models.acts import Caution, Item, Outcome, Plan, Sample, Steer, Steering
+from app.models.formats import listed, number_of
+from app.models.records import Worker
+
+#: Seconds in which pools come to have as many processes as they should, and between two looks.
+SETTLES: Final = 6.0
+LOOK_EVERY: Final = 0.2
+#: Seconds in which a worker that was told to shut down is gone, if it has nothing to do.
+LEAVES: Final = 10.0
+#: Workers of which it is shown one by one what they have.
+_SHOWN: Final = 20
+_TITLES: Final[dict[Steering, str]] = {
+    "pool_grow": "Grow the pool of {workers} by {number}",
+    "pool_shrink": "Shrink the pool of {workers} by {number}",
+    "pool_restart": "Restart the pool of {workers}",
+    "autoscale": "Change the range in which {workers} scale",
+    "add_consumer": "Have {workers} consume {queue}",
+    "cancel_consumer": "Have {workers} consume {queue} no longer",
+    "rate_limit": "Limit the rate of {task} on {workers} to {rate}",
+    "time_limit": "Change the time limits of {task} on {workers}",
+    "enable_events": "Turn on events of {workers}",
+    "disable_events": "Turn off events of {workers}",
+    "shutdown": "Shut down {workers}",
+}
+_VERBS: Final[dict[Steering, str]] = {
+    "pool_grow": "Grow", "pool_shrink": "Shrink", "pool_restart": "Restart pool", "autoscale": "Change range",
+    "add_consumer": "Consume", "cancel_consumer": "Stop consuming", "rate_limit": "Limit rate",
+    "time_limit": "Change time limits", "enable_events": "Turn events on", "disable_events": "Turn events off",
+    "shutdown": "Shut down",
+}  # fmt: skip
+_OPPOSITES: Final[dict[Steering, Steering]] = {
+    "pool_grow": "pool_shrink", "pool_shrink": "pool_grow", "add_consumer": "cancel_consumer",
+    "cancel_consumer": "add_consumer", "enable_events": "disable_events", "disable_events": "enable_events",
+}  # fmt: skip
+_ALREADY: Final = "already"
+#: What anybody should know of a command.
+_CAUTIONS: Final[dict[Steering, tuple[Caution, ...]]] = {
+    "pool_shrink": (Caution("Only processes that have nothing to do are ended."),),
+    "pool_restart": (
+        Caution("Each process is replaced when it has done the task that it does next; tasks that run are finished."),
+    ),
+    "add_consumer": (Caution("The queue is made where there is none of that name."),),
+    "time_limit": (Caution("Both limits are sent, since workers set both: one that is not named stays."),),
+    "enable_events": (Caution("Workers that come later are not told. Start workers with -E to have it for good."),),
+    "disable_events": (
+        Caution("Workers that were started with -E go on: they can't be told not to."),
+        Caution("Of the tasks of the others no monitor hears any more."),
+    ),
+    "shutdown": (Caution("Tasks that run are finished first, and what was fetched goes back to its queue."),),
+}
+
+
+class SteerWorkers(Act[Steer]):
+    """Tells workers; one message goes to all who are told the same."""
+
+    def __init__(self, wish: Steer, reach: Reach) -> None:
+        super().__init__(wish, reach)
+        check(wish)
+        self._crew = Crew(reach)
+        self._names = list(dict.fromkeys(wish.workers))
+        self._workers: dict[str, Worker] = {}
+        self._before: dict[str, Settings] = {}
+        self._after: dict[str, Settings] = {}
+        self._did: list[str] = []
+        self._strangers: list[str] = []
+
+    def look(self) -> Plan:
+        answering = self._crew.answering()
+        if not self._names:
+            raise Impossible(f"Name the workers that are meant. These answer: {listed(answering, LISTED) or 'none'}.")
+        why = self._crew.unknown(self._names, answering)
+        if why:
+            raise Impossible(why)
+        self._workers = self._crew.known()
+        self._before = self._read()
+        self._orders()  # which may be impossible for one of them
+        number = len(self._names)
+        who = self._names[0] if number == 1 else number_of(number, "worker")
+        wish = self.wish
+        title = _TITLES[wish.command].format(
+            workers=who, number=wish.number, queue=wish.queue, task=wish.task, rate=wish.rate
+        )
+        return Plan(
+            title=title, verb=_VERBS[wish.command], count=number, things="worker", facts=self._facts(),
+            samples=[Sample(name, why_silent(self._workers.get(name)) if name not in answering else "")
+                     for name in self._names[:_SHOWN]],
+            cautions=self._cautions(answering), undo=self._undo_in_words(),
+        )  # fmt: skip
+
+    def still(self) -> int:
+        answering = self._crew.answering()
+        names = [name for name in self._names if not self._crew.unknown([name], answering)]
+        planned, self._before = self._orders(), self._read()
+        if self._orders() != planned:
+            raise Impossible("What these workers have was changed since the plan was made. Look at it again.")
+        return len(names)
+
+    def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
+        del act
+        control = self._crew.under(grant)
+        refused: list[Item] = []
+        for order, names in self._orders().items():
+            left = [name for name in names if name not in done]
+            if not left:
+                continue
+            for answer in control.tell(order, left, left):
+                item = self._item(answer)
+                if item is not None and item.ok is False:
+                    refused.append(item)  # all were told at once: there is nothing to abort
+                elif item is not None:
+                    yield Step([item])
+            if self.wish.command == "shutdown":
+                yield from self._wait_for_goodbye(left)
+        yield from self._read_back()
+        if refused:
+            yield Step(refused)
+
+    def told(self, outcome: Outcome) -> Outcome:
+        words = []
+        for name in self._did[:_SHOWN]:
+            before, after = (in_words(self.wish, each.get(name, Settings())) for each in (self._before, self._after))
+            wanted = in_words(self.wish, changed(self.wish, self._before[name]))
+            if after and self.wish.command not in ("pool_restart", "shutdown"):
+                words.append(f"{name}: {before} → {after}." if after == wanted else f"{name} has {after} by now.")
+        silent = [item.id for item in outcome.items if item.ok is None]
+        if silent and self.wish.command != "shutdown":
+            words.append(f"No answer yet of {listed(silent, LISTED)}: it may still be done.")
+        if self._strangers:
+            words.append(f"Not counted: answers in the name of {listed(self._strangers, LISTED)}, whom nobody asked.")
+        text = " ".join([outcome.text, *words]).strip()
+        return msgspec.structs.replace(outcome, text=text, undo=self._undo() if self._did else None)
+
+    def give_up(self) -> None:
+        self._crew.give_up()
+
+    def close(self) -> None:
+        self._crew.close()
+
+    def _read(self) -> dict[str, Settings]:
+        return read(self._crew, self.wish, self._names)
+
+    def _orders(self) -> dict[Order, list[str]]:
+        """What is told to whom. Raises `Impossible` where one of them can't do it, or should not be told."""
+        found: dict[Order, list[str]] = {}
+        for name, now in self._before.items():
+            why = unable(self.wish, now)
+            try:
+                order = order_for(self.wish, now)
+            except Impossible as error:
+                why = why or str(error)
+            if why:
+                leave = "" if len(self._names) == 1 else " Leave it out."
+                raise Impossible(f"{name}: {why}{'' if why.endswith('?') else '.'}{leave}")
+            found.setdefault(order, []).append(name)
+        return found
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = []
+        for name in self._names[:_SHOWN]:
+            now = self._before[name]
+            before, after = in_words(self.wish, now), in_words(self.wish, changed(self.wish, now))
+            text = before if before == after else f"{before} → {after}"
+            if text:
+                facts.append((name, text))
+        if len(self._names) > _SHOWN:
+            facts.append(("and", f"{len(self._names) - _SHOWN:,} others"))
+        if self.wish.command not in ("pool_restart", "shutdown"):
+            facts.append(("Lasts", "until the worker restarts"))
+        return facts
+
+    def _cautions(self, answering: list[str]) -> list[Caution]:
+        command = self.wish.command
+        silent = [name for name in self._names if name not in answering]
+        cautions = [Caution(f"{name} {why_silent(self._workers.get(name))}.") for name in silent]
+        cautions += _CAUTIONS.get(command, ())
+        if command == "cancel_consumer":
+            cautions += self._left_alone(answering)
+        pools = {worker.pool for name, worker in self._workers.items() if name in self._names}
+        if command == "time_limit" and pools - {None, "prefork"}:
+            cautions.append(Caution("Only prefork pools heed both limits."))
+        if command == "shutdown" and not {*answering} - {*self._names}:
+            cautions.append(Caution("No worker that answers is left then.", grave=True))
+        return cautions
+
+    def _left_alone(self, answering: list[str]) -> Iterator[Caution]:
+        """What comes of it that these workers consume a queue no longer."""
+        others = [name for name in answering if name not in self._names]
+        consumed = read(self._crew, self.wish, others) if others else {}
+        if not any(self.wish.queue in (settings.queues or ()) for settings in consumed.values()):
+            yield Caution(f"No other worker that answers consumes {self.wish.queue}: what is sent there will wait.",
+                          grave=True)  # fmt: skip
+        idle = [name for name, now in self._before.items() if now.queues == (self.wish.queue,)]
+        if idle:
+            yield Caution(f"No queue is left for {listed(idle, LISTED)}.", grave=True)
+
+    def _item(self, answer: Answer) -> Item | None:
+        """What a worker answered; None where an answer does not count."""
+        if not answer.known:
+            self._strangers.append(answer.host)
+            return None
+        if answer.done:
+            self._did.append(answer.host)
+        if self.wish.command == "disable_events" and _ALREADY in answer.text:
+            return Item(answer.host, True, f"{answer.text}; where it was started with -E, it goes on sending them")
+        text = f"{answer.text}: it {why_silent(self._workers.get(answer.host))}" if answer.done is None else answer.text
+        return Item(answer.host, answer.done, text)
+
+    def _read_back(self) -> Iterator[Step]:
+        """Wait until workers have what they should, or should have it by now."""
+        if not self._did or self.wish.command in ("pool_restart", "shutdown", "enable_events", "disable_events"):
+            return
+        wanted = {name: in_words(self.wish, changed(self.wish, self._before[name])) for name in self._did}
+        began = time.monotonic()
+        while True:
+            self._after = read(self._crew, self.wish, self._did)
+            has = {name: in_words(self.wish, now) for name, now in self._after.items()}
+            if has == wanted or time.monotonic() - began > SETTLES:
+                return
+            yield Step()
+            time.sleep(LOOK_EVERY)
+
+    def _wait_for_goodbye(self, names: list[str]) -> Iterator[Step]:
+        """Who is gone, as it is seen; nobody answers to this command."""
+        left, began = list(names), time.monotonic()
+        while left and time.monotonic() - began < LEAVES:
+            gone = self._gone(left)
+            left = [name for name in left if name not in gone]
+            self._did += gone
+            yield Step([Item(name, True, text) for name, text in gone.items()])
+            time.sleep(LOOK_EVERY if left else 0.0)
+        for name in left:
+            held = in_words(self.wish, self._before[name])
+            yield Step([Item(name, None, f"asked, not gone yet; it had {held or 'tasks that it did not tell'}")])
+
+    def _gone(self, names: list[str]) -> dict[str, str]:
+        with reading(self.reach) as reader:
+            known = {} if reader is None else {worker.hostname: worker for worker in reader.workers()}
+        found = {}
+        for name in names:
+            before, now = self._workers.get(name), known.get(name)
+            if now is not None and now.state == "offline":
+                found[name] = "it said goodbye"
+            elif before is not None and now is not None and now.pid != before.pid:
+                found[name] = "it left, and was started again"
+        rest = [name for name in names if name not in found]
+        present = self._crew.present(rest) if rest else {}
+        return found | {name: "it listens no longer" for name in rest if not present.get(name, True)}
+
+    def _undo_in_words(self) -> str:
+        if self.wish.command in ("shutdown", "pool_restart"):
+            return "It can't be undone from here: somebody has to start the workers again." * (
+                self.wish.command == "shutdown"
+            )
+        return "It can be undone, and does not survive a restart of the worker."
+
+    def _undo(self) -> acts.Wish | None:
+        """What gives workers back what they had, where that is the same for all."""
+        wish = msgspec.structs.replace(self.wish, workers=list(self._did))
+        opposite = _OPPOSITES.get(wish.command)
+        if opposite is not None:
+            return msgspec.structs.replace(wish, command=opposite)
+        had = {self._before[name] for name in self._did}
+        if len(had) != 1:
+            return None
+        (before,) = had
+        if wish.command == "rate_limit" and before.rate is not None:
+            return msgspec.structs.replace(wish, rate=before.rate or "0")
+        if wish.command == "time_limit" and before.soft is not None and before.hard is not None:
+            return msgspec.structs.replace(wish, soft=before.soft, hard=before.hard)
+        if wish.command == "autoscale" and before.scale is not None:
+            return msgspec.structs.replace(wish, most=before.scale[0], least=before.scale[1])
+        return None
