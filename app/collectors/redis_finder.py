@@ -6,6 +6,7 @@ senders add.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal, cast
 
@@ -22,14 +23,15 @@ from app.collectors.vault import MARK, origin
 
 Place = Literal["queue", "unacked", "quarantine"]
 
-#: Bytes of one piece, and messages and bytes that are looked at for one plan.
+#: Bytes of one piece, seconds between two, and messages and bytes that are looked at for one plan.
 PIECE: Final = 1 << 20
-MOST: Final = 200_000
-MOST_BYTES: Final = 128 << 20
+PAUSE: Final = 0.1
+MOST: Final = 100_000
+MOST_BYTES: Final = 64 << 20
 #: A message above this size on average is not looked at.
 MAX_SIZE: Final = 4 << 20
 #: Keys looked at for quarantines, and at a time.
-_KEYS: Final = 50_000
+_KEYS: Final = 20_000
 _KEYS_AT_ONCE: Final = 1_000
 
 
@@ -71,6 +73,7 @@ class RedisFinder:
             for _ in self._look(client, queues):
                 if not self._wanted or self._looked >= MOST or self._bytes >= MOST_BYTES or self._give_up():
                     break
+                time.sleep(PAUSE)
         except (redis.RedisError, OSError) as error:
             raise broker_error(error, self._address) from error
         finally:
@@ -82,7 +85,11 @@ class RedisFinder:
         for queue in queues:
             yield from self._through(client, queue, queue, "queue")
         yield from self._through_unacked(client)
-        for quarantine in self._quarantines(client):
+        names = set[str]()
+        for found in self._quarantines(client):
+            names |= found
+            yield
+        for quarantine in sorted(names):
             made_of = origin(quarantine)
             yield from self._through(client, quarantine, quarantine if made_of is None else made_of[0], "quarantine")
 
@@ -122,16 +129,16 @@ class RedisFinder:
             if not cursor:
                 return
 
-    def _quarantines(self, client: redis.Redis) -> list[str]:
-        """Names of quarantines, of as many keys as are looked at."""
-        prefix, names, cursor = self._address.prefix, set[str](), 0
+    def _quarantines(self, client: redis.Redis) -> Iterator[set[str]]:
+        """Names of quarantines, some of as many keys as are looked at each time."""
+        address, cursor = self._address, 0
         for _ in range(_KEYS // _KEYS_AT_ONCE):
-            match = f"{glob_escape(prefix)}*{MARK}*"
+            match = f"{glob_escape(address.prefix)}*{MARK}*"
             cursor, keys = client.scan(cursor, match=match, count=_KEYS_AT_ONCE)
-            names |= {text_of(key).removeprefix(prefix) for key in keys}
-            if not cursor or self._give_up():
-                break
-        return sorted({name.partition(self._address.separator)[0] for name in names})
+            names = (text_of(key).removeprefix(address.prefix) for key in keys)
+            yield {name.partition(address.separator)[0] for name in names}
+            if not cursor:
+                return
 
     def _take(self, raw: bytes, place: Place, queue: str) -> None:
         self._looked += 1

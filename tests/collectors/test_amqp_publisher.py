@@ -65,7 +65,7 @@ def test_what_a_full_queue_refuses_is_told(publisher: AmqpPublisher, channel: am
     arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
     channel.queue_declare("small", durable=True, auto_delete=False, arguments=arguments)
     publisher.publish(message(), Route("", "small"))
-    with pytest.raises(BrokerError, match="did not take"):
+    with pytest.raises(Unroutable, match="refused a message"):
         publisher.publish(message("two"), Route("", "small"))
 
 

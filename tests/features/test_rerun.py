@@ -72,19 +72,16 @@ class Sent(msgspec.Struct):
 class World:
     """An application with its broker, workers and collector, and all its tasks."""
 
-    def __init__(self, server: RedisServer, folder: Path, serializer: str) -> None:
-        self.url = server.url
+    def __init__(self, server: RedisServer, folder: Path, serializer: str, url: str = "") -> None:
+        self.url = url or server.url
+        self.marks_url = f"{server.url[:-1]}2"
         self.marks = Redis.from_url(f"{server.url[:-1]}2")
         self.backend = f"{server.url[:-1]}1"
         self.folder = folder
         self.serializer = serializer
         self.settings = {"result_backend": self.backend, "accept_content": list({"json", serializer})}
-        self.app: Celery = echoes.make_app(server.url, self.marks_url, task_serializer=serializer, **self.settings)
+        self.app: Celery = echoes.make_app(self.url, self.marks_url, task_serializer=serializer, **self.settings)
         self.sent: list[Sent] = []
-
-    @property
-    def marks_url(self) -> str:
-        return f"{self.url[:-1]}2"
 
     @property
     def history(self) -> Path:
@@ -283,6 +280,38 @@ def test_tasks_get_the_arguments_they_had_or_are_not_sent(monkeypatch: pytest.Mo
         assert figures.agreed_wrong == []
     else:
         assert sum(figures.sent.values()) == sum(figures.sent[situation] for situation in EXACT)
+
+
+@pytest.mark.timeout(300)
+def test_on_rabbitmq_workers_and_results_tell_what_tasks_were_called_with(
+    redis_server: RedisServer, rabbitmq_url: str, tmp_path: Path
+) -> None:
+    dice, world = random.Random(1), World(redis_server, tmp_path, "json", rabbitmq_url)
+    with ExitStack() as stack:
+        stack.enter_context(collecting(world.url, world.history, mode="operate"))
+        stack.enter_context(world.worker("-n", "w1@test", "-Q", "celery", "-c", "20", "--pool", "threads"))
+        for _ in range(20):
+            world.send("done", "echo", dice, queue="celery")
+            world.send("only heard of", "echo", dice, queue="celery", ignore_result=True)
+        world.ended(world.sent)
+        for _ in range(5):
+            world.send("held", "echo", dice, queue="celery", countdown=3_000)
+            world.send("runs", "hold", dice, queue="celery")
+        world.ran(world.of("runs"))
+        with reading(world.history) as reader:
+            there = [each.id for each in world.of("held")]
+            eventually(lambda: all(reader.task(id_) is not None for id_ in there), "that a worker has it")
+        try:
+            outcome, new = carry_out(world.plan(Rerun(ids=[sent.id for sent in world.sent])))
+            world.marks.set("release", "1")
+            figures = compare(world, new, {})
+        finally:
+            world.marks.set("release", "1")
+            world.marks.close()
+            world.app.close()
+    assert figures.wrong == []
+    assert figures.refused["held"] == figures.refused["runs"] == figures.sent["only heard of"] == 0
+    assert 0 < figures.sent["done"] <= outcome.done - 10
 
 
 def _say(text: str) -> None:

@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -116,9 +117,7 @@ class Lookup:
     def cases(self, ids: Sequence[str], queue: str | None) -> list[Case]:
         """What is known of tasks, in the order of their ids, to be sent to their own queues or to a ``queue``."""
         past = _Past(self._reach, ids)
-        queues = list(dict.fromkeys([*(task.queue for task in past.tasks.values() if task.queue), *past.queues]))
-        queues = queues or self._queues_there or ["celery"]
-        found = self._try(lambda: self._reach.broker.find(ids, queues, give_up=self._give_up), {})
+        found = self._messages(ids, past)
         missing = [id_ for id_ in ids if id_ not in found]
         json_only, called = self._ask_workers(missing) if missing else (None, {})
         results = self._reach.results
@@ -140,15 +139,24 @@ class Lookup:
             cases.append(case)
         return cases
 
+    def _messages(self, ids: Iterable[str], past: "_Past") -> dict[str, Found]:
+        """The messages of tasks that lie in the broker; of what has ended there is none any more."""
+        waiting = [id_ for id_ in ids if id_ not in past.tasks or past.tasks[id_].state not in states.FINAL]
+        if not waiting:
+            return {}
+        queues = list(dict.fromkeys([*(task.queue for task in past.tasks.values() if task.queue), *past.queues]))
+        look = partial(self._reach.broker.find, waiting, queues or self._queues_there, give_up=self._give_up)
+        return self._try(look, {})
+
     @property
     def _queues_there(self) -> list[str]:
         """The queues that the broker tells of, where nobody else knows any."""
         looking = self._reach.broker.queues([], on_command=self._reach.on_command)
         try:
-            return [queue.name for queue in looking.poll().queues]
+            return [queue.name for queue in looking.poll().queues] or ["celery"]
         except BrokerError as error:
             self.troubles.append(str(error))
-            return []
+            return ["celery"]
         finally:
             looking.close()
 

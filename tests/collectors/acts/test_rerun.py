@@ -228,7 +228,7 @@ def test_a_member_of_a_group_that_is_pickled_is_refused(bench: Bench) -> None:
 
 def test_a_search_is_made_into_ids(bench: Bench) -> None:
     for number in range(3):
-        bench.ran(f"t{number}", "(1,)")
+        bench.play(event("sent", number, uuid=f"t{number}", name="shop.bill"))
         bench.wait_in("celery", f"t{number}", number)
     bench.play(event("sent", 9, uuid="other", name="shop.other"))
     prepared = bench.plan(Rerun(search="name:shop.bill"))
