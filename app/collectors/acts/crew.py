@@ -16,8 +16,6 @@ from app.models.signs import ALIVE
 
 #: Seconds for workers to say that they are there.
 ROLL_CALL: Final = 1.0
-#: How alike names are that may be meant, from 0 to 1.
-_ALIKE: Final = 0.75
 #: Names that are listed at most.
 LISTED: Final = 10
 
@@ -113,7 +111,7 @@ def reading(reach: Reach) -> Iterator[Reader | None]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Which names look like that one, as a sentence with a space before it."""
-    near = difflib.get_close_matches(name, sorted(known), cutoff=_ALIKE)
+    near = difflib.get_close_matches(name, sorted(known))
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
