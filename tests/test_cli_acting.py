@@ -8,9 +8,11 @@ from click.testing import CliRunner, Result
 
 from app.cli import cli
 from app.models import audit
+from app.models.target import target_of
 from app.paths import audit_file
 from tests.helpers.acting import telling
 from tests.helpers.celery_apps import worker
+from tests.helpers.events import event
 from tests.helpers.fake_workers import Manners, fake_workers, named
 from tests.helpers.histories import recording
 from tests.helpers.listening import overhearing
@@ -76,9 +78,6 @@ def test_what_is_meant_has_to_be_clear(words: tuple[str, ...], says: str) -> Non
 
 
 def test_a_whole_search_is_revoked_from_the_history_of_an_address(redis_server: RedisServer) -> None:
-    from app.models.target import target_of
-    from tests.helpers.events import event
-
     path = target_of(redis_server.url, {}).history
     path.parent.mkdir(parents=True, exist_ok=True)
     with recording(path) as made:
