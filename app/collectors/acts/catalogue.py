@@ -3,7 +3,8 @@
 from typing import Any
 
 from app.collectors.acts.act import Act, Impossible, Reach
-from app.collectors.acts.revoke import RevokeByStamp, RevokeTasks
+from app.collectors.acts.revoke import RevokeTasks
+from app.collectors.acts.revoke_stamped import RevokeByStamp
 from app.collectors.acts.steer import SteerWorkers
 from app.collectors.acts.terminate import TerminateTask
 from app.models.acts import Revoke, RevokeStamped, Steer, Wish
