@@ -13,11 +13,13 @@ import pytest
 
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_control import AmqpControl
-from app.collectors.control import Forbidden
+from app.collectors.control import Answer, Forbidden
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_active_queues, from_stats
+from app.collectors.orders import EnableEvents, RevokeIds, Shutdown
 from app.models.profiles import Mode
 from tests.helpers import rabbits
+from tests.helpers.acting import telling
 from tests.helpers.celery_apps import worker
 from tests.helpers.servers import RabbitServer
 from tests.helpers.waiting import eventually
@@ -198,6 +200,71 @@ def test_what_is_no_answer_is_waited_past(rabbitmq_url: str, body: str, properti
         helper.start()
         assert asker.ask("ping", ["w@a"], timeout=20.0) == {"w@a": {"ok": "late"}}
         helper.join()
+
+
+def test_f26_who_was_not_asked_does_not_count_and_one_answer_of_each_does(rabbitmq_url: str) -> None:
+    with faked(rabbitmq_url, "w@a") as (channel, asked), telling(rabbitmq_url) as teller:
+
+        def reply(question: dict[str, Any]) -> None:
+            for number in range(200):
+                answer(channel, question, json.dumps({f"stranger{number}@b": {"ok": "forged"}}))
+            for word in ("first", "second"):
+                answer(channel, question, json.dumps({"w@a": {"ok": word}}))
+
+        helper = threading.Thread(target=answering, args=(channel, reply, asked["w@a"]))
+        helper.start()
+        answers = list(teller.tell(EnableEvents(), ["w@a", "w@c"], ["w@a", "w@c"], timeout=2.0))
+        helper.join()
+    assert [answer for answer in answers if answer.known] == [
+        Answer("w@a", True, "first"),
+        Answer("w@c", None, "no answer yet; it may still do it"),
+    ]
+    assert len([answer for answer in answers if not answer.known]) == 20
+
+
+def test_f26_who_drips_does_not_stretch_the_deadline(rabbitmq_url: str) -> None:
+    names = [f"w@{number}" for number in range(30)]
+    with faked(rabbitmq_url, "w@a") as (channel, asked), telling(rabbitmq_url) as teller:
+
+        def reply(question: dict[str, Any]) -> None:
+            for name in names:
+                answer(channel, question, json.dumps({name: {"ok": "told"}}))
+                time.sleep(0.2)
+
+        helper = threading.Thread(target=answering, args=(channel, reply, asked["w@a"]))
+        helper.start()
+        began = time.monotonic()
+        answers = list(teller.tell(EnableEvents(), names, names, timeout=2.0))
+        assert 2.0 <= time.monotonic() - began < 2.2 + 1.0, "a tenth more, and what a busy machine adds"
+        assert 0 < sum(1 for each in answers if each.done) < 30
+        assert len(answers) == 30
+        helper.join()
+
+
+def test_who_stops_is_not_kept_waiting(rabbitmq_url: str) -> None:
+    with faked(rabbitmq_url, "w@a") as (channel, asked), telling(rabbitmq_url) as teller:
+        ended: list[float] = []
+
+        def tell() -> None:
+            list(teller.tell(EnableEvents(), ["w@a"], ["w@a"], timeout=20.0))
+            ended.append(time.monotonic())
+
+        helper = threading.Thread(target=tell)
+        helper.start()
+        while not asked["w@a"]:
+            channel.connection.drain_events(timeout=20)
+        began = time.monotonic()
+        teller.give_up()
+        helper.join()
+        assert ended[0] - began < 0.2 + 1.0
+
+
+def test_nobody_listens_to_what_is_told(rabbitmq_url: str) -> None:
+    with faked(rabbitmq_url), telling(rabbitmq_url) as teller:
+        assert list(teller.tell(RevokeIds(["t1"]), None, [], timeout=20.0)) == []
+        assert teller.listening == 0
+        assert list(teller.tell(Shutdown(), ["w@a"], ["w@a"], timeout=20.0)) == []
+        assert teller.listening == 0
 
 
 # --- what is not asked -----------------------------------------------------------------------------------------------

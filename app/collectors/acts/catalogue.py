@@ -7,7 +7,8 @@ from app.collectors.acts.move import Deleting, Moving
 from app.collectors.acts.purge import Purging
 from app.collectors.acts.rerun import RerunAct
 from app.collectors.acts.restore import Discarding, Restoring
-from app.collectors.acts.revoke import RevokeByStamp, RevokeTasks
+from app.collectors.acts.revoke import RevokeTasks
+from app.collectors.acts.revoke_stamped import RevokeByStamp
 from app.collectors.acts.send import SendAct
 from app.collectors.acts.steer import SteerWorkers
 from app.collectors.acts.terminate import TerminateTask

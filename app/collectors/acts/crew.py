@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Reach
+from app.collectors.clean import clean_word
 from app.collectors.control import Answer, Command, Control
 from app.models.formats import listed, number_of
 from app.models.history.errors import HistoryError
@@ -16,8 +17,6 @@ from app.models.signs import ALIVE
 
 #: Seconds for workers to say that they are there.
 ROLL_CALL: Final = 1.0
-#: How alike names are that may be meant, from 0 to 1.
-_ALIKE: Final = 0.75
 #: Names that are listed at most.
 LISTED: Final = 10
 
@@ -36,8 +35,8 @@ class Crew:
         self._telling: Control | None = None
 
     def answering(self) -> list[str]:
-        """Who answers now."""
-        return sorted(self._asking.ask("ping", timeout=ROLL_CALL))
+        """Who answers now; a name that hides something is nobody's that could be meant."""
+        return sorted(name for name in self._asking.ask("ping", timeout=ROLL_CALL) if clean_word(name) == name)
 
     @property
     def listening(self) -> int | None:
@@ -113,7 +112,7 @@ def reading(reach: Reach) -> Iterator[Reader | None]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Which names look like that one, as a sentence with a space before it."""
-    near = difflib.get_close_matches(name, sorted(known), cutoff=_ALIKE)
+    near = difflib.get_close_matches(name, sorted(known))
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
@@ -141,3 +140,15 @@ def heard_by(answers: Sequence[Answer], workers: Mapping[str, Worker]) -> str:
     if strangers:
         words.append(f"not counted: answers in the name of {listed(strangers, LISTED)}, whom nobody asked")
     return "; ".join(words)
+
+
+def revoke_asked(
+    answers: Sequence[Answer], listening: int | None, workers: Mapping[str, Worker]
+) -> tuple[bool | None, str]:
+    """Whether workers were told, which is not known of who is silent; and in words."""
+    if listening == 0:
+        return False, "nobody listened"
+    known = [answer for answer in answers if answer.known]
+    refused = bool(known) and all(answer.done is False for answer in known)
+    ok = True if any(answer.done for answer in known) else False if refused else None
+    return ok, f"revoke asked, {heard_by(answers, workers)}"

@@ -4,17 +4,17 @@ A revoke is a broadcast to who listens at that moment, kept in the memory of wor
 4 workers told”; that a task was revoked is told by its own event, in the history.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
-from app.collectors.acts.crew import LISTED, Crew, heard_by, reading, why_silent
+from app.collectors.acts.crew import LISTED, Crew, reading, revoke_asked, why_silent
 from app.collectors.control import Answer
-from app.collectors.orders import MOST_IDS, RevokeIds, RevokeStamps
+from app.collectors.orders import MOST_IDS, RevokeIds
 from app.collectors.vault import Vault, quarantine_name
 from app.models import acts, states
-from app.models.acts import MOST_ITEMS, Caution, Item, Outcome, Plan, Revoke, RevokeStamped, Sample, Wish
+from app.models.acts import MOST_ITEMS, Caution, Item, Outcome, Plan, Revoke, Sample, Wish
 from app.models.formats import listed, number_of
 from app.models.records import Task, Worker
 from app.models.search import SearchError, parse
@@ -29,7 +29,7 @@ _FORGETS: Final = (
     "A worker forgets what was revoked when it is restarted, unless it was started with --statedb, which it does not "
     "tell, or another worker reminds it."
 )
-_LATER: Final = "It is a broadcast: who does not listen at that moment, or starts later, does not hear of it."
+LATER: Final = "It is a broadcast: who does not listen at that moment, or starts later, does not hear of it."
 
 
 class RevokeTasks(Act[Revoke]):
@@ -168,7 +168,7 @@ class RevokeTasks(Act[Revoke]):
         return facts
 
     def _cautions(self, tasks: Sequence[Task]) -> list[Caution]:
-        cautions = [Caution(_LATER)]
+        cautions = [Caution(LATER)]
         if not self._expected:
             cautions.insert(
                 0, Caution("No worker answers: nobody will remember it, and the tasks will run.", grave=True)
@@ -218,75 +218,11 @@ class RevokeTasks(Act[Revoke]):
     ) -> list[Item]:
         """What became of a batch, which is the same for all of it but for messages that were taken out."""
         self._asked += len(batch)
-        ok, text = _asked(answers, listening, self._workers)
+        ok, text = revoke_asked(answers, listening, self._workers)
         return [
             Item(uuid, True, f"its message was taken out; {text}") if uuid in taken else Item(uuid, ok, text)
             for uuid in batch
         ]
-
-
-class RevokeByStamp(Act[RevokeStamped]):
-    """Not to run tasks that carry a value in a stamped header. How many those are nobody can tell beforehand."""
-
-    rate = acts.RATE
-
-    def __init__(self, wish: RevokeStamped, reach: Reach) -> None:
-        super().__init__(wish, reach)
-        self._crew = Crew(reach)
-        self._expected: list[str] = []
-        self._workers: dict[str, Worker] = {}
-
-    def look(self) -> Plan:
-        wish = self.wish
-        if wish.terminate:
-            raise Impossible("Tasks are terminated one at a time, by their ids: of a header nobody knows how many.")
-        if not wish.header or not wish.values or not all(wish.values):
-            raise Impossible("Name a stamped header and at least one value.")
-        if len(wish.values) > MOST_IDS:
-            raise Impossible(f"That is more than {MOST_IDS} values.")
-        self._expected, self._workers = self._crew.answering(), self._crew.known()
-        cautions = [
-            Caution("How many tasks carry it can't be told: it is in no event."),
-            Caution("Workers of Celery before 5.3 don't know this command, and say so."), Caution(_LATER),
-            Caution("A worker forgets stamps that were revoked when it is restarted."),
-        ]  # fmt: skip
-        if not self._expected:
-            cautions.insert(0, Caution("No worker answers: nobody will remember it.", grave=True))
-        what = f"{wish.header} = {listed(wish.values, LISTED)}"
-        return Plan(
-            title=f"Revoke tasks stamped {what}", verb="Revoke", count=len(wish.values), things="value", rate=acts.RATE,
-            cautions=cautions,
-            facts=[("Will be told", listed(self._expected, LISTED) or "nobody")],
-            undo="It can't be taken back while the workers run.",
-        )  # fmt: skip
-
-    def still(self) -> int:
-        return len(self.wish.values)
-
-    def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
-        del act
-        control = self._crew.under(grant)
-        for value in self.wish.values:
-            if value in done:
-                continue
-            answers = list(control.tell(RevokeStamps({self.wish.header: [value]}), None, self._expected))
-            yield Step([Item(value, *_asked(answers, control.listening, self._workers))])
-
-    def give_up(self) -> None:
-        self._crew.give_up()
-
-    def close(self) -> None:
-        self._crew.close()
-
-
-def _asked(answers: Sequence[Answer], listening: int | None, workers: Mapping[str, Worker]) -> tuple[bool | None, str]:
-    """Whether workers were told, which is not known of who is silent; and in words."""
-    if listening == 0:
-        return False, "nobody listened"
-    known = [answer for answer in answers if answer.known]
-    refused = bool(known) and all(answer.done is False for answer in known)
-    ok = True if any(answer.done for answer in known) else False if refused else None
-    return ok, f"revoke asked, {heard_by(answers, workers)}"
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -51,9 +51,7 @@ _ALREADY: Final = "already"
 #: What anybody should know of a command.
 _CAUTIONS: Final[dict[Steering, tuple[Caution, ...]]] = {
     "pool_shrink": (Caution("Only processes that have nothing to do are ended."),),
-    "pool_restart": (
-        Caution("Each process is replaced when it has done the task that it does next; tasks that run are finished."),
-    ),
+    "pool_restart": (Caution("Each process is replaced once it has done its next task; what runs is finished."),),
     "add_consumer": (Caution("The queue is made where there is none of that name."),),
     "time_limit": (Caution("Both limits are sent, since workers set both: one that is not named stays."),),
     "enable_events": (Caution("Workers that come later are not told. Start workers with -E to have it for good."),),

@@ -10,6 +10,7 @@ import msgspec
 from app.collectors import orders
 from app.collectors.acts.act import Impossible
 from app.collectors.acts.crew import Crew, did_you_mean
+from app.collectors.clean import clean_word
 from app.collectors.inspector import from_active, from_reserved, from_scheduled, from_stats
 from app.collectors.orders import Command, Forbidden, Order, worded
 from app.models.acts import Steer, Steering
@@ -179,7 +180,7 @@ def in_words(wish: Steer, now: Settings) -> str:  # noqa: PLR0911 - one line for
         case "autoscale":
             return "" if now.scale is None else f"{now.scale[1]} to {now.scale[0]} processes"
         case "add_consumer" | "cancel_consumer":
-            return "" if now.queues is None else ", ".join(now.queues) or "no queue"
+            return "" if now.queues is None else ", ".join(map(clean_word, now.queues)) or "no queue"
         case "rate_limit":
             return "" if now.rate is None else now.rate or "no limit"
         case "time_limit":
@@ -266,7 +267,7 @@ def _from_registered(answer: object, task: str) -> dict[str, Any]:
         if name == task:
             limits = dict(word.partition("=")[::2] for word in told.removesuffix("]").split(" "))
             fields |= {
-                "rate": rate_of(limits.get("rate_limit", "0")),
+                "rate": clean_word(rate_of(limits.get("rate_limit", "0"))),
                 "soft": _limit(limits.get("soft_time_limit")),
                 "hard": _limit(limits.get("time_limit")),
             }

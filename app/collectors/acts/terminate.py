@@ -13,6 +13,7 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.crew import Crew, reading, why_silent
+from app.collectors.clean import clean_word
 from app.collectors.control import Answer
 from app.collectors.inspector import from_stats
 from app.collectors.orders import RevokeIds
@@ -60,7 +61,7 @@ class TerminateTask(Act[Revoke]):
         if len(running) > 1:
             raise Impossible(f"It runs on {' and '.join(sorted(running))} at once: revoke it, and end it there.")
         ((self._worker, self._running),) = running.items()
-        pool = self._pool()
+        pool, name = self._pool(), clean_word(self._running.name or "")
         facts = [
             ("Worker", self._worker),
             ("Pool", pool),
@@ -70,8 +71,8 @@ class TerminateTask(Act[Revoke]):
             facts.append(("Runs for", formats.age(time.time() - self._running.time_start)))
         facts.append(("Signal", self.wish.signal))
         return Plan(
-            title=f"Terminate {self._running.name or uuid}", verb="Terminate", count=1, things="task", facts=facts,
-            samples=[Sample(uuid, self._running.name or "")], cautions=self._cautions(pool),
+            title=f"Terminate {name or uuid}", verb="Terminate", count=1, things="task", facts=facts,
+            samples=[Sample(uuid, name)], cautions=self._cautions(pool),
             undo="It can't be undone. The task can be run again.",
         )  # fmt: skip
 
@@ -117,8 +118,8 @@ class TerminateTask(Act[Revoke]):
                 state, request = msgspec.convert(told, tuple[str, _Request])
             except msgspec.ValidationError:
                 continue
-            if request.id == uuid:
-                found[worker] = (state, request)
+            if request.id == uuid and clean_word(worker) == worker:
+                found[worker] = (clean_word(state), request)
         return found
 
     def _runs(self) -> bool:
