@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from app import __version__, display
+from app.cli.audit import audit
 from app.cli.broker import doctor, queues
 from app.cli.history import export, stats
 from app.cli.messages import messages
@@ -122,5 +123,5 @@ def _say_shots(made: Sequence[Path]) -> None:
         click.echo(f"picture: {path}")
 
 
-for command in (record, stats, export, doctor, queues, messages, profiles):
+for command in (record, stats, export, doctor, queues, messages, profiles, audit):
     cli.add_command(command)
