@@ -15,14 +15,19 @@ from PySide6.QtWidgets import (
 )
 
 from app import paths
+from app.models.acts import Steer, Wish
 from app.models.diagnosis import Finding
+from app.models.history.reader import Reader
+from app.models.signs import ALIVE
 from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
 from app.ui.live import RANGES, TimeRange, View
+from app.ui.operating import Operator
 from app.ui.pages.across import AcrossQueues, AcrossWorkers
 from app.ui.pages.across_overview import AcrossOverview
 from app.ui.pages.across_tasks import AcrossTasks
+from app.ui.pages.activity import ActivityPage
 from app.ui.pages.overview import OverviewPage
 from app.ui.pages.queues import QueuesPage
 from app.ui.pages.table_page import TablePage
@@ -32,7 +37,6 @@ from app.ui.scope import Scope
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import Mode, ThemeManager
 from app.ui.ways_in import WaysIn
-from app.ui.widgets.confirm_dialog import events_dialog
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
 from app.ui.widgets.keys_dialog import KeysDialog
@@ -46,6 +50,7 @@ PAGES: Final = (
     PageEntry("tasks", "Tasks", "list-checks", "Alt+2"),
     PageEntry("workers", "Workers", "server", "Alt+3"),
     PageEntry("queues", "Queues", "layers", "Alt+4"),
+    PageEntry("activity", "Activity", "history", "Alt+5"),
 )
 _TITLES: Final = {entry.name: entry.title for entry in PAGES}
 _SIZE: Final = (1280, 800)
@@ -77,24 +82,28 @@ class MainWindow(QMainWindow):
         self._restore_span()
         overview, tasks = OverviewPage(theme, self.range), TasksPage(theme, self.range)
         workers = WorkersPage(theme, self.range)
+        activity = ActivityPage(theme, self.range, paths.audit_file())
         self.pages: dict[str, View] = {
             "overview": overview,
             "tasks": tasks,
             "workers": workers,
             "queues": QueuesPage(theme, self.range),
+            "activity": activity,
         }
         self._all_overview, self._all_tasks = AcrossOverview(theme, self.range), AcrossTasks(theme, self.range)
-        self.across: dict[str, AcrossOverview | AcrossTasks | AcrossQueues | AcrossWorkers] = {
+        self.across: dict[str, AcrossOverview | AcrossTasks | AcrossQueues | AcrossWorkers | ActivityPage] = {
             "overview": self._all_overview,
             "tasks": self._all_tasks,
             "workers": AcrossWorkers(theme, self.range),
             "queues": AcrossQueues(theme, self.range),
+            "activity": ActivityPage(theme, self.range, paths.audit_file(), across=True),
         }
         for across in self.across.values():
             across.opened.connect(self._open_on)
         overview.name_opened.connect(lambda name: self._show_tasks(f'name:"{name}"'))
         overview.acted.connect(self._act)
         workers.task_opened.connect(self._show_task)
+        activity.resume_wanted.connect(lambda act: self.act(None, resumed=act))
         for wanted in (tasks.events_wanted, workers.events_wanted):
             wanted.connect(lambda on: self._ask_events(on=on))
         self._overview, self._tasks_page = overview, tasks
@@ -105,6 +114,7 @@ class MainWindow(QMainWindow):
         self._edge, self._sidebar = Edge(theme), Sidebar(theme, PAGES)
         self._top, self._notices, self._status = TopBar(theme, self.range), NoticeBar(theme), StatusBar(theme)
         self._home, self._stack = HomePage(theme), QStackedWidget()
+        self._operator = Operator(self, theme, self.scope, self.ways, self._top.badge, self._notices)
         self._lay_out()
         self._make_keys()
         self._restore()
@@ -116,8 +126,10 @@ class MainWindow(QMainWindow):
         self.range.changed.connect(self._range_changed)
         for name, page in self.pages.items():
             page.trouble.connect(lambda text, name=name: self._show_trouble(name, text))
+            page.act_wanted.connect(self.act)
         self._clock = QTimer(self)
-        self._clock.timeout.connect(self._show_brokers)
+        for shown in (self._show_brokers, self._operator.show):
+            self._clock.timeout.connect(shown)
         self._clock.start(_TICK_MS)
         for connection in supervisor.connections:
             self._add(connection)
@@ -143,6 +155,10 @@ class MainWindow(QMainWindow):
         """Show a message to people; `origin` names its broker."""
         self._notices.show_notice(notice, origin)
 
+    def act(self, wish: Wish | None, *, resumed: str = "") -> None:
+        """Plan a wish about the broker that is shown, and do it if that is confirmed; see `Operator.act`."""
+        self._operator.act(wish, resumed=resumed)
+
     def show_keys(self) -> None:
         """Show what each key does."""
         KeysDialog(self).open()
@@ -151,6 +167,7 @@ class MainWindow(QMainWindow):
         self.scope.add(connection)
         connection.noticed.connect(lambda notice: self._hear(connection, notice))
         connection.renewed.connect(self._renewed)
+        connection.acts.standing_changed.connect(self._operator.show)
         if not self.scope.shown:
             self.scope.choose(0)
 
@@ -219,6 +236,7 @@ class MainWindow(QMainWindow):
             self._top.show_home()
             self._edge.set_token("panel")
             self.setWindowTitle("Cloche")
+        self._operator.show()
         self._show_brokers()
         if scope.all:
             self._sidebar.choose_all()
@@ -262,10 +280,13 @@ class MainWindow(QMainWindow):
 
     def _ask_events(self, *, on: bool) -> None:
         connection = self.scope.one
-        if connection is not None and connection.operates:
-            dialog = events_dialog(self, connection.profile.name, on=on)
-            dialog.accepted.connect(lambda: connection.switch_events(on))
-            dialog.open()
+        if connection is not None:
+            self.page.spawn(self._steer_events(connection, on=on))
+
+    async def _steer_events(self, connection: Connection, *, on: bool) -> None:
+        workers = [worker.hostname for worker in await connection.query(Reader.workers) if worker.state in ALIVE]
+        if connection is self.scope.one:
+            self.act(Steer("enable_events" if on else "disable_events", workers))
 
     def _range_changed(self) -> None:
         if not self.range.paused:
@@ -339,6 +360,7 @@ class MainWindow(QMainWindow):
         column.addLayout(middle, 1)
         column.addWidget(self._status)
         self.setCentralWidget(whole)
+        self._operator.frame(whole)
 
     def _restore_span(self) -> None:
         span = self._settings.value("window/span", 900.0, float)

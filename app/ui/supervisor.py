@@ -29,7 +29,6 @@ from app.models.wire import (
     Search,
     StopSearch,
     Surveyed,
-    SwitchEvents,
 )
 from app.ui.acting import Acts
 from app.ui.examiner import Examiner
@@ -101,8 +100,6 @@ class Connection(QObject):
         self._link = CollectorLink(target.configure(target.history, mode=self.profile.mode), self)
         self._link.message.connect(self._hear)
         self._link.ended.connect(self._ended)
-        if self.events_switched:
-            self._link.send(SwitchEvents(on=True))
         self._link.start()
 
     def start_again(self) -> None:
@@ -139,12 +136,6 @@ class Connection(QObject):
     def operates(self) -> bool:
         """Whether what the broker's workers do may be changed."""
         return self.live and self.profile.mode == "operate"
-
-    def switch_events(self, on: bool) -> None:
-        """Have workers tell of their tasks, also those that come later, or no more; only where it `operates`."""
-        if self.operates and self._link is not None:
-            self.events_switched = on
-            self._link.send(SwitchEvents(on))
 
     async def peek(self, queue: str, start: int, count: int, *, newest: bool, agreed: bool = False) -> Peeked:
         """Messages that wait in a queue, as the collector sees them now, or a sentence why they can't be seen.
@@ -218,6 +209,10 @@ class Connection(QObject):
     def collector_pid(self) -> int:
         """Process id of the collector; 0 while none runs."""
         return 0 if self._link is None else self._link.pid
+
+    async def work_out(self, function: Callable[[], T]) -> T:
+        """What ``function`` returns, from the query thread; it asks no history."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
     async def query(self, function: Callable[[Reader], T]) -> T:
         """What ``function`` answers of the history, from the query thread. Raises `HistoryError`."""

@@ -82,8 +82,17 @@ async def take_acts(scene: Scene) -> None:
     dialog._made -= 50
     await asyncio.sleep(0.3)
     await scene.take("expired", dialog)
-    dialog.again.click()
-    acts.plans.put_nowait(plan)
+    dialog.reject()
+
+
+async def take_running(scene: Scene) -> None:
+    """The same while it is carried out, and its end."""
+    at = PlayedConnection()
+    acts = at.acts
+    acts.stand(Standing(1e10, "production"))
+    dialog = ActDialog(scene.window, scene.theme, at.as_connection(), Purge("pagespeed"))
+    await scene.open(dialog)
+    acts.plans.put_nowait(PLAN)
     await asyncio.sleep(_MOMENT)
     dialog.confirming.typed.setText("412")
     await asyncio.sleep(1.2)
@@ -117,7 +126,9 @@ async def take_workers(scene: Scene) -> None:
     await asyncio.sleep(1.3)
     await scene.take("staging-locked", dialog)
     dialog.confirm.click()
-    workers = [Item(f"w{n}@crawler-{n}", ok=n != 2, text="no answer" if n == 2 else "pool will grow") for n in (1, 2, 3)]
+    workers = [
+        Item(f"w{n}@crawler-{n}", ok=n != 2, text="no answer" if n == 2 else "pool will grow") for n in (1, 2, 3)
+    ]
     at.acts.outcomes.put_nowait(
         Outcome(state="aborted", done=2, failed=1, total=3, items=workers, text="1 failure is too many.")
     )
@@ -144,7 +155,9 @@ async def take_modes(scene: Scene) -> None:
 
 async def take_all(scene: Scene) -> None:
     """All of them."""
-    steps: tuple[Coroutine[Any, Any, None], ...] = (take_acts(scene), take_workers(scene), take_modes(scene))
+    steps: tuple[Coroutine[Any, Any, None], ...] = (
+        take_acts(scene), take_running(scene), take_workers(scene), take_modes(scene),
+    )  # fmt: skip
     for step in steps:
         await step
 

@@ -102,4 +102,4 @@ class PlayedConnection(QObject):
 
     def as_connection(self) -> Connection:
         """For whoever takes one."""
-        return cast("Any", self)
+        return cast("Connection", cast("Any", self))

@@ -1,7 +1,7 @@
 """How a wish becomes an act: planned, shown, confirmed by nothing but its button, and watched to its end."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import pytest
@@ -18,6 +18,7 @@ from tests.ui.acting import PLAN, PlayedConnection
 from tests.ui.conftest import Run, until
 
 UNLOCKED = Standing(time.time() + 900, "production")
+WISH = Purge("pagespeed")
 EASY = msgspec.structs.replace(PLAN, count=3, typed="")
 Make = Callable[..., ActDialog]
 
@@ -31,13 +32,13 @@ def at() -> PlayedConnection:
 
 
 @pytest.fixture
-def window(qtbot: QtBot, theme: ThemeManager) -> Iterator[QWidget]:
+def window(qtbot: QtBot, theme: ThemeManager) -> QWidget:
     made = QWidget()
     qtbot.addWidget(made)
     with qtbot.waitActive(made):
         made.show()
         made.activateWindow()
-    yield made
+    return made
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def make(window: QWidget, theme: ThemeManager) -> Make:
     """Opens the dialog for a wish."""
 
     def opened(
-        at: PlayedConnection, wish: Wish | None = Purge("pagespeed"), *, resumed: str = "",
+        at: PlayedConnection, wish: Wish | None = WISH, *, resumed: str = "",
         extras: Mapping[type, Callable[[Plan], QWidget]] = NO_EXTRAS,
     ) -> ActDialog:  # fmt: skip
         dialog = ActDialog(window, theme, at.as_connection(), wish, resumed=resumed, extras=extras)
@@ -247,8 +248,10 @@ def test_it_takes_the_button_that_has_the_keyboard(make: Make, at: PlayedConnect
 
 @pytest.mark.parametrize(
     ("count", "typed", "ready"),
-    [(412, "412", True), (412, " 412 ", True), (1234, "1,234", True), (412, "41", False), (412, "413", False)]
-    + [(412, "yes", False), (412, "", False)],
+    [
+        *((412, "412", True), (412, " 412 ", True), (1234, "1,234", True)),
+        *((412, "41", False), (412, "413", False), (412, "yes", False), (412, "", False)),
+    ],
 )
 def test_its_number_is_typed(
     make: Make, at: PlayedConnection, run: Run, count: int, typed: str, *, ready: bool
@@ -374,9 +377,7 @@ class Editor(QWidget):
         return Purge(self.queue)
 
 
-def test_an_edited_wish_is_planned_anew_before_it_can_be_confirmed(
-    make: Make, at: PlayedConnection, run: Run
-) -> None:
+def test_an_edited_wish_is_planned_anew_before_it_can_be_confirmed(make: Make, at: PlayedConnection, run: Run) -> None:
     async def story() -> None:
         dialog = make(at, extras={Purge: Editor})
         await asked(dialog, at, EASY)
@@ -493,7 +494,7 @@ def test_closed_while_it_runs_it_goes_on_and_its_end_is_told(make: Make, at: Pla
 
     async def story() -> None:
         dialog = make(at)
-        dialog.ended_unseen.connect(lambda plan, outcome: told.append((plan, outcome)))
+        dialog.ended.connect(lambda plan, outcome: told.append((plan, outcome)))
         await confirmed(dialog, at)
         QTest.keyClick(dialog, Qt.Key.Key_Escape)
         assert not dialog.isVisible()
@@ -502,21 +503,6 @@ def test_closed_while_it_runs_it_goes_on_and_its_end_is_told(make: Make, at: Pla
         end = Outcome(state="done", done=3, total=3)
         at.acts.outcomes.put_nowait(end)
         await until(lambda: told == [(EASY, end)])
-
-    run(story())
-
-
-def test_an_end_that_was_seen_is_not_told_again(make: Make, at: PlayedConnection, run: Run) -> None:
-    told: list[object] = []
-
-    async def story() -> None:
-        dialog = make(at)
-        dialog.ended_unseen.connect(lambda *_: told.append(1))
-        await confirmed(dialog, at)
-        at.acts.outcomes.put_nowait(Outcome(state="done", done=3, total=3))
-        await until(lambda: dialog.stage == "ended")
-        dialog.reject()
-        assert told == []
 
     run(story())
 

@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from app.models.diagnosis import Action, Finding
 from app.models.records import Worker
 from app.ui.theme import ThemeManager
-from app.ui.widgets.confirm_dialog import ConfirmDialog, events_dialog
+from app.ui.widgets.confirm_dialog import ConfirmDialog
 from app.ui.widgets.events_bar import EventsBar
 from app.ui.widgets.findings import MOST, OPERATE_ONLY, Findings
 from app.ui.widgets.progress import ProgressView, progress
@@ -167,10 +167,10 @@ def test_the_switch_says_how_where_it_is_locked(bar: EventsBar, qtbot: QtBot) ->
     bar.show_workers(mute, operates=False, switched=False)
     assert not bar.isHidden()
     assert bar._says.text() == "2 workers run without -E."
-    assert "--mode operate" in bar._how.text()
+    assert "change the access mode" in bar._how.text()
     assert not bar._on.isEnabled()
     bar.show_workers(mute, operates=True, switched=False)
-    assert "--mode operate" not in bar._how.text()
+    assert "change the access mode" not in bar._how.text()
     with qtbot.waitSignal(bar.wanted) as caught:
         bar._on.click()
     assert caught.args == [True]
@@ -187,26 +187,21 @@ def test_what_was_switched_on_can_be_switched_off(bar: EventsBar, qtbot: QtBot) 
     assert caught.args == [False]
 
 
-@pytest.mark.parametrize(
-    ("on", "says"), [(True, ("enable_events", "later", "forgets it")), (False, ("disable_events",))]
-)
-def test_it_is_done_only_after_a_question_whose_answer_is_no(
-    qtbot: QtBot, theme: ThemeManager, on: bool, says: tuple[str, ...]
-) -> None:
+def test_it_is_done_only_after_a_question_whose_answer_is_no(qtbot: QtBot, theme: ThemeManager) -> None:
     parent = QWidget()
     qtbot.addWidget(parent)
     done: list[str] = []
 
     def opened() -> ConfirmDialog:
-        dialog = events_dialog(parent, "shop <b>", on=on)
+        dialog = ConfirmDialog(parent, "Forget shop <b>?", "Its settings are deleted here.", "Forget it")
         dialog.accepted.connect(lambda: done.append("yes"))
         dialog.rejected.connect(lambda: done.append("no"))
         dialog.show()
         return dialog
 
     text = "\n".join(label.text() for label in opened().findChildren(QLabel))
-    assert all(word in text for word in says)
-    assert "shop <b>" in text
+    assert "Its settings are deleted here." in text
+    assert "Forget shop <b>?" in text
     for key in (Qt.Key.Key_Return, Qt.Key.Key_Escape):
         dialog = opened()
         QTest.keyClick(dialog, key)
@@ -222,7 +217,7 @@ def test_it_is_done_only_after_a_question_whose_answer_is_no(
 def test_a_question_is_shown_whole(qtbot: QtBot, theme: ThemeManager) -> None:
     parent = QWidget()
     qtbot.addWidget(parent)
-    dialog = events_dialog(parent, "shop", on=True)
+    dialog = ConfirmDialog(parent, "Forget shop?", "Its settings are deleted here. " * 20, "Forget it")
     dialog.show()
     for label in dialog.findChildren(QLabel):
         assert label.height() >= label.heightForWidth(label.width()) or not label.wordWrap()

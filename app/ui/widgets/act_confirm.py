@@ -1,4 +1,4 @@
-"""What stands between a plan and its being carried out: what has to be typed, how fast it goes, and that it is unlocked."""
+"""What stands between a plan and its being carried out: what has to be typed, how fast it goes, and the lock."""
 
 from typing import Final
 
@@ -70,7 +70,9 @@ class ConfirmPart(QWidget):
         elif self._locked and not standing.typed:
             says = "Acting on this broker is locked: confirming unlocks it for 15 minutes."
         elif self._locked:
-            says = f"Acting on this broker is locked. To unlock it for 15 minutes, type the environment: {standing.typed}"
+            says = (
+                f"Acting on this broker is locked. To unlock it for 15 minutes, type the environment: {standing.typed}"
+            )
         self.unlocking.setVisible(bool(says))
         self.unlocking.ask(standing.typed if self._locked and self._operates else "", says)
         self._show()

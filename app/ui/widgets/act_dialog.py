@@ -51,12 +51,12 @@ class ActDialog(Framed):
     second, and Enter does not reach it. Closing it while the act is carried out lets that go on.
 
     Signals: ``undo_wanted`` with the wish that undoes what was done; ``mode_wanted`` where the access mode forbids it;
-    ``ended_unseen`` with plan and outcome of an act that ended after the dialog was closed.
+    ``ended`` with plan and outcome of the act, also where the dialog was closed before.
     """
 
     undo_wanted = Signal(object)
     mode_wanted = Signal()
-    ended_unseen = Signal(object, object)
+    ended = Signal(object, object)
 
     def __init__(
         self, parent: QWidget, theme: ThemeManager, connection: Connection, wish: Wish | None, *, resumed: str = "",
@@ -244,8 +244,8 @@ class ActDialog(Framed):
             self.run_view.show_outcome(outcome)
         self._clock.stop()
         self._turn("ended")
+        self.ended.emit(planned.plan, self._outcome)
         if not self.isVisible():
-            self.ended_unseen.emit(planned.plan, self._outcome)
             self.deleteLater()
 
     def _stop(self) -> None:

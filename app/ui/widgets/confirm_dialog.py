@@ -9,18 +9,6 @@ from app.ui.widgets.labels import PlainLabel
 
 _WIDTH: Final = 480
 _MARGIN: Final = 20
-_ON: Final = (
-    "The command enable_events is broadcast to all workers of this broker, and sent to each that comes later, until "
-    "you turn it off here or close Cloche.\n\n"
-    "Workers then tell of every task that they receive, start and end. That is more traffic for the broker, and "
-    "changes nothing about the tasks.\n\n"
-    "A worker that is restarted forgets it. Start workers with -E to have it for good."
-)
-_OFF: Final = (
-    "The command disable_events is broadcast to all workers of this broker.\n\n"
-    "Workers that were started with -E go on telling of their tasks. Of those of all others nothing is heard any more, "
-    "by this monitor or any other."
-)
 
 
 class ConfirmDialog(QDialog):
@@ -52,9 +40,3 @@ class ConfirmDialog(QDialog):
         buttons.addWidget(self.do)
         column.addLayout(buttons)
         self.cancel.setFocus()
-
-
-def events_dialog(parent: QWidget, broker: str, *, on: bool) -> ConfirmDialog:
-    """Ask before workers are told to send events of their tasks, or no more."""
-    word = "on" if on else "off"
-    return ConfirmDialog(parent, f"Turn events {word} at {broker}?", _ON if on else _OFF, f"Turn events {word}")

@@ -33,7 +33,7 @@ def items() -> ItemTableModel:
 def test_what_was_done_is_told_in_words(model: DeedTableModel) -> None:
     model.show(
         [
-            deed("c", state="broken off", done=3, count=5, things="task", title="Revoke 5 tasks", environment="unknown"),
+            deed("c", state="broken off", done=3, count=5, things="task", title="Revoke 5 tasks", environment=""),
             deed("b", state="aborted", done=18, failed=2, count=100, things="worker", title="Grow the pool"),
             deed("a"),
         ],
