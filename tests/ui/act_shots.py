@@ -1,22 +1,45 @@
 """Pictures of acting, in all states and both themes, for eyes that review: `python -m tests.ui.act_shots DIR`."""
 
 import asyncio
+import os
 import sys
+import tempfile
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+from unittest.mock import patch
+
 import msgspec
 import qasync
+from PySide6.QtCore import QPoint, QSettings
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
-from app.models.acts import Caution, Item, Outcome, Purge, Restore, Standing
+from app import paths
+from app.models import profiles
+from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Revoke, Standing, Steer
+from app.models.audit import AuditLog, Subject
+from app.models.profiles import Environment
+from app.models.target import Target
+from app.models.wire import Health
+from app.ui.main_window import MainWindow
+from app.ui.supervisor import Supervisor
 from app.ui.theme import Mode, ThemeManager
 from app.ui.widgets.act_dialog import ActDialog
+from app.ui.widgets.mode_dialog import ModeDialog
 from app.ui.widgets.unlock import UnlockDialog
 from tests.ui.acting import PLAN, PlayedConnection
+from tests.ui.histories import History
+from tests.ui.lively import Lively
 
 THEMES: Final[tuple[Mode, ...]] = ("dark", "light")
+SIZES: Final = ((1440, 900), (1024, 700))
+SIDES: Final[tuple[tuple[str, Environment, profiles.Mode], ...]] = (
+    ("leadlawk", "production", "operate"), ("edr", "staging", "operate"), ("redline", "development", "observe"),
+)  # fmt: skip
+#: What goes on being under way.
+KEPT_OPEN: Final[list[AuditLog]] = []
 _MOMENT: Final = 0.1
 
 
@@ -153,10 +176,92 @@ async def take_modes(scene: Scene) -> None:
         unlocking.reject()
 
 
-async def take_all(scene: Scene) -> None:
+async def take_window(scene: Scene, own: Path) -> None:
+    """The window with its lock in all states, and what was done."""
+    path = own / "lively.cloche"
+    history = History(path)
+    fleet = Lively(history, time.time() - 240)
+    fleet.run(240)
+    fleet.inspect()
+    history.commit(time.time())
+    history.close()
+    write_acts(paths.audit_file())
+    supervisor = Supervisor()
+    window = MainWindow(supervisor, scene.theme, QSettings(str(own / "window.ini"), QSettings.Format.IniFormat))
+    window.show()
+    with patch("app.ui.link.CollectorLink.start"):
+        for name, environment, mode in SIDES:
+            url = f"redis://redis.{name}.internal:6379/0"
+            one = supervisor.add(Target(name, path, url, environment=environment, mode=mode))
+            one.health = Health("live", events_per_second=1243, behind=0.08, commands_per_second=1.1)
+            one.health_changed.emit()
+        leadlawk = supervisor.connections[0]
+        for width, height in SIZES:
+            window.resize(width, height)
+            for page in ("queues", "activity"):
+                window.show_page(page)
+                await asyncio.sleep(1.0)
+                leadlawk.acts.take(Standing(None, "production"))
+                await scene.take(f"window-{page}-{width}-locked", window)
+                await window.page.prepare_shot()  # type: ignore[attr-defined]
+                leadlawk.acts.take(Standing(time.time() + 872, "production"))
+                await scene.take(f"window-{page}-{width}-unlocked", window)
+        for place, (name, _, _) in enumerate(SIDES):
+            window.scope.choose(place)
+            await scene.take(f"badge-{name}", window._top)
+        menu = window._top.badge.menu()
+        menu.popup(window.mapToGlobal(QPoint(900, 60)))
+        await scene.take("badge-menu", menu)
+        menu.close()
+        window.scope.choose_all()
+        await asyncio.sleep(1.0)
+        await scene.take("window-all-activity", window)
+        modes = ModeDialog(window, scene.theme, supervisor.connections[2], "operate", kept=True)
+        await scene.open(modes)
+        await scene.take("mode", modes)
+        modes.reject()
+    window.close()
+    await supervisor.close()
+
+
+def write_acts(path: Path) -> None:
+    """A log of what was done to two brokers."""
+    shop = AuditLog(path, Subject("leadlawk", "redis://redis.leadlawk.internal:6379/0", "production"))
+    edr = AuditLog(path, Subject("edr", "redis://redis.edr.internal:6379/0", "staging"))
+    revoke = Plan(
+        title="Revoke 40 tasks", verb="Revoke 40 tasks", count=40, things="task",
+        facts=[("Found by", "name:pagespeed.test state:received"), ("Workers", "4"), ("At most", "20 a second")],
+        cautions=[Caution("Workers that are offline now miss it."), Caution("3 run: they go on.", grave=True)],
+        undo="It can't be undone: a worker forgets it when it is restarted.",
+    )  # fmt: skip
+    grow = Plan(title="Grow the pool of 3 workers by 2", verb="Grow", count=3, things="worker")
+    for number, (log, wish, plan) in enumerate(
+        ((shop, Purge("pagespeed"), PLAN), (edr, Steer("pool_grow", ["w1@a", "w2@a", "w3@b"], number=2), grow),
+         (shop, Revoke(search="name:pagespeed.test"), revoke), (shop, Purge("pagespeed"), PLAN))
+    ):  # fmt: skip
+        items = [Item(f"5f0c1a52-7b4e-4f6e-9d0e-1c6a2b8f{n:04x}", ok=n % 9 > 0, text="") for n in range(plan.count)]
+        if plan is grow:
+            items = [Item(name, ok=True, text="pool will grow") for name in ("w1@a", "w2@a", "w3@b")]
+        log.intend(f"{number}f9d2c41aa7b4c54a2", wish, plan)
+        log.note(f"{number}f9d2c41aa7b4c54a2", items[:20])
+        if number == 2:
+            log._let_go(f"{number}f9d2c41aa7b4c54a2")  # its process died
+        elif number < 3:
+            done = sum(item.ok for item in items)
+            undo = Restore("pagespeed.quarantine") if plan is PLAN else None
+            text = "They are in the quarantine pagespeed.quarantine.1795230300." if plan is PLAN else ""
+            log.conclude(
+                f"{number}f9d2c41aa7b4c54a2",
+                Outcome(state="done", done=done, failed=len(items) - done, total=plan.count, text=text, undo=undo),
+            )
+    KEPT_OPEN.append(shop)
+
+
+async def take_all(scene: Scene, own: Path) -> None:
     """All of them."""
     steps: tuple[Coroutine[Any, Any, None], ...] = (
         take_acts(scene), take_running(scene), take_workers(scene), take_modes(scene),
+        take_window(scene, own),
     )  # fmt: skip
     for step in steps:
         await step
@@ -167,9 +272,10 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     application = QApplication([])
     application.setQuitOnLastWindowClosed(False)
-    with qasync.QEventLoop(application) as loop:
+    with qasync.QEventLoop(application) as loop, tempfile.TemporaryDirectory() as made:
+        os.environ |= dict.fromkeys(("XDG_DATA_HOME", "XDG_CONFIG_HOME"), made)
         scene = Scene(folder, application)
-        loop.run_until_complete(take_all(scene))
+        loop.run_until_complete(take_all(scene, Path(made)))
         scene.window.close()
 
 

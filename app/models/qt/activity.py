@@ -23,8 +23,9 @@ class Column(IntEnum):
     AT = 1
     OUTCOME = 2
     TITLE = 3
-    COUNT = 4
-    WHO = 5
+    DONE = 4
+    FAILED = 5
+    WHO = 6
 
 
 class DeedTableModel(RecordTableModel[Deed]):
@@ -109,10 +110,15 @@ def _title(deed: Deed, now: float) -> Cell:
     return Cell(one_line(deed.title), deed.title.casefold(), tip=f"{deed.title}\n{deed.act}")
 
 
-def _count(deed: Deed, now: float) -> Cell:
+def _done(deed: Deed, now: float) -> Cell:
     del now
-    tone = "failed" if deed.failed else ""
-    return Cell(one_line(came_to(deed)), deed.done, tone=tone, tip=deed.text)
+    done = f"{formats.count(deed.done)} of {formats.number_of(deed.count, deed.things)}"
+    return Cell(one_line(done), deed.done, tip=came_to(deed))
+
+
+def _failed(deed: Deed, now: float) -> Cell:
+    del now
+    return Cell(formats.count(deed.failed), deed.failed, tone="failed" if deed.failed else "hint", tip=came_to(deed))
 
 
 def _who(deed: Deed, now: float) -> Cell:
@@ -138,7 +144,8 @@ _COLUMNS: Final[tuple[tuple[Header, Callable[[Deed, float], Cell]], ...]] = (
     (Header("When", tip="When it was begun"), _at),
     (Header("Outcome"), _outcome),
     (Header("What", tip="What was to be done"), _title),
-    (Header("Done", numeric=True, tip="To how many it was done"), _count),
+    (Header("Done", numeric=True, tip="To how many it was done"), _done),
+    (Header("Failed", numeric=True, tip="With how many it failed"), _failed),
     (Header("Who", ends=True, tip="Who did it, and at which computer"), _who),
 )
 _ITEM: Final[tuple[tuple[Header, Callable[[Item], Cell]], ...]] = (

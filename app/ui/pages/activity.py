@@ -35,8 +35,9 @@ _WIDTHS: Final = (
     Width(104, full=124),
     Width(108),
     Width(180, weight=4),
-    Width(150, weight=1, rank=1),
-    Width(110, weight=1, rank=2),
+    Width(156, weight=1, rank=2),
+    Width(62, rank=1),
+    Width(110, weight=1, rank=3),
 )
 
 

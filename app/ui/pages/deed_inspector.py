@@ -22,6 +22,7 @@ from app.ui.widgets.rows import MARGIN
 from app.ui.widgets.table import RecordTable, Width
 
 _CAUTIONS: Final = 12
+_FACTS: Final = 40
 _ITEMS: Final = (Width(84), Width(110, weight=2), Width(90, weight=3))
 _NONE: Final = "Nothing of it was done one by one"
 
@@ -38,8 +39,8 @@ class DeedInspector(Inspector):
         self._act = ""
         self._undo_by: Wish | None = None
         self._text = sentence("")
-        self._facts, self._plan = FactList(), FactList()
-        self._planned = stack(heading("As it was planned"), self._plan)
+        self._facts, self._plan, self._undo_text = FactList(), FactList(), sentence("", role="small")
+        self._planned = stack(heading("As it was planned"), self._plan, self._undo_text)
         self._cautions = QVBoxLayout()
         cautions = QWidget()
         cautions.setLayout(self._cautions)
@@ -82,7 +83,9 @@ class DeedInspector(Inspector):
         plan = story.plan
         self._planned.setVisible(plan is not None)
         if plan is not None:
-            self._plan.show_facts([Fact(one_line(name), value) for name, value in (*plan.facts, ("Undo", plan.undo))])
+            self._plan.show_facts([Fact(one_line(name), value) for name, value in plan.facts[:_FACTS]])
+            self._undo_text.setText(one_line(plan.undo, 1000))
+            self._undo_text.setVisible(bool(plan.undo))
         self._show_cautions(story)
         self.items.show(story.items)
         self._table.set_empty(_NONE)
