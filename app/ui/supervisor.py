@@ -126,8 +126,8 @@ class Connection(QObject):
         self.health_changed.emit()
 
     def _say(self, message: Acting) -> bool:
-        """Pass something on to the collector, if there is one."""
-        if self._link is None or not self.live:
+        """Pass something on to the collector, if one runs: what is said to one that ended nobody answers."""
+        if self._link is None or not self._link.pid or not self.live:
             return False
         self._link.send(message)
         return True

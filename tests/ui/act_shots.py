@@ -8,7 +8,6 @@ import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
-
 from unittest.mock import patch
 
 import msgspec
@@ -18,7 +17,7 @@ from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from app import paths
 from app.models import profiles
-from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Revoke, Standing, Steer
+from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Revoke, Standing, Steer, Wish
 from app.models.audit import AuditLog, Subject
 from app.models.profiles import Environment
 from app.models.target import Target
@@ -235,10 +234,13 @@ def write_acts(path: Path) -> None:
         undo="It can't be undone: a worker forgets it when it is restarted.",
     )  # fmt: skip
     grow = Plan(title="Grow the pool of 3 workers by 2", verb="Grow", count=3, things="worker")
-    for number, (log, wish, plan) in enumerate(
-        ((shop, Purge("pagespeed"), PLAN), (edr, Steer("pool_grow", ["w1@a", "w2@a", "w3@b"], number=2), grow),
-         (shop, Revoke(search="name:pagespeed.test"), revoke), (shop, Purge("pagespeed"), PLAN))
-    ):  # fmt: skip
+    wished: tuple[tuple[AuditLog, Wish, Plan], ...] = (
+        (shop, Purge("pagespeed"), PLAN),
+        (edr, Steer("pool_grow", ["w1@a", "w2@a", "w3@b"], number=2), grow),
+        (shop, Revoke(search="name:pagespeed.test"), revoke),
+        (shop, Purge("pagespeed"), PLAN),
+    )
+    for number, (log, wish, plan) in enumerate(wished):
         items = [Item(f"5f0c1a52-7b4e-4f6e-9d0e-1c6a2b8f{n:04x}", ok=n % 9 > 0, text="") for n in range(plan.count)]
         if plan is grow:
             items = [Item(name, ok=True, text="pool will grow") for name in ("w1@a", "w2@a", "w3@b")]

@@ -11,6 +11,7 @@ from app.models.acts import Caution, Outcome, Plan, Sample, Standing, Wish
 from app.models.profiles import Environment, Mode, Profile
 from app.models.wire import Planned
 from app.ui.supervisor import Connection
+from tests.helpers.waiting import PATIENCE
 
 PLAN = Plan(
     title="Purge pagespeed",
@@ -69,7 +70,7 @@ class PlayedActs(QObject):
         self.wishes.append((wish, resumed))
         number = len(self.wishes)
         try:
-            made = await self.plans.get()
+            made = await asyncio.wait_for(self.plans.get(), PATIENCE)
         except asyncio.CancelledError:
             self.drop(number)
             raise
@@ -78,7 +79,8 @@ class PlayedActs(QObject):
     async def carry_out(self, number: int, typed: str = "", rate: float | None = None) -> AsyncGenerator[Outcome, None]:
         self.said.append(f"do {number} {typed} {rate}")
         while True:
-            outcome = await self.outcomes.get()
+            # A test that fails has nothing left under way.
+            outcome = await asyncio.wait_for(self.outcomes.get(), PATIENCE)
             yield outcome
             if outcome.state != "running":
                 self.ended.emit(number, outcome)

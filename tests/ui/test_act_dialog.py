@@ -1,7 +1,7 @@
 """How a wish becomes an act: planned, shown, confirmed by nothing but its button, and watched to its end."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -13,7 +13,8 @@ from pytestqt.qtbot import QtBot
 from app.models import acts
 from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Sample, Standing, Wish
 from app.ui.theme import ThemeManager
-from app.ui.widgets.act_dialog import ARM, NO_EXTRAS, ActDialog
+from app.ui.widgets import act_dialog
+from app.ui.widgets.act_dialog import ARM, NO_EXTRAS, ActDialog, Extras
 from tests.ui.acting import PLAN, PlayedConnection
 from tests.ui.conftest import Run, until
 
@@ -42,12 +43,13 @@ def window(qtbot: QtBot, theme: ThemeManager) -> QWidget:
 
 
 @pytest.fixture
-def make(window: QWidget, theme: ThemeManager) -> Make:
-    """Opens the dialog for a wish."""
+def make(window: QWidget, theme: ThemeManager, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Opens the dialog for a wish, which may be confirmed at once."""
+    monkeypatch.setattr(act_dialog, "ARM", 0)
 
     def opened(
         at: PlayedConnection, wish: Wish | None = WISH, *, resumed: str = "",
-        extras: Mapping[type, Callable[[Plan], QWidget]] = NO_EXTRAS,
+        extras: Extras = NO_EXTRAS,
     ) -> ActDialog:  # fmt: skip
         dialog = ActDialog(window, theme, at.as_connection(), wish, resumed=resumed, extras=extras)
         dialog.open()
@@ -191,8 +193,10 @@ def test_texts_of_strangers_are_plain_and_short_enough(make: Make, at: PlayedCon
 
 
 def test_it_can_be_confirmed_a_second_after_it_was_shown_and_not_before(
-    make: Make, at: PlayedConnection, run: Run
+    make: Make, at: PlayedConnection, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(act_dialog, "ARM", ARM)
+
     async def story() -> None:
         dialog = make(at)
         shown = time.monotonic()
@@ -262,8 +266,6 @@ def test_its_number_is_typed(
         field = dialog.confirming.typed
         assert QApplication.focusWidget() is field
         QTest.keyClicks(field, typed)
-        dialog._armed_at = 0.0
-        dialog._tell()
         assert dialog.confirm.isEnabled() == ready
         assert ("That is not" in texts(dialog)) == (typed in ("413", "yes"))
 
@@ -296,8 +298,6 @@ def test_locked_it_is_unlocked_and_done_in_one_step(make: Make, run: Run) -> Non
         assert QApplication.focusWidget() is unlocking
         assert "To unlock it for 15 minutes, type the environment: production" in texts(dialog)
         dialog.confirming.typed.setText("412")
-        dialog._armed_at = 0.0
-        dialog._tell()
         assert not dialog.confirm.isEnabled()
         unlocking.setText("production")
         assert dialog.confirm.isEnabled()
@@ -330,8 +330,6 @@ def test_in_another_access_mode_nothing_can_be_confirmed(make: Make, run: Run, q
         at = PlayedConnection(mode="observe")
         dialog = make(at)
         await asked(dialog, at, EASY)
-        dialog._armed_at = 0.0
-        dialog._tell()
         assert not dialog.confirm.isEnabled()
         assert "In the access mode “observe” nothing is done" in texts(dialog)
         with qtbot.waitSignal(dialog.mode_wanted):
@@ -369,27 +367,39 @@ class Editor(QWidget):
 
     changed = Signal()
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, wish: Purge) -> None:
         super().__init__()
-        self.queue = "pagespeed"
+        self.queue = QLineEdit(wish.queue, self)
+        self.queue.textChanged.connect(self.changed)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.queue.text())
 
     def wish(self) -> Purge:
-        return Purge(self.queue)
+        return Purge(self.queue.text())
 
 
 def test_an_edited_wish_is_planned_anew_before_it_can_be_confirmed(make: Make, at: PlayedConnection, run: Run) -> None:
     async def story() -> None:
         dialog = make(at, extras={Purge: Editor})
         await asked(dialog, at, EASY)
-        editor = dialog.findChild(Editor)
-        assert editor is not None
-        assert editor.isVisible()
-        editor.queue = "mail"
-        editor.changed.emit()
+        await armed(dialog)
+        [editor] = dialog.findChildren(Editor)
+        editor.queue.setFocus()
+        editor.queue.selectAll()
+        QTest.keyClick(editor.queue, Qt.Key.Key_Delete)
         assert dialog.stage == "outdated"
+        assert not dialog.again.isEnabled()
+        assert QApplication.focusWidget() is editor.queue
+        QTest.keyClicks(editor.queue, "mail")
+        assert dialog.again.isEnabled()
+        assert not dialog.confirm.isVisible()
         dialog.again.click()
         await asked(dialog, at, EASY)
         assert at.acts.wishes[-1] == (Purge("mail"), "")
+        [editor] = [each for each in dialog.findChildren(Editor) if each.isVisible()]
+        assert editor.queue.text() == "mail"
 
     run(story())
 

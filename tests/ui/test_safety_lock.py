@@ -21,7 +21,7 @@ from app.models.target import Target, target_of_profile
 from app.ui.kept import Kept
 from app.ui.main_window import MainWindow
 from app.ui.operating import ending
-from app.ui.supervisor import Connection, Supervisor
+from app.ui.supervisor import RESTARTS, Connection, Supervisor
 from app.ui.theme import ThemeManager
 from app.ui.widgets.act_dialog import ActDialog
 from app.ui.widgets.mode_badge import ModeBadge
@@ -30,7 +30,7 @@ from app.ui.widgets.unlock import UnlockDialog
 from tests.helpers.servers import RedisServer
 from tests.ui.acting import PLAN, PlayedActs
 from tests.ui.conftest import Run, until
-from tests.ui.test_supervisor import live
+from tests.ui.test_supervisor import live, stopped
 
 D = TypeVar("D", bound=QDialog)
 
@@ -177,12 +177,34 @@ def test_a_collector_that_is_started_again_is_locked(
         await unlocked(window, connection)
         first = connection.collector_pid
         os.kill(first, signal.SIGKILL)
-        await until(lambda: connection.acts.unlocked_for == 0)
+        await stopped(connection)
         assert word(window) == "Operate · locked"
         assert not hot(window)
         await until(lambda: connection.collector_pid not in {0, first})
         # It says itself that it is.
         await until(lambda: connection.acts.standing == Standing(None, "production"))
+
+    run(story())
+
+
+def test_where_no_collector_runs_nothing_is_waited_for(
+    window: MainWindow, run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        connection = supervisor.add(target(redis_server, tmp_path, "staging"))
+        await live(connection)
+        connection._restarts = [time.monotonic()] * RESTARTS
+        os.kill(connection.collector_pid, signal.SIGKILL)
+        await stopped(connection)
+        window.act(Purge("mail"))
+        dialog = opened(window, ActDialog)
+        await until(lambda: dialog.stage == "refused")
+        assert "there is no connection to the broker" in dialog._refusal.text()
+        dialog.reject()
+        badge(window).click()
+        unlocking = opened(window, UnlockDialog)
+        unlocking.unlock.click()
+        await until(lambda: "there is no connection" in unlocking.field._error.text())
 
     run(story())
 
@@ -200,6 +222,12 @@ def test_what_the_collector_says_is_shown_and_time_that_is_over(
         assert not hot(window)
 
     run(story())
+
+
+async def answered(dialog: ActDialog) -> None:
+    """Until the collector said what would be done, or why nothing can be."""
+    await until(lambda: dialog.stage in ("asking", "refused"))
+    dialog.reject()
 
 
 # --- the access mode -------------------------------------------------------------------------------------------------
@@ -290,9 +318,7 @@ def test_a_page_that_wants_an_act_opens_the_dialog_and_the_collector_answers(
         await live(connection)
         for page in window.pages.values():
             page.act_wanted.emit(Purge("no such queue"))
-            dialog = opened(window, ActDialog)
-            await until(lambda dialog=dialog: dialog.stage != "looking")
-            dialog.reject()
+            await answered(opened(window, ActDialog))
 
     run(story())
 

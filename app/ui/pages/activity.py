@@ -63,6 +63,7 @@ class ActivityPage(TablePage):
         self._across = across
         self._activity = Activity(log)
         self._verdict: Verdict | None = None
+        self._shown: list[Deed] = []
         #: The act that the inspector shows, as it was when it was read.
         self._told: Deed | None = None
         self.table.setAccessibleName("Acts")
@@ -89,12 +90,18 @@ class ActivityPage(TablePage):
             return
         if asked != self.connections:
             return
-        self._deeds.show(deeds, time.time())
+        if deeds != self._shown:
+            self._shown = deeds
+            self._deeds.show(deeds, time.time())
         self.table.set_empty(*(_NOTHING if self._across else _EMPTY))
         if told is not None and told[0].act == self.inspected:
             self._show(*told)
         if self._verdict is None:
             await self._verify()
+
+    def watch(self, connections: Sequence[Connection]) -> None:
+        self._shown = []
+        super().watch(connections)
 
     def close_inspector(self) -> None:
         self._told = None

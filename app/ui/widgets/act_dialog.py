@@ -8,7 +8,16 @@ from typing import Any, Final, Literal
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.models import acts
 from app.models.acts import Outcome, Plan, Wish
@@ -38,9 +47,9 @@ _LEAST: Final = 120
 _FRAME: Final = 60
 
 Stage = Literal["looking", "refused", "asking", "outdated", "running", "ended"]
-#: A widget in which the wish of a plan is edited: ``wish()`` is what it is now. If it has a signal ``changed``, the
-#: plan is looked at again before it can be confirmed.
-Extras = Mapping[type, Callable[[Plan], QWidget]]
+#: By kind of wish, what makes a widget of plan and wish in which that is edited. Its ``wish()`` is what it is now;
+#: after its signal ``changed`` it has to be planned anew, which it can be while the widget is ``complete``.
+Extras = Mapping[type, Callable[[Plan, Any], QWidget]]
 NO_EXTRAS: Final[Extras] = MappingProxyType({})
 
 
@@ -181,7 +190,7 @@ class ActDialog(Framed):
             self._editor.hide()
             self._editor.deleteLater()
         make = self._extras.get(type(self._wish))
-        self._editor = None if make is None else make(plan)
+        self._editor = None if make is None else make(plan, self._wish)
         if self._editor is not None:
             self._body.insertWidget(self._body.indexOf(self.plan_view) + 1, self._editor)
             changed = getattr(self._editor, "changed", None)
@@ -196,10 +205,16 @@ class ActDialog(Framed):
         self.change_mode.setVisible(self._stage == "asking" and mode != "operate")
         self._tell()
 
+    @property
+    def _complete(self) -> bool:
+        """Whether what is edited can be planned as it is."""
+        return bool(getattr(self._editor, "complete", True))
+
     def _outdate(self) -> None:
         if self._stage == "asking":
             self._why.setText("What would be done has to be looked at again, with what you changed.")
             self._turn("outdated")
+        self._tell()
 
     def _tick(self) -> None:
         left = acts.PLAN_LASTS - (time.monotonic() - self._made)
@@ -213,7 +228,8 @@ class ActDialog(Framed):
     def _tell(self) -> None:
         """Let the button be pressed once it may be."""
         armed = time.monotonic() >= self._armed_at
-        self.confirm.setEnabled(self._stage == "asking" and armed and self.confirming.ready)
+        self.confirm.setEnabled(self._stage == "asking" and armed and self.confirming.ready and self._complete)
+        self.again.setEnabled(self._stage != "outdated" or self._complete)
 
     def _confirmed(self) -> None:
         if self._stage == "asking" and self._planned is not None:
@@ -305,6 +321,9 @@ class ActDialog(Framed):
         self._focus(stage)
 
     def _focus(self, stage: Stage) -> None:
+        focused = QApplication.focusWidget()
+        if focused is not None and self._editor is not None and self._editor.isAncestorOf(focused):
+            return  # somebody writes there
         field = self.confirming.first_field() if stage == "asking" else None
         target: QWidget = field or self.cancel
         target.setFocus()
