@@ -15,6 +15,7 @@ from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Sample
 from app.ui.theme import ThemeManager
 from app.ui.widgets import act_dialog
 from app.ui.widgets.act_dialog import ARM, NO_EXTRAS, ActDialog, Extras
+from app.ui.widgets.act_plan import CautionRow
 from tests.ui.acting import PLAN, PlayedConnection
 from tests.ui.conftest import Run, until
 
@@ -185,6 +186,35 @@ def test_texts_of_strangers_are_plain_and_short_enough(make: Make, at: PlayedCon
             assert "<img" not in label.toolTip()
         assert dialog.height() <= 640
         assert dialog.confirm.isVisible()
+
+    run(story())
+
+
+def test_what_to_beware_of_is_in_sight_however_much_else_there_is(make: Make, run: Run) -> None:
+    samples = [Sample(f"{number:032x}", "truth.add") for number in range(50)]
+    facts = [("Size", "149 kB"), ("Oldest", "2 m"), ("Newest", "1 s"), ("Quarantine", "mail.quarantine")]
+
+    async def story() -> None:
+        at = PlayedConnection()
+        dialog = make(at)
+        await asked(dialog, at, msgspec.structs.replace(PLAN, samples=samples, facts=facts))
+        await until(lambda: dialog._area.verticalScrollBar().maximum() > 0)
+        [caution] = dialog.findChildren(CautionRow)
+        place = caution.mapTo(dialog._area.viewport(), caution.rect().bottomLeft())
+        assert dialog._area.viewport().rect().contains(place)
+
+    run(story())
+
+
+def test_closed_in_the_moment_of_confirming_it_goes_on(make: Make, at: PlayedConnection, run: Run) -> None:
+    async def story() -> None:
+        dialog = make(at)
+        await asked(dialog, at, EASY)
+        dialog.confirm.click()
+        dialog.reject()
+        await until(lambda: did(at))
+        assert "drop 1" not in at.acts.said
+        at.acts.outcomes.put_nowait(Outcome(state="done", done=3, total=3))
 
     run(story())
 

@@ -232,19 +232,19 @@ class ActDialog(Framed):
         self.again.setEnabled(self._stage != "outdated" or self._complete)
 
     def _confirmed(self) -> None:
-        if self._stage == "asking" and self._planned is not None:
-            self._spawn(self._do(self._planned))
+        if self._stage == "asking" and self._planned is not None and self._planned.plan is not None:
+            self._outcome = Outcome(total=self._planned.plan.count)
+            self.run_view.begin(self._planned.plan)
+            self.stop.setText("Stop")
+            self.stop.setEnabled(True)
+            self._turn("running")
+            self._spawn(self._do(self._planned.number, self._planned.plan))
 
     # --- doing -------------------------------------------------------------------------------------------------------
 
-    async def _do(self, planned: Planned) -> None:
-        if planned.plan is None:
-            return
+    async def _do(self, number: int, plan: Plan) -> None:
         typed, rate = self.confirming.typed.text(), self.confirming.wanted_rate
         environment = self.confirming.unlocking.edit.text()
-        self._outcome = Outcome(total=planned.plan.count)
-        self.run_view.begin(planned.plan)
-        self._turn("running")
         if self.confirming.locked:
             standing = await unlock(self._acts, environment)
             if standing.unlocked is None:
@@ -255,12 +255,12 @@ class ActDialog(Framed):
                     self._forget_plan()
                     self.deleteLater()
                 return
-        async for outcome in self._acts.carry_out(planned.number, typed, rate):
+        async for outcome in self._acts.carry_out(number, typed, rate):
             self._outcome = outcome
             self.run_view.show_outcome(outcome)
         self._clock.stop()
         self._turn("ended")
-        self.ended.emit(planned.plan, self._outcome)
+        self.ended.emit(plan, self._outcome)
         if not self.isVisible():
             self.deleteLater()
 

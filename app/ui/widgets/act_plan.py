@@ -40,46 +40,50 @@ class PlanView(QWidget):
             self._column.removeWidget(part)
             part.hide()
             part.deleteLater()
-        self._parts = [PlanCard(plan)]
-        if plan.undo:
-            self._parts.insert(0, sentence(plan.undo))
+        self._parts = [sentence(plan.undo)] if plan.undo else []
+        self._parts.append(FactCard(plan))
         self._parts += [CautionRow(self._theme, caution) for caution in plan.cautions[:_CAUTIONS]]
+        # Last, as this may have to be scrolled to.
+        self._parts += [SampleCard(plan)] if plan.samples else []
         for part in self._parts:
             self._column.addWidget(part)
 
 
-class PlanCard(QFrame):
-    """How many, the facts, and some of the things it is about."""
+class FactCard(QFrame):
+    """How many, and the facts."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.setProperty("role", "card")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(12, 9, 12, 9)
-        column.setSpacing(7)
-        grid = QGridLayout()
+        grid = QGridLayout(self)
+        grid.setContentsMargins(12, 9, 12, 9)
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(3)
         grid.setColumnStretch(1, 1)
-        things = plan.things[:1].upper() + plan.things[1:]
-        rows = [(f"{things}s", formats.count(plan.count)), *plan.facts[:_FACTS]]
-        for row, (name, value) in enumerate(rows):
+        first = (f"{plan.things[:1].upper()}{plan.things[1:]}s", formats.count(plan.count))
+        facts = [fact for fact in plan.facts[:_FACTS] if fact != first]
+        for row, (name, value) in enumerate([first, *facts]):
             label = ElidedLabel(one_line(name), role="" if row == 0 else "small", mode=Qt.TextElideMode.ElideMiddle)
             label.setMaximumWidth(_NAMES)
             figure = ElidedLabel(value, role="strong" if row == 0 else "small-text")
             figure.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             grid.addWidget(label, row, 0)
             grid.addWidget(figure, row, 1)
-        column.addLayout(grid)
-        if plan.samples:
-            line = QFrame()
-            line.setProperty("role", "separator")
-            line.setFixedHeight(1)
-            column.addWidget(line)
-            column.addLayout(_samples(plan.samples))
-            left = plan.count - len(plan.samples[:SAMPLES])
-            if left > 0:
-                column.addWidget(PlainLabel(f"… and {formats.count(left)} more", role="hint"))
+
+
+class SampleCard(QFrame):
+    """Some of the things that a plan is about."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 9, 12, 9)
+        column.setSpacing(5)
+        column.addLayout(_samples(plan.samples))
+        left = plan.count - len(plan.samples[:SAMPLES])
+        if left > 0:
+            column.addWidget(PlainLabel(f"… and {formats.count(left)} more", role="hint"))
 
 
 class CautionRow(QWidget):
