@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from app import __version__, display
+from app.cli.audit import audit
 from app.cli.broker import doctor, queues
 from app.cli.history import export, stats
 from app.cli.messages import messages
@@ -128,6 +129,6 @@ def _say_shots(made: Sequence[Path]) -> None:
 
 for command in (
     record, stats, export, doctor, queues, messages, profiles,
-    purge, restore, discard, quarantines, delete, move, backup, rerun, send, revoke, worker,
+    purge, restore, discard, quarantines, delete, move, backup, rerun, send, revoke, worker, audit,
 ):  # fmt: skip
     cli.add_command(command)

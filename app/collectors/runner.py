@@ -109,6 +109,8 @@ class Collector:
         reach = Reach(broker, self._access, history, self._count_commands, config.keep_arguments, backend)
         subject = Subject(config.name, redact_url(config.url), config.environment)
         self._desk = Desk(reach, AuditLog(audit_file(), subject), self._put)
+        #: Whether acting was unlocked when that was told last.
+        self._unlocked = False
         self._clocks = ClockWatch(self._put)
         self._steady = Steady()
         self._base = self._writer.accounting()
@@ -287,6 +289,7 @@ class Collector:
                 self._connect_anew(BrokerError("asleep", f"Cloche slept for {item.seconds:.0f} s.", item.since))
             elif isinstance(item, ClockSet):
                 self._clock_set(item)
+                self._emit(self._access.standing)  # until when, by the clock
             elif isinstance(item, Told):
                 self._emit(item)
             else:
@@ -354,6 +357,10 @@ class Collector:
         if self._health.state == "live":
             self._reducer.tick(now, hushed=bool(self._blocking))
             self._questions.tick(now)
+        if self._access.unlocked != self._unlocked:
+            # Also where nobody locked it, but the time is over.
+            self._unlocked = not self._unlocked
+            self._emit(self._access.standing)
         self._health.lost = self._shed.total()
         self._emit(self._health.message(self._commands, self._normaliser.received))
 

@@ -82,9 +82,15 @@ class AuditLog:
     def __init__(self, path: Path, subject: Subject) -> None:
         self.path = path
         self._subject = subject
+        #: Of the acts that are under way: the system lets go of them when this process dies.
+        self._held: dict[str, FileLock] = {}
 
     def intend(self, act: str, wish: Wish, plan: Plan) -> None:
-        """Write what is about to be done. Raises `AuditError`: then it must not be done."""
+        """Write what is about to be done, which is *under way* from now on until it is concluded, or this process ends.
+
+        Raises `AuditError`: then it must not be done.
+        """
+        self._hold(act)
         made = {
             "who": _user(),
             "where": socket.gethostname(),
@@ -93,7 +99,11 @@ class AuditLog:
             "broker": self._subject.broker,
             "environment": self._subject.environment,
         }
-        self._append("intent", act, reserve=True, wish=wish, plan=plan, **made)
+        try:
+            self._append("intent", act, reserve=True, wish=wish, plan=plan, **made)
+        except AuditError:
+            self._let_go(act)
+            raise
 
     def note(self, act: str, items: list[Item]) -> None:
         """Write what became of some of the things that an act is about. Raises `AuditError`."""
@@ -101,7 +111,10 @@ class AuditLog:
 
     def conclude(self, act: str, outcome: Outcome) -> None:
         """Write what became of an act. Raises `AuditError`."""
-        self._append("outcome", act, outcome=outcome)
+        try:
+            self._append("outcome", act, outcome=outcome)
+        finally:
+            self._let_go(act)
 
     def unfinished(self, act: str) -> tuple[Wish | None, frozenset[str]]:
         """The wish of an act that did not come to its end, and the ids of what was done of it.
@@ -118,6 +131,24 @@ class AuditLog:
                 wish = entry.wish
             done.update(item.id for item in entry.items if item.ok is not False)
         return wish, frozenset(done)
+
+    def _hold(self, act: str) -> None:
+        """Let nobody else do what is left of this act meanwhile."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(_act_file(self.path, act))
+        except OSError as error:
+            raise AuditError(f"The audit log {self.path} can't be written: {error.strerror or error}.") from error
+        if not lock.acquire():
+            raise AuditError("This act is under way already.")
+        self._held[act] = lock
+
+    def _let_go(self, act: str) -> None:
+        lock = self._held.pop(act, None)
+        if lock is not None:
+            with suppress(OSError):  # Windows removes no file that is open; it means nothing by itself
+                _act_file(self.path, act).unlink()
+            lock.release()
 
     def _append(self, kind: Kind, act: str, *, reserve: bool = False, **fields: Any) -> None:
         try:
@@ -161,6 +192,21 @@ class AuditLog:
         _write_head(self.path, _Head(number - 1, digest))
 
 
+def under_way(path: Path, act: str) -> bool:
+    """Whether a process that lives is carrying out this act; one that a crash broke off is not under way."""
+    place = _act_file(path, act)
+    if not place.exists():
+        return False
+    try:
+        lock = FileLock(place)
+    except OSError:
+        return False
+    if lock.acquire():
+        lock.release()
+        return False
+    return True
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """Whether a log is as it was written: how many lines it has, and what is wrong with it, in sentences."""
 
@@ -174,7 +220,7 @@ def verify(path: Path) -> Verdict:
     number, digest, at_head = 1, NOTHING, None
     head = _read_head(path)
     pending: str | None = None
-    for place, line in enumerate(_lines(path), 1):
+    for place, line in enumerate(raw(path), 1):
         entry = _entry(line.removesuffix(b"\n"))
         if pending is not None and not (entry is not None and entry.kind == "torn" and entry.digest == pending):
             faults.append(f"Line {place - 1} can't be read.")
@@ -201,14 +247,15 @@ def read(path: Path, start: int = 0) -> Iterator[tuple[Entry, int]]:
     Raises `AuditError` where the file can't be read; where there is none, there are no entries.
     """
     at = start
-    for line in _lines(path, start):
+    for line in raw(path, start):
         at += len(line)
         entry = _entry(line.removesuffix(b"\n"))
         if entry is not None and line.endswith(b"\n"):
             yield entry, at
 
 
-def _lines(path: Path, start: int = 0) -> Iterator[bytes]:
+def raw(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Lines as they are, from an offset in bytes on. Raises `AuditError` where the file can't be read."""
     try:
         with path.open("rb") as file:
             file.seek(start)
@@ -330,6 +377,12 @@ def _write_head(path: Path, head: _Head) -> None:
     finally:
         os.close(descriptor)
     fresh.replace(place)
+
+
+def _act_file(path: Path, act: str) -> Path:
+    # A log that somebody tampered with may call an act anything.
+    mark = _digest(act.encode(errors="backslashreplace"))[:16]
+    return path.with_name(f"{path.name}.{mark}.act")
 
 
 def _reserve_file(path: Path) -> Path:

@@ -71,7 +71,12 @@ def export(reader: Records, out: TextIO, *, format: Format, where: Search, since
 
 
 def export_file(reader: Records, path: Path, *, format: Format, where: Search, since: float | None) -> int:  # noqa: A002
-    """Write a file like `export`, readable by its owner only, which appears when it is complete.
+    """Write a file like `export`, see `write_file`. Raises `ExportError`."""
+    return write_file(path, lambda out: export(reader, out, format=format, where=where, since=since))
+
+
+def write_file(path: Path, write: Callable[[TextIO], int]) -> int:
+    """Have a file written, readable by its owner only, which appears when it is complete; what ``write`` returns.
 
     Raises:
         ExportError: the file can't be written. What was there before is then still there.
@@ -79,12 +84,12 @@ def export_file(reader: Records, path: Path, *, format: Format, where: Search, s
     try:
         if path.exists() and not path.is_file():  # a pipe or a device can't be replaced
             with path.open("w", encoding="utf-8", newline="") as out:
-                return export(reader, out, format=format, where=where, since=since)
+                return write(out)
         path = path.resolve()
         number, name = tempfile.mkstemp(prefix=".cloche-", suffix=".part", dir=path.parent)
         try:
             with open(number, "w", encoding="utf-8", newline="") as out:  # noqa: PTH123  # not a path
-                count = export(reader, out, format=format, where=where, since=since)
+                count = write(out)
                 out.flush()
                 os.fsync(out.fileno())
             Path(name).replace(path)

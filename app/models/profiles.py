@@ -19,6 +19,8 @@ Mode = Literal["passive", "observe", "operate"]
 Lock = Literal["broker", "backend"]
 Key = Literal["kept", "asked"]
 LOCKS: Final[tuple[Lock, ...]] = get_args(Lock)
+#: Access modes, from the safest on.
+MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 
 #: How much of a history is kept if nothing else is said: thirty days, and bytes.
 KEEP_SECONDS: Final = 30 * 86_400.0

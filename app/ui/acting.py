@@ -1,6 +1,7 @@
 """What a window asks of a collector to do to its broker: plans and their confirmation, and whether that is unlocked."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 
 from PySide6.QtCore import QObject, Signal
@@ -27,6 +28,12 @@ class Acts(QObject):
         self._number = 0
         self._plans: dict[int, asyncio.Future[Planned]] = {}
         self._running: dict[int, asyncio.Queue[Outcome]] = {}
+
+    @property
+    def unlocked_for(self) -> float:
+        """Seconds for which acting is unlocked still; 0 while it is locked."""
+        until = self.standing.unlocked
+        return 0.0 if until is None else max(0.0, until - time.time())
 
     def unlock(self, typed: str = "") -> None:
         """Ask for acting to be allowed; what comes of it is the `standing`."""
@@ -94,7 +101,7 @@ class Acts(QObject):
         text = f"{why} What was done until then is in the activity; it can be gone on with there."
         for outcomes in self._running.values():
             outcomes.put_nowait(Outcome(state="failed", text=text))
-        self._stand(Standing())
+        self._stand(Standing(typed=self.standing.typed, error=why))
 
     def _stand(self, standing: Standing) -> None:
         self.standing = standing

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import paths
-from app.models.acts import Steer
+from app.models.acts import Steer, Wish
 from app.models.diagnosis import Finding
 from app.models.history.reader import Reader
 from app.models.signs import ALIVE
@@ -23,9 +23,11 @@ from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
 from app.ui.live import RANGES, TimeRange, View
+from app.ui.operating import Operator
 from app.ui.pages.across import AcrossQueues, AcrossWorkers
 from app.ui.pages.across_overview import AcrossOverview
 from app.ui.pages.across_tasks import AcrossTasks
+from app.ui.pages.activity import ActivityPage
 from app.ui.pages.overview import OverviewPage
 from app.ui.pages.queues import QueuesPage
 from app.ui.pages.table_page import TablePage
@@ -48,6 +50,7 @@ PAGES: Final = (
     PageEntry("tasks", "Tasks", "list-checks", "Alt+2"),
     PageEntry("workers", "Workers", "server", "Alt+3"),
     PageEntry("queues", "Queues", "layers", "Alt+4"),
+    PageEntry("activity", "Activity", "history", "Alt+5"),
 )
 _TITLES: Final = {entry.name: entry.title for entry in PAGES}
 _SIZE: Final = (1280, 800)
@@ -79,24 +82,28 @@ class MainWindow(QMainWindow):
         self._restore_span()
         overview, tasks = OverviewPage(theme, self.range), TasksPage(theme, self.range)
         workers = WorkersPage(theme, self.range)
+        activity = ActivityPage(theme, self.range, paths.audit_file())
         self.pages: dict[str, View] = {
             "overview": overview,
             "tasks": tasks,
             "workers": workers,
             "queues": QueuesPage(theme, self.range),
+            "activity": activity,
         }
         self._all_overview, self._all_tasks = AcrossOverview(theme, self.range), AcrossTasks(theme, self.range)
-        self.across: dict[str, AcrossOverview | AcrossTasks | AcrossQueues | AcrossWorkers] = {
+        self.across: dict[str, AcrossOverview | AcrossTasks | AcrossQueues | AcrossWorkers | ActivityPage] = {
             "overview": self._all_overview,
             "tasks": self._all_tasks,
             "workers": AcrossWorkers(theme, self.range),
             "queues": AcrossQueues(theme, self.range),
+            "activity": ActivityPage(theme, self.range, paths.audit_file(), across=True),
         }
         for across in self.across.values():
             across.opened.connect(self._open_on)
         overview.name_opened.connect(lambda name: self._show_tasks(f'name:"{name}"'))
         overview.acted.connect(self._act)
         workers.task_opened.connect(self._show_task)
+        activity.resume_wanted.connect(lambda act: self.act(None, resumed=act))
         for wanted in (tasks.events_wanted, workers.events_wanted):
             wanted.connect(self._want_events)
         self._overview, self._tasks_page = overview, tasks
@@ -107,6 +114,7 @@ class MainWindow(QMainWindow):
         self._edge, self._sidebar = Edge(theme), Sidebar(theme, PAGES)
         self._top, self._notices, self._status = TopBar(theme, self.range), NoticeBar(theme), StatusBar(theme)
         self._home, self._stack = HomePage(theme), QStackedWidget()
+        self._operator = Operator(self, theme, self.scope, self.ways, self._top.badge, self._notices)
         self._lay_out()
         self._make_keys()
         self._restore()
@@ -118,8 +126,10 @@ class MainWindow(QMainWindow):
         self.range.changed.connect(self._range_changed)
         for name, page in self.pages.items():
             page.trouble.connect(lambda text, name=name: self._show_trouble(name, text))
+            page.act_wanted.connect(self.act)
         self._clock = QTimer(self)
-        self._clock.timeout.connect(self._show_brokers)
+        for shown in (self._show_brokers, self._operator.show):
+            self._clock.timeout.connect(shown)
         self._clock.start(_TICK_MS)
         for connection in supervisor.connections:
             self._add(connection)
@@ -145,6 +155,10 @@ class MainWindow(QMainWindow):
         """Show a message to people; `origin` names its broker."""
         self._notices.show_notice(notice, origin)
 
+    def act(self, wish: Wish | None, *, resumed: str = "") -> None:
+        """Plan a wish about the broker that is shown, and do it if that is confirmed; see `Operator.act`."""
+        self._operator.act(wish, resumed=resumed)
+
     def show_keys(self) -> None:
         """Show what each key does."""
         KeysDialog(self).open()
@@ -153,6 +167,7 @@ class MainWindow(QMainWindow):
         self.scope.add(connection)
         connection.noticed.connect(lambda notice: self._hear(connection, notice))
         connection.renewed.connect(self._renewed)
+        connection.acts.standing_changed.connect(self._operator.show)
         if not self.scope.shown:
             self.scope.choose(0)
 
@@ -221,6 +236,7 @@ class MainWindow(QMainWindow):
             self._top.show_home()
             self._edge.set_token("panel")
             self.setWindowTitle("Cloche")
+        self._operator.show()
         self._show_brokers()
         if scope.all:
             self._sidebar.choose_all()
@@ -265,14 +281,14 @@ class MainWindow(QMainWindow):
     def _want_events(self) -> None:
         connection = self.scope.one
         if connection is not None and connection.operates:
-            self._overview.spawn(self._wish_events(connection))
+            self.page.spawn(self._wish_events(connection))
 
     async def _wish_events(self, connection: Connection) -> None:
         """Wish that those workers tell of their tasks that do not."""
         workers = await connection.query(Reader.workers)
         mute = [worker.hostname for worker in workers if worker.events is False and worker.state in ALIVE]
         if mute and connection is self.scope.one:
-            self._overview.act_wanted.emit(Steer("enable_events", mute))
+            self.act(Steer("enable_events", mute))
 
     def _range_changed(self) -> None:
         if not self.range.paused:
@@ -346,6 +362,7 @@ class MainWindow(QMainWindow):
         column.addLayout(middle, 1)
         column.addWidget(self._status)
         self.setCentralWidget(whole)
+        self._operator.frame(whole)
 
     def _restore_span(self) -> None:
         span = self._settings.value("window/span", 900.0, float)

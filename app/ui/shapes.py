@@ -43,11 +43,20 @@ _OTHERS: Final = {
     "busy": StateStyle("running", "eye", "Busy"),
     "lost": StateStyle("lost", "question", "Lost"),
     "offline": StateStyle("pending", "ring", "Offline"),
+    "act:running": StateStyle("running", "half", "Running"),
+    "act:done": StateStyle("succeeded", "disc", "Done"),
+    "act:stopped": StateStyle("retrying", "barred", "Stopped"),
+    "act:aborted": StateStyle("failed", "slashed", "Given up"),
+    "act:failed": StateStyle("failed", "cross", "Failed"),
+    "act:broken off": StateStyle("lost", "question", "Broken off"),
 }
 
 
 def state_style(state: str) -> StateStyle:
-    """Style of a task's state (Celery's word, one of our own, or a custom one) or of a worker's (``online`` …)."""
+    """Style of a task's state (Celery's word, one of our own, or a custom one), a worker's (``online`` …), or an act's.
+
+    Those of acts are written ``act:done``, as a task may be in a state of its own that is called *done*.
+    """
     found = _STYLES.get(state)
     if found:
         return StateStyle(*found, states.WORDS[state])

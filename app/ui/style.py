@@ -28,6 +28,12 @@ QLabel[role="heading"] { font-size: 20px; font-weight: 600; }
 QLabel[role="error"] { color: @failed; }
 QLabel[role="danger"] { color: @failed; border: 1px solid @failed; border-radius: 5px; padding: 0 8px;
     font-weight: 500; }
+QLabel[role="small-text"] { font-size: 12px; }
+QLabel[role="caution"] { color: @failed; font-size: 12px; }
+QLabel[role="tag"] { color: @secondary; font-size: 11px; font-weight: 600; }
+QLabel[role="tag"][environment="production"] { color: @production; }
+QLabel[role="tag"][environment="staging"] { color: @staging; }
+QLabel[role="tag"][environment="development"] { color: @development; }
 QLabel[role="failed"] { color: @failed; font-size: 12px; }
 QLabel[role="retrying"] { color: @retrying; font-size: 12px; }
 QLabel[role="lost"] { color: @lost; font-size: 12px; }
@@ -45,9 +51,14 @@ QPushButton:pressed, QToolButton:pressed { background: @selection; }
 QPushButton:focus, QToolButton:focus { border-color: @accent; }
 QPushButton:checked, QToolButton:checked { border-color: @accent; color: @accent; background: @selection; }
 QPushButton:disabled, QToolButton:disabled { color: @hint; }
+QPushButton:default { border: 2px solid @accent; padding: 0 9px; min-height: 24px; }
 QPushButton[kind="primary"] { background: @accent; border-color: @accent; color: @on_accent; font-weight: 600; }
 QPushButton[kind="primary"]:hover { background: @accent_hover; }
+QPushButton[kind="primary"]:disabled { background: @primary_off; border-color: @primary_off; color: @secondary; }
 QPushButton[kind="danger"] { background: @failed; border-color: @failed; color: @on_accent; font-weight: 600; }
+QPushButton[kind="danger"]:hover { background: @danger_hover; }
+QPushButton[kind="danger"]:focus { border-color: @text; }
+QPushButton[kind="danger"]:disabled { background: @danger_off; border-color: @danger_off; color: @secondary; }
 QPushButton[kind="small"] { padding: 0 8px; min-height: 20px; font-size: 12px; }
 QPushButton[kind="flat"], QToolButton[kind="flat"] { background: transparent; border-color: transparent;
     padding: 0 6px; }
@@ -67,6 +78,11 @@ QToolButton::menu-indicator, QPushButton::menu-indicator { image: none; width: 0
 QLineEdit, QPlainTextEdit, QTextEdit { background: @field; color: @text; border: 1px solid @line; border-radius: 5px;
     padding: 0 8px; selection-background-color: @text_selection; selection-color: @text; }
 QLineEdit { min-height: 28px; }
+QSpinBox { background: @field; color: @text; border: 1px solid @line; border-radius: 5px; padding: 0 8px;
+    min-height: 26px; selection-background-color: @text_selection; selection-color: @text; }
+QSpinBox:focus { border-color: @accent; }
+QSpinBox QLineEdit { background: transparent; border: none; padding: 0 2px; min-height: 0; }
+QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus { border-color: @accent; }
 QLineEdit[state="error"] { border-color: @failed; }
 QPlainTextEdit, QTextEdit { padding: 6px; }
@@ -162,6 +178,9 @@ def _derived(theme: Theme) -> dict[str, str]:
     return {
         "strong_line": mixed(theme.line, theme.text, 0.15),
         "accent_hover": mixed(theme.accent, theme.text, 0.12),
+        "danger_hover": mixed(theme.failed, theme.text, 0.12),
+        "danger_off": mixed(theme.panel, theme.failed, 0.22),
+        "primary_off": mixed(theme.panel, theme.accent, 0.22),
         "text_selection": mixed(theme.field, theme.accent, 0.35),
         "notice_info": mixed(theme.panel, theme.accent, 0.08),
         "notice_warning": mixed(theme.panel, theme.retrying, 0.1),

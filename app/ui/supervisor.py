@@ -123,8 +123,8 @@ class Connection(QObject):
         self.health_changed.emit()
 
     def _say(self, message: Acting) -> bool:
-        """Pass something on to the collector, if there is one."""
-        if self._link is None or not self.live:
+        """Pass something on to the collector, if one runs: what is said to one that ended nobody answers."""
+        if self._link is None or not self._link.pid or not self.live:
             return False
         self._link.send(message)
         return True
@@ -206,6 +206,10 @@ class Connection(QObject):
     def collector_pid(self) -> int:
         """Process id of the collector; 0 while none runs."""
         return 0 if self._link is None else self._link.pid
+
+    async def work_out(self, function: Callable[[], T]) -> T:
+        """What ``function`` returns, from the query thread; it asks no history."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
     async def query(self, function: Callable[[Reader], T]) -> T:
         """What ``function`` answers of the history, from the query thread. Raises `HistoryError`."""

@@ -7,7 +7,7 @@ from PySide6.QtCore import QObject, QPoint, Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
 from app.keyrings import Looked
-from app.models.profiles import BACKEND, Lock, Profile, ProfileError
+from app.models.profiles import BACKEND, MODES, Lock, Mode, Profile, ProfileError
 from app.models.target import Target, history_of
 from app.models.wire import SIGN_IN_REFUSED, Notice
 from app.ui.kept import Kept
@@ -16,6 +16,7 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.confirm_dialog import ConfirmDialog
 from app.ui.widgets.connect_dialog import ConnectDialog
 from app.ui.widgets.home import HomePage
+from app.ui.widgets.mode_dialog import ModeDialog
 from app.ui.widgets.notice_bar import NoticeBar, Remedy
 from app.ui.widgets.password_dialog import PasswordDialog
 from app.ui.widgets.sidebar import Sidebar
@@ -90,8 +91,19 @@ class WaysIn(QObject):
         if running is None:
             running = self._supervisor.add(target)
         elif target.profile:
-            self._renew(target)
+            # What was chosen for this session stays.
+            self._renew(msgspec.structs.replace(target, mode=running.target.mode))
         self.chosen.emit(running)
+
+    def change_mode(self, connection: Connection, mode: Mode) -> None:
+        """Let a connection have another access mode, for this session; where more may be done then, ask first."""
+        if MODES.index(mode) <= MODES.index(connection.profile.mode):
+            self._change_mode(connection, mode, keep=False)
+            return
+        kept = self.kept.find(connection.target.profile) is not None
+        dialog = ModeDialog(self._window, self._theme, connection, mode, kept=kept)
+        dialog.accepted.connect(lambda: self._change_mode(connection, mode, keep=dialog.keep.isChecked()))
+        dialog.open()
 
     def edit(self, profile: Profile) -> None:
         """Have the settings of a kept connection changed."""
@@ -157,6 +169,17 @@ class WaysIn(QObject):
             menu.addSeparator()
             menu.addAction("Forget …", lambda: self.forget(profile))
         menu.popup(at)
+
+    def _change_mode(self, connection: Connection, mode: Mode, *, keep: bool) -> None:
+        profile = self.kept.find(connection.target.profile)
+        if keep and profile is not None:
+            try:
+                self.kept.keep(msgspec.structs.replace(profile, mode=mode), {}, remember=False)
+            except ProfileError as error:
+                self.kept.troubled.emit(str(error))
+        elif mode != connection.target.mode:
+            self._withdraw(connection)
+            connection.renew(msgspec.structs.replace(connection.target, mode=mode))
 
     def _menu(self) -> QMenu:
         menu = QMenu(self._window)

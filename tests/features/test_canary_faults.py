@@ -137,7 +137,7 @@ def test_s01_no_fault_makes_a_window_or_a_collector_say_or_write_a_password(
         await kept.settled()
         kept.open(kept.all[0])
         await emitted(kept.opened)
-        for page in ("overview", "tasks", "workers", "queues"):
+        for page in ("overview", "tasks", "workers", "queues", "activity"):
             window.show_page(page)
             aviary.listen("the window", shown(window))
             window.grab().save(str(tmp_path / f"{page}.png"))

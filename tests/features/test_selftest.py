@@ -15,7 +15,7 @@ def test_the_selftest_passes_and_draws_every_page(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{scope}{page}-{theme}-{size}.png"
         for scope in ("", "all-")
-        for page in ("overview", "tasks", "workers", "queues")
+        for page in ("overview", "tasks", "workers", "queues", "activity")
         for theme in ("dark", "light")
         for size in ("1440x900", "1024x700")
     }

@@ -74,7 +74,6 @@ class Stand(QObject):
         super().__init__()
         self.live = live
         self.operates = False
-        self.events_switched = False
         self.health = Health(state="live" if live else "file")
         self.asked = 0
         self.held: list[asyncio.Future[None]] = []

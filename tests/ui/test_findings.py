@@ -162,7 +162,7 @@ def test_the_switch_says_how_where_it_is_locked(bar: EventsBar, qtbot: QtBot) ->
     bar.show_workers(mute, operates=False)
     assert not bar.isHidden()
     assert bar._says.text() == "2 workers run without -E."
-    assert "--mode operate" in bar._how.text()
+    assert "change the access mode" in bar._how.text()
     assert not bar._on.isEnabled()
     bar.show_workers(mute, operates=True)
     assert "--mode operate" not in bar._how.text()

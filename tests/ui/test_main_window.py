@@ -103,7 +103,7 @@ def test_keys_lead_to_pages_and_brokers(
     async def story() -> None:
         for name in ("shop", "edr"):
             supervisor.add(Target(name, history))
-        for number, name in enumerate(("overview", "tasks", "workers", "queues")):
+        for number, name in enumerate(("overview", "tasks", "workers", "queues", "activity")):
             QTest.keyClick(window, Qt.Key(Qt.Key.Key_1 + number), Qt.KeyboardModifier.AltModifier)
             assert window.page is window.pages[name]
             assert window._stack.currentWidget() is window.page

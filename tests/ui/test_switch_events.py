@@ -1,4 +1,4 @@
-"""The whole way of turning events on: from the button to a wish, and from that to a real worker that tells."""
+"""The whole way of turning events on: from the button, by a plan that is confirmed, to a real worker that tells."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,18 +10,17 @@ from PySide6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
 
 from app.cli import cli
-from app.models.acts import Steer
 from app.models.diagnosis import Action, Finding
 from app.models.profiles import Mode
 from app.models.target import Target
 from app.ui.main_window import MainWindow
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import ThemeManager
-from tests.helpers.acting import Actor
+from app.ui.widgets.act_dialog import ActDialog
 from tests.helpers.celery_apps import make_app, worker
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
-from tests.ui.conftest import Run, emitted
+from tests.ui.conftest import Run, emitted, until
 
 EVENTS = Finding("events", "warning", None, "", "", "", Action("events"))
 
@@ -40,20 +39,24 @@ def test_a_worker_without_events_tells_of_its_tasks_once_they_are_turned_on(
 
     async def story() -> None:
         window.show()
-        target = Target("shop", tmp_path / "shop.cloche", redis_server.url, mode="operate")
+        target = Target("shop", tmp_path / "shop.cloche", redis_server.url, environment="development", mode="operate")
         connection = supervisor.add(target)
         while not await _workers(connection):
             await emitted(connection.committed)
         await asyncio.to_thread(app.send_task, "truth.add", (1, 2))
         while not await _mute(connection):
             await emitted(connection.committed)
-        wished = asyncio.get_running_loop().create_future()
-        window.pages["overview"].act_wanted.connect(wished.set_result)
         window._act(EVENTS)
-        wish = await wished
-        assert wish == Steer("enable_events", ["w1@test"])
-        done = await asyncio.to_thread(Actor(redis_server.url, tmp_path).do, wish)
-        assert (done.state, done.done) == ("done", 1)
+        await until(lambda: window.findChildren(ActDialog))
+        [dialog] = window.findChildren(ActDialog)
+        await until(dialog.confirm.isEnabled)
+        assert dialog.plan is not None
+        assert [sample.id for sample in dialog.plan.samples] == ["w1@test"]
+        dialog.confirm.click()
+        await until(lambda: dialog.stage == "ended")
+        assert dialog.outcome is not None
+        assert (dialog.outcome.state, dialog.outcome.done) == ("done", 1)
+        dialog.reject()
         await asyncio.to_thread(app.send_task, "truth.add", (1, 2))
         while await states(connection) != {"SUCCESS": 1}:
             await emitted(connection.committed)

@@ -35,7 +35,10 @@ def test_without_a_broker_an_empty_table_says_so(latest: float | None, says: str
 
 @pytest.mark.parametrize(
     ("operates", "says", "offer"),
-    [(True, "Turn events on, or start workers with -E.", "Turn events on …"), (False, "--mode operate", "")],
+    [
+        (True, "Turn events on, or start workers with -E.", "Turn events on …"),
+        (False, "change the access mode to operate", ""),
+    ],
 )
 def test_workers_without_events_are_offered_to_be_told_where_that_is_allowed(
     operates: bool, says: str, offer: str

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QVBoxLayout
+from PySide6.QtWidgets import QVBoxLayout
 
 from app.models.history.charts import Span
 from app.models.history.errors import HistoryError
@@ -25,7 +25,7 @@ from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.labels import PlainLabel
 from app.ui.widgets.rows import GAP, MARGIN
-from app.ui.widgets.table import RecordTable, Width
+from app.ui.widgets.table import RecordTable, Width, on_card
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -90,16 +90,6 @@ def unread(connection: Connection, error: HistoryError) -> str:
     """Why nothing is known of a connection: its broker was never reached, or else what is wrong with its history."""
     title, text = words.not_reached(connection.health)
     return f"{title}. {text}" if title and not connection.history.exists() else str(error)
-
-
-def on_card(table: RecordTable) -> QFrame:
-    """A table in the frame that it has on a broker's own page, too."""
-    card = QFrame()
-    card.setProperty("role", "card")
-    inside = QVBoxLayout(card)
-    inside.setContentsMargins(1, 1, 1, 1)
-    inside.addWidget(table)
-    return card
 
 
 class AcrossTable(AcrossPage[A], Generic[A, R]):

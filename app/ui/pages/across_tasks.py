@@ -17,7 +17,7 @@ from app.models.qt.across import AcrossModel, Side
 from app.models.qt.tasks import Column, TaskTableModel
 from app.ui.live import TimeRange, View
 from app.ui.pages import task_columns, tasks_read
-from app.ui.pages.across import BROKER, common_span, on_card, tone, unread
+from app.ui.pages.across import BROKER, common_span, tone, unread
 from app.ui.pages.pace import Pace
 from app.ui.pages.tasks_read import PAGE, Ask, Part
 from app.ui.supervisor import Connection
@@ -26,7 +26,7 @@ from app.ui.widgets.filter_bar import FilterBar
 from app.ui.widgets.follow import Follow
 from app.ui.widgets.labels import PlainLabel
 from app.ui.widgets.rows import GAP, MARGIN
-from app.ui.widgets.table import RecordTable
+from app.ui.widgets.table import RecordTable, on_card
 
 #: Seconds between two counts of what a broker's search finds.
 _COUNT_EVERY: Final = 2.0

@@ -8,7 +8,7 @@ from app.ui import words
 from app.ui.pages.tasks_read import Nothing
 
 START: Final = "Start workers with -E (celery -A your_app worker -E)."
-_OR_OPERATE: Final = "Or open Cloche with --mode operate, to turn events on from here."
+_OR_OPERATE: Final = "Or change the access mode to operate (upper right), to turn events on from here."
 
 
 def found_text(total: int, *, took: float, limit: int | None) -> str:

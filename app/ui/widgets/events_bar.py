@@ -13,7 +13,7 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.findings import OPERATE_ONLY, Mark
 from app.ui.widgets.labels import PlainLabel
 
-_START: Final = "Start workers with -E, or open Cloche with --mode operate to turn events on from here."
+_START: Final = "Start workers with -E, or change the access mode to operate (upper right) to turn events on from here."
 
 
 class EventsBar(QFrame):

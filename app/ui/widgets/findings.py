@@ -30,7 +30,7 @@ _ACTIONS: Final = {
     "worker": "Show worker",
     "events": "Turn events on …",
 }
-OPERATE_ONLY: Final = "This needs the access mode “operate”: open Cloche with --mode operate."
+OPERATE_ONLY: Final = "This needs the access mode “operate”: change it at the upper right."
 
 
 class Findings(QFrame):

@@ -13,7 +13,7 @@ KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
     (
         "Window",
         (
-            ("Alt+1 … Alt+4", "Overview, Tasks, Workers, Queues"),
+            ("Alt+1 … Alt+5", "Overview, Tasks, Workers, Queues, Activity"),
             ("Ctrl+1 … Ctrl+9", "Go to a broker"),
             ("Ctrl+0", "All brokers side by side"),
             ("Ctrl+N", "Connect to a broker"),

@@ -15,7 +15,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QVBoxLayout
 
 from app.models.qt.table import ROOT, RecordTableModel, Role
 from app.ui.theme import ThemeManager
@@ -263,3 +263,13 @@ class RecordTable(QTableView):
 
     def _show_empty(self) -> None:
         self._empty.setVisible(self.model().rowCount() == 0)
+
+
+def on_card(table: RecordTable) -> QFrame:
+    """A table in the frame that it has on a broker's own page, too."""
+    card = QFrame()
+    card.setProperty("role", "card")
+    inside = QVBoxLayout(card)
+    inside.setContentsMargins(1, 1, 1, 1)
+    inside.addWidget(table)
+    return card

@@ -2,16 +2,17 @@
 
 from typing import Final
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton
 
 from app.models.profiles import Mode
 from app.models.qt.plain import plain_tip
-from app.ui import fonts, icons, words
+from app.ui import icons, words
 from app.ui.live import TimeRange
 from app.ui.theme import ThemeManager
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
+from app.ui.widgets.mode_badge import ModeBadge
 from app.ui.widgets.time_range import PauseButton, RangeButton
 
 HEIGHT: Final = 48
@@ -32,7 +33,7 @@ class TopBar(QFrame):
         self._pinned = PlainLabel("Pinned", role="danger")
         self._pinned.setToolTip(plain_tip(words.PINNED))
         self._pinned.setFixedHeight(28)
-        self._mode = ModeBadge(theme)
+        self.badge = ModeBadge(theme)
         self._look = QToolButton()
         self._look.clicked.connect(theme.toggle)
         row = QHBoxLayout(self)
@@ -42,14 +43,14 @@ class TopBar(QFrame):
         for part in (self._broker, self._between, self._page):
             row.addWidget(part)
         row.addStretch(1)
-        for control in (self._pinned, self.range_button, self.pause_button, self._mode, self._look):
+        for control in (self._pinned, self.range_button, self.pause_button, self.badge, self._look):
             row.addWidget(control)
         theme.changed.connect(self._wear)
         self._wear()
 
     def show_home(self) -> None:
         """There is no broker: nothing to say but where we are."""
-        for part in (self._broker, self._between, self._pinned, self.range_button, self.pause_button, self._mode):
+        for part in (self._broker, self._between, self._pinned, self.range_button, self.pause_button, self.badge):
             part.hide()
         self._page.setText("Welcome")
 
@@ -65,12 +66,12 @@ class TopBar(QFrame):
             part.show()
         self.range_button.set_grows(mode is not None)
         self.pause_button.setVisible(mode is not None)
-        self._mode.show_mode(mode)
+        self.badge.show_mode(mode)
 
     def show_all(self, name: str, page: str, *, grows: bool) -> None:
         """Say that this page is about several brokers; `grows` if any of them is live."""
         self.show_place(name, page, "observe" if grows else None)
-        self._mode.hide()  # each has its own
+        self.badge.hide()  # each has its own
 
     def _wear(self) -> None:
         theme = self._theme.theme
@@ -83,42 +84,3 @@ class TopBar(QFrame):
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         QPainter(self).fillRect(0, self.height() - 1, self.width(), 1, self._theme.theme.colour("line"))
-
-
-class ModeBadge(QWidget):
-    """The access mode: an indicator, not a switch."""
-
-    def __init__(self, theme: ThemeManager) -> None:
-        super().__init__()
-        self._theme = theme
-        self._token, self._word = "secondary", ""
-        self._font = fonts.ui_font(13, QFont.Weight.Medium)
-        theme.changed.connect(self.update)
-        self.hide()
-
-    def show_mode(self, mode: Mode | None) -> None:
-        """Show what may be done; nothing is sent anywhere where there is only a file."""
-        self._token, self._word, meaning = (
-            words.MODES[mode] if mode else ("secondary", "Read only", "A history file: there is no broker behind it.")
-        )
-        self.setToolTip(meaning)
-        self.setAccessibleName(meaning)
-        self.setFixedSize(self.sizeHint())
-        self.show()
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        self.ensurePolished()
-        return QSize(10 + 15 + 6 + self.fontMetrics().horizontalAdvance(self._word) + 14, 28)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        theme, painter = self._theme.theme, QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(theme.colour(self._token, 0.7), 1))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
-        eye = icons.pixmap("lock" if self._token != "retrying" else "lock-open", theme, self._token, size=14,
-                           ratio=self.devicePixelRatio())  # fmt: skip
-        painter.drawPixmap(10, 7, eye)
-        painter.setFont(self._font)
-        painter.setPen(theme.colour("text"))
-        painter.drawText(QRectF(30, 0, self.width() - 34, self.height()), Qt.AlignmentFlag.AlignVCenter, self._word)
