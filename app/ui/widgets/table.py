@@ -7,14 +7,24 @@ import msgspec
 from PySide6.QtCore import (
     QAbstractItemModel,
     QEvent,
+    QItemSelection,
     QItemSelectionModel,
     QKeyCombination,
     QModelIndex,
     QPersistentModelIndex,
+    QPoint,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QPaintEvent, QResizeEvent
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPaintEvent,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from app.models.qt.table import ROOT, RecordTableModel, Role
@@ -29,6 +39,7 @@ _NARROWEST: Final = 64
 _COPY_NAMES: Final = QKeyCombination(
     Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier, Qt.Key.Key_C
 )
+_EXTENDING: Final = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 _STEPS: Final = {int(Qt.Key.Key_J): 1, int(Qt.Key.Key_K): -1}
 
 
@@ -52,11 +63,15 @@ class RecordTable(QTableView):
     Ctrl+C copies the selected rows as shown, Ctrl+Shift+C what names them (ids).
 
     Signals: ``current_changed`` with the key of the row that the user went to; ``opened`` with the key of the row that
-    the user wants to see more of (a click, Enter); ``empty_asked`` for the button that stands in the place of rows.
+    the user wants to see more of (a click, Enter); ``empty_asked`` for the button that stands in the place of rows;
+    ``selected`` when other rows are; ``menu_asked`` with a place of the screen: the row there, or the one that the
+    keyboard is on, is selected then.
     """
 
     current_changed = Signal(object)
     opened = Signal(object)
+    selected = Signal()
+    menu_asked = Signal(QPoint)
     empty_asked = Signal()
 
     def __init__(self, theme: ThemeManager, model: QAbstractItemModel, widths: Sequence[Width]) -> None:
@@ -65,6 +80,8 @@ class RecordTable(QTableView):
         self._by_hand: dict[int, int] = {}
         self._fitting = False
         self._removing = False
+        #: Whether the mouse adds rows to those that are selected.
+        self._extends = False
         self._look = RowLook()
         self._empty = Empty(self.viewport())
         self._empty.asked.connect(self.empty_asked)
@@ -119,6 +136,15 @@ class RecordTable(QTableView):
         """The selected rows, from the top."""
         return sorted(index.row() for index in self.selectionModel().selectedRows())
 
+    def selected_number(self) -> int:
+        """How many rows are selected, however many they are."""
+        chosen = self.selectionModel().selection()
+        return sum(chosen.at(place).height() for place in range(chosen.count()))
+
+    def select_nothing(self) -> None:
+        """Let no row be selected; the keyboard stays where it is."""
+        self.selectionModel().clearSelection()
+
     def visible_rows(self) -> tuple[int, int]:
         """First and last row in view; (0, -1) where there is none."""
         first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
@@ -148,6 +174,21 @@ class RecordTable(QTableView):
             event.ignore()  # a letter is a key of the page, not the beginning of a search in the first column
         else:
             super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
+            at, index = event.pos(), self.indexAt(event.pos())
+        else:
+            index = self.currentIndex()
+            at = self.visualRect(index).bottomLeft()
+        if index.isValid():
+            if not self.selectionModel().isRowSelected(index.row(), ROOT):
+                self.selectRow(index.row())
+            self.menu_asked.emit(self.viewport().mapToGlobal(at))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._extends = bool(event.modifiers() & _EXTENDING)
+        super().mouseReleaseEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         super().mouseMoveEvent(event)
@@ -182,6 +223,15 @@ class RecordTable(QTableView):
         super().currentChanged(current, previous)
         if not self._removing and current.isValid() and current.row() != previous.row():
             self.current_changed.emit(self.key_at(current.row()))
+
+    def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
+        super().selectionChanged(selected, deselected)
+        self.selected.emit()
+
+    def _clicked(self, index: QModelIndex) -> None:
+        """To look at a row takes a click; one that selects several of them is for something else."""
+        if not self._extends:
+            self.opened.emit(self.key_at(index.row()))
 
     def _copy(self, text: str) -> None:
         if text:
@@ -220,7 +270,7 @@ class RecordTable(QTableView):
         columns.setSectionsMovable(True)
         columns.setSectionsClickable(False)
         columns.sectionResized.connect(self._remember)
-        self.clicked.connect(lambda index: self.opened.emit(self.key_at(index.row())))
+        self.clicked.connect(self._clicked)
 
     def _sort_on_click(self) -> None:
         header = self.horizontalHeader()

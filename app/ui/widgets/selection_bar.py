@@ -1,0 +1,68 @@
+"""What can be done with several rows that are selected: a line under their table."""
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
+
+from app.models import formats
+from app.ui.theme import ThemeManager
+from app.ui.widgets.inspector import IconButton
+from app.ui.widgets.labels import ElidedLabel
+
+
+class SelectionBar(QFrame):
+    """Hidden while less than ``least`` rows are selected, so that the table stands still under the mouse.
+
+    ``dropped``: nothing is to be selected any more. ``whole`` is whether all that a search finds is meant instead.
+    """
+
+    dropped = Signal()
+    whole_changed = Signal()
+
+    def __init__(self, theme: ThemeManager, *buttons: QWidget, least: int = 2) -> None:
+        super().__init__()
+        self.setProperty("role", "selection")
+        self.whole = False
+        self._least, self._number, self._found = least, 0, ""
+        self._says = ElidedLabel(role="strong")
+        self.switch = QPushButton()
+        self.switch.setProperty("kind", "link")
+        self.switch.clicked.connect(self._switch)
+        self.drop = IconButton(theme, "x", "Select nothing (Esc)")
+        self.drop.clicked.connect(self.dropped)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(14, 5, 8, 5)
+        line.setSpacing(8)
+        line.addWidget(self._says)
+        line.addWidget(self.switch)
+        line.addStretch(1)
+        for button in (*buttons, self.drop):
+            line.addWidget(button)
+        self._show()
+
+    @property
+    def text(self) -> str:
+        """What is said of what is meant."""
+        return self._says.text()
+
+    def show_number(self, number: int, found: str = "") -> None:
+        """Say how many rows are selected; ``found`` is all that a search finds in words, where there is a search."""
+        if not found or number < self._least:
+            self.whole = False
+        self._number, self._found = number, found
+        self._show()
+
+    def say(self, text: str) -> None:
+        """Say something in place of how many are selected, until other rows are."""
+        self._says.setText(text)
+
+    def _switch(self) -> None:
+        self.whole = not self.whole
+        self._show()
+        self.whole_changed.emit()
+
+    def _show(self) -> None:
+        selected = f"{formats.count(self._number)} selected"
+        self._says.setText(f"All {self._found}" if self.whole else selected)
+        self.switch.setText(f"Only the {selected}" if self.whole else f"All {self._found}")
+        self.switch.setVisible(bool(self._found))
+        self.setVisible(self._number >= self._least)
