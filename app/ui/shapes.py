@@ -43,6 +43,7 @@ _OTHERS: Final = {
     "busy": StateStyle("running", "eye", "Busy"),
     "lost": StateStyle("lost", "question", "Lost"),
     "offline": StateStyle("pending", "ring", "Offline"),
+    "quarantine": StateStyle("pending", "barred", "Quarantine"),
 }
 
 

@@ -189,10 +189,9 @@ def _title(row: QueueRow) -> Cell:
     if source is None:
         return Cell(one_line(name), name, tip=name)
     queue, when = source
-    at = "" if when is None else f" {formats.date_time(when, milliseconds=False)}"
-    return Cell(
-        f"{one_line(queue)} · quarantine{at}", name, tone="secondary", tip=f"{name}\n{RESTING[ROLE]}", spoken=name
-    )
+    at = "" if when is None else f" · {formats.date_time(when, milliseconds=False)}"
+    tip = f"{name}\n{RESTING[ROLE]}"
+    return Cell(f"{one_line(queue)}{at}", name, state=ROLE, tip=tip, spoken=name)
 
 
 def _figure(value: int | None) -> Cell:

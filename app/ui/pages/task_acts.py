@@ -92,9 +92,8 @@ class TaskActs(QObject):
         self.copy = MenuButton(theme, "Copy as", "Copy this task to paste it elsewhere", self._copies)
         self.revoke = ActButton("Revoke …", "Have workers not run it (Shift+R)")
         self.terminate = MenuButton(
-            theme, "Terminate", "End it while it runs, by a signal to its process", self._signals
+            theme, "Terminate", "End it while it runs, by a signal to its process", self._signals, kind="danger"
         )
-        self.terminate.setProperty("kind", "danger")
         self.foot = Foot(self.again, self.copy, self.revoke, self.terminate)
         inspector.stand_on(self.foot)
         self.send.clicked.connect(lambda: page.spawn(self._send()))

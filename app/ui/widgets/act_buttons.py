@@ -11,6 +11,7 @@ from app.models.qt.plain import one_line, plain_tip
 from app.ui.icons import icon
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
+from app.ui.widgets.beside import Beside
 from app.ui.widgets.labels import ElidedLabel
 
 #: Why nothing is done where the access mode is another one.
@@ -72,8 +73,10 @@ class ActButton(QPushButton):
 class MenuButton(ActButton):
     """Offers several acts; ``entries`` are asked for when it is opened."""
 
-    def __init__(self, theme: ThemeManager, text: str, says: str, entries: Callable[[], Sequence[Entry]]) -> None:
-        super().__init__(text, says)
+    def __init__(
+        self, theme: ThemeManager, text: str, says: str, entries: Callable[[], Sequence[Entry]], *, kind: str = ""
+    ) -> None:
+        super().__init__(text, says, kind=kind)
         self._theme = theme
         self._menu = QMenu(self)
         self._menu.aboutToShow.connect(lambda: fill(self._menu, entries()))
@@ -83,24 +86,32 @@ class MenuButton(ActButton):
         self._wear()
 
     def _wear(self) -> None:
-        self.setIcon(icon("chevron-down", self._theme.theme, "secondary", size=12))
+        token = "on_accent" if self.property("kind") else "secondary"  # on a ground of its own
+        self.setIcon(icon("chevron-down", self._theme.theme, token, size=12))
 
 
-class Foot(QWidget):
-    """The lowest line of an inspector: buttons, and right of them why they can't be pressed, or a key."""
+class Foot(Beside):
+    """The lowest line of an inspector: buttons, and right of them why they can't be pressed."""
 
     def __init__(self, *buttons: QWidget) -> None:
-        super().__init__()
         self._hint = ElidedLabel(role="hint")
-        self._hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        line = QHBoxLayout(self)
-        line.setContentsMargins(_MARGIN, 8, _MARGIN, 10)
-        line.setSpacing(6)
-        for button in buttons:
-            line.addWidget(button)
-        line.addWidget(self._hint, 1)
+        super().__init__(row(*buttons), self._hint, (_MARGIN, 8, _MARGIN, 10))
 
     def say(self, text: str, tip: str = "") -> None:
-        """Say something right of the buttons."""
+        """Say something beside the buttons."""
         self._hint.setText(text)
         self._hint.explain(tip)
+        self._hint.setVisible(bool(text))
+        self.fit()
+
+
+def row(*widgets: QWidget) -> QWidget:
+    """Widgets beside each other, from the left."""
+    made = QWidget()
+    line = QHBoxLayout(made)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(6)
+    for widget in widgets:
+        line.addWidget(widget)
+    line.addStretch(1)
+    return made

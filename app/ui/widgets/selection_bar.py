@@ -1,15 +1,17 @@
 """What can be done with several rows that are selected: a line under their table."""
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from app.models import formats
 from app.ui.theme import ThemeManager
+from app.ui.widgets.act_buttons import row
+from app.ui.widgets.beside import Beside
 from app.ui.widgets.inspector import IconButton
 from app.ui.widgets.labels import ElidedLabel
 
 
-class SelectionBar(QFrame):
+class SelectionBar(Beside):
     """Hidden while less than ``least`` rows are selected, so that the table stands still under the mouse.
 
     ``dropped``: nothing is to be selected any more. ``whole`` is whether all that a search finds is meant instead.
@@ -19,8 +21,6 @@ class SelectionBar(QFrame):
     whole_changed = Signal()
 
     def __init__(self, theme: ThemeManager, *buttons: QWidget, least: int = 2) -> None:
-        super().__init__()
-        self.setProperty("role", "selection")
         self.whole = False
         self._least, self._number, self._found = least, 0, ""
         self._says = ElidedLabel(role="strong")
@@ -28,15 +28,9 @@ class SelectionBar(QFrame):
         self.switch.setProperty("kind", "link")
         self.switch.clicked.connect(self._switch)
         self.drop = IconButton(theme, "x", "Select nothing (Esc)")
+        super().__init__(row(self._says, self.switch), row(*buttons, self.drop), (14, 5, 8, 5))
+        self.setProperty("role", "selection")
         self.drop.clicked.connect(self.dropped)
-        line = QHBoxLayout(self)
-        line.setContentsMargins(14, 5, 8, 5)
-        line.setSpacing(8)
-        line.addWidget(self._says)
-        line.addWidget(self.switch)
-        line.addStretch(1)
-        for button in (*buttons, self.drop):
-            line.addWidget(button)
         self._show()
 
     @property
@@ -66,3 +60,4 @@ class SelectionBar(QFrame):
         self.switch.setText(f"Only the {selected}" if self.whole else f"All {self._found}")
         self.switch.setVisible(bool(self._found))
         self.setVisible(self._number >= self._least)
+        self.fit()
