@@ -183,7 +183,7 @@ class RecordTable(QTableView):
             at = self.visualRect(index).bottomLeft()
         if index.isValid():
             if not self.selectionModel().isRowSelected(index.row(), ROOT):
-                self.selectRow(index.row())
+                self._select_only(index.row())
             self.menu_asked.emit(self.viewport().mapToGlobal(at))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -240,8 +240,12 @@ class RecordTable(QTableView):
     def _step(self, step: int) -> None:
         row = min(max(0, self.currentIndex().row() + step), self.model().rowCount() - 1)
         if row >= 0:
-            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
-            self.selectionModel().setCurrentIndex(self.model().index(row, 0), flags)
+            self._select_only(row)
+
+    def _select_only(self, row: int) -> None:
+        """Go to a row, whichever keys are held down."""
+        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+        self.selectionModel().setCurrentIndex(self.model().index(row, 0), flags)
 
     def _hover(self, row: int) -> None:
         if row != self._look.hovered:
