@@ -82,6 +82,10 @@ def click(page: TasksPage, uuid: str, keys: Qt.KeyboardModifier = Qt.KeyboardMod
     QTest.mouseClick(page._table.viewport(), Qt.MouseButton.LeftButton, keys, at)
 
 
+def follows(page: TasksPage) -> bool:
+    return page.following
+
+
 def menu(page: TasksPage) -> list[QMenu]:
     return [each for each in page._table.findChildren(QMenu) if each.isVisible()]
 
@@ -241,7 +245,7 @@ def test_several_rows_are_selected_with_shift_and_control_and_acted_on(
     async def story() -> None:
         await opened(page)
         acts = page._acts
-        assert page.following
+        assert follows(page)
         click(page, "wait1", CONTROL)
         assert not page._inspector.isVisible()
         assert not acts.bar.isVisible()
@@ -249,7 +253,7 @@ def test_several_rows_are_selected_with_shift_and_control_and_acted_on(
         assert acts.bar.isVisible()
         assert acts.bar.text == "4 selected"
         assert not page._inspector.isVisible()
-        assert not page.following
+        assert not follows(page)
         acts.revoke_many.click()
         acts.again_many.click()
         assert wishes == [Revoke(["wait1", "wait0"]), Rerun(["wait1", "wait0", "run0", "bad0"])]
@@ -282,7 +286,7 @@ def test_a_selection_stays_while_new_tasks_come_and_ends_when_following_goes_on(
         await opened(page)
         page._table.selectAll()
         assert page._acts.bar.text == "5 selected"
-        assert not page.following
+        assert not follows(page)
         history.fold(received("new", now + 1))
         history.commit(now + 1)
         await loaded(page)
@@ -291,7 +295,7 @@ def test_a_selection_stays_while_new_tasks_come_and_ends_when_following_goes_on(
         QTest.keyClick(page._table, Qt.Key.Key_F)
         await loaded(page)
         assert not page._acts.bar.isVisible()
-        assert page.following
+        assert follows(page)
 
     run(story())
 

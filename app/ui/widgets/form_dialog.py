@@ -66,6 +66,9 @@ class FormDialog(QDialog):
         """What is wished. Raises `WrongError` where a field is wrong."""
         raise NotImplementedError
 
+    def reveal(self, field: QWidget) -> None:
+        """Bring a field into sight that is in a part which can be closed."""
+
     def add(self, name: str, field: QWidget, *beside: QWidget, grid: Grid | None = None) -> None:
         """Add a field by its name, and what stands ``beside`` it; to ``grid`` where it is given."""
         if isinstance(field, QLineEdit):
@@ -85,6 +88,7 @@ class FormDialog(QDialog):
         try:
             wish = self.wish()
         except WrongError as wrong:
+            self.reveal(wrong.field)
             if isinstance(wrong.field, JsonEdit):  # it says so itself, with the place
                 wrong.field.point()
             else:

@@ -1,5 +1,6 @@
 """A new task: its name, arguments, queue and time."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -57,22 +58,17 @@ class SendDialog(FormDialog):
             raise WrongError(self.queue, "Which queue is it to wait in?")
         soft, hard = _given(self.soft, due.seconds), _given(self.hard, due.seconds)
         if soft is not None and hard is not None and soft >= hard:
-            raise self._wrong(self.soft, _ORDER)
-        try:
-            return Send(
-                self.name.text().strip(), self.args.text.strip(), self.kwargs.text.strip(), self.queue.text().strip(),
-                eta=_given(self.eta, lambda text: due.moment(text, now)),
-                expires=_given(self.expires, lambda text: due.moment(text, now)),
-                priority=_given(self.priority, _priority), time_limit=hard, soft_time_limit=soft,
-            )  # fmt: skip
-        except WrongError as wrong:
-            raise self._wrong(wrong.field, str(wrong)) from wrong
+            raise WrongError(self.soft, _ORDER)
+        return Send(
+            self.name.text().strip(), self.args.text.strip(), self.kwargs.text.strip(), self.queue.text().strip(),
+            eta=_given(self.eta, lambda text: due.moment(text, now)),
+            expires=_given(self.expires, lambda text: due.moment(text, now)),
+            priority=_given(self.priority, _priority), time_limit=hard, soft_time_limit=soft,
+        )  # fmt: skip
 
-    def _wrong(self, field: QWidget, text: str) -> WrongError:
-        """Something is wrong, be its field in sight or not."""
-        if field in (self.expires, self.priority, self.soft, self.hard):
+    def reveal(self, field: QWidget) -> None:
+        if self.section.isAncestorOf(field):
             self.section.open()
-        return WrongError(field, text)
 
     def _rare(self) -> QWidget:
         inside, grid = QWidget(), Grid()
@@ -101,6 +97,6 @@ def _given(edit: QLineEdit, read: Callable[[str], T]) -> T | None:
 
 
 def _priority(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) > _MOST:
+    if not re.fullmatch(r"\d{1,3}", text.strip(), re.ASCII) or int(text) > _MOST:
         raise ValueError("A priority is a number from 0 to 255: from 0 to 9 on most brokers.")
     return int(text)

@@ -134,12 +134,11 @@ class RecordTable(QTableView):
 
     def selected_rows(self) -> list[int]:
         """The selected rows, from the top."""
-        return sorted(index.row() for index in self.selectionModel().selectedRows())
+        return sorted(row for span in self._selected_spans() for row in span)
 
     def selected_number(self) -> int:
         """How many rows are selected, however many they are."""
-        chosen = self.selectionModel().selection()
-        return sum(chosen.at(place).height() for place in range(chosen.count()))
+        return sum(map(len, self._selected_spans()))
 
     def select_nothing(self) -> None:
         """Let no row be selected; the keyboard stays where it is."""
@@ -227,6 +226,12 @@ class RecordTable(QTableView):
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         super().selectionChanged(selected, deselected)
         self.selected.emit()
+
+    def _selected_spans(self) -> list[range]:
+        """Runs of selected rows; however many rows they are, there are as many runs as the user made."""
+        chosen = self.selectionModel().selection()
+        runs = (chosen.at(place) for place in range(chosen.count()))
+        return [range(run.top(), run.bottom() + 1) for run in runs]
 
     def _clicked(self, index: QModelIndex) -> None:
         """To look at a row takes a click; one that selects several of them is for something else."""
