@@ -134,8 +134,8 @@ class Move(msgspec.Struct, tag=True, frozen=True):
 class Steer(msgspec.Struct, tag=True, frozen=True):
     """Tell workers, named one by one, to do something. Other fields are the arguments of the commands that take them.
 
-    ``rate`` is a rate limit as Celery writes it, like ``10/m``; ``soft`` and ``hard`` are seconds, None is no limit,
-    and ``keep`` is the one of both that stays as each worker has it.
+    ``rate`` is a rate limit as Celery writes it, like ``10/m``, and ``0`` is none; ``soft`` and ``hard`` are seconds, 0
+    is no limit, and None leaves a limit as it is.
     """
 
     command: Steering
@@ -148,7 +148,6 @@ class Steer(msgspec.Struct, tag=True, frozen=True):
     rate: str = ""
     soft: float | None = None
     hard: float | None = None
-    keep: Literal["", "soft", "hard"] = ""
 
 
 Wish = Revoke | RevokeStamped | Rerun | Send | Purge | Restore | Discard | Delete | Move | Steer

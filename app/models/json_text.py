@@ -14,7 +14,7 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z]+")
-_PLAIN: Final = re.compile(r"[A-Za-z_]\w*")
+_PLAIN: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WORDS: Final = frozenset(("true", "false", "null"))
 #: What can't be seen, or is taken for something else: it is written as JSON can write any character.
@@ -141,7 +141,7 @@ class _Scanner:
             colon = self.space(end)
             if self._next(colon) != ":":
                 raise _WrongError("A colon has to be between a key and its value", colon)
-            inner = f".{key}" if _PLAIN.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+            inner = f".{key}" if _PLAIN.fullmatch(key) else f"[{json.dumps(key)}]"
             here = self.space(self.value(self.space(colon + 1), (f"{plain}.{key}", quoted + inner), depth + 1))
             if self._next(here) == "}":
                 return here + 1

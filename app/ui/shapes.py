@@ -37,13 +37,13 @@ _STYLES: Final[dict[str, tuple[str, Shape]]] = {
     states.UNKNOWN: ("unknown", "wave"),
 }
 _OTHERS: Final = {
+    "queue:quarantine": StateStyle("pending", "barred", "Quarantine"),
     states.CANCELLED: StateStyle("rejected", "back", "Given back"),
     "online": StateStyle("succeeded", "disc", "Online"),
     "silent": StateStyle("retrying", "half", "Silent"),
     "busy": StateStyle("running", "eye", "Busy"),
     "lost": StateStyle("lost", "question", "Lost"),
     "offline": StateStyle("pending", "ring", "Offline"),
-    "quarantine": StateStyle("pending", "barred", "Quarantine"),
 }
 
 

@@ -49,9 +49,6 @@ QPushButton:disabled, QToolButton:disabled { color: @hint; }
 QPushButton[kind="primary"] { background: @accent; border-color: @accent; color: @on_accent; font-weight: 600; }
 QPushButton[kind="primary"]:hover { background: @accent_hover; }
 QPushButton[kind="danger"] { background: @failed; border-color: @failed; color: @on_accent; font-weight: 600; }
-QPushButton[kind="primary"]:disabled, QPushButton[kind="danger"]:disabled { background: @field; border-color: @line;
-    color: @hint; }
-QPushButton[kind="danger"]:focus, QPushButton[kind="primary"]:focus { border-color: @text; }
 QPushButton[kind="small"] { padding: 0 8px; min-height: 20px; font-size: 12px; }
 QPushButton[kind="flat"], QToolButton[kind="flat"] { background: transparent; border-color: transparent;
     padding: 0 6px; }

@@ -56,12 +56,13 @@ def test_what_is_wrong_is_said_at_its_place(text: str, brackets: str, said: str,
 
 
 def test_values_are_called_by_paths_and_odd_keys_in_both_ways() -> None:
-    text = '{"customer": {"name": "Ada", "a.b": [true]}, "": 1}'
+    text = '{"customer": {"name": "Ada", "a.b": [true]}, "": 1, "ä": 2}'
     places = read(text, "kwargs", "{}").places
     written = {path: text[place.start : place.end] for path, place in places.items()}
     assert written["kwargs.customer.name"] == '"Ada"'
     assert written["kwargs.customer.a.b[0]"] == written['kwargs.customer["a.b"][0]'] == "true"
     assert written['kwargs[""]'] == "1"
+    assert written["kwargs.ä"] == written['kwargs["\\u00e4"]'] == "2"
     assert places["kwargs"] == Place(0, len(text))
 
 

@@ -20,7 +20,7 @@ from app.ui.live import TimeRange
 from app.ui.pages.queue_acts import MoveDialog
 from app.ui.pages.queues import QueuesPage
 from app.ui.theme import ThemeManager
-from app.ui.widgets.act_buttons import NEEDS_OPERATE
+from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.message_row import MessageRow
 from tests.models.qt.drawing import drawn
 from tests.ui.conftest import Run, loaded
@@ -242,7 +242,7 @@ def test_where_nothing_may_be_done_each_button_says_why(page: QueuesPage, stand:
         for button in (acts.purge, acts.move, acts.delete_some, acts.move_some):
             assert button.isVisible()
             assert not button.isEnabled()
-            assert button.accessibleDescription() == NEEDS_OPERATE
+            assert button.accessibleDescription() == OPERATE_ONLY
         assert acts.copy.isEnabled()
         assert acts.foot._hint.text() == "locked: observe only"
 
@@ -273,7 +273,7 @@ def test_quarantines_stand_below_all_queues_with_a_mark_and_can_be_hidden(page: 
         assert [page.table.key_at(row) for row in range(3)] == ["idle", "mail", LOCKED_AWAY]
         title = table.index(2, Column.QUEUE)
         assert title.data().startswith("mail · ")
-        assert title.data(Role.STATE) == "quarantine"
+        assert title.data(Role.STATE) == "queue:quarantine"
         assert title.data(Qt.ItemDataRole.AccessibleTextRole) == LOCKED_AWAY
         assert table.index(2, Column.DRAINS).data() == "quarantine"
         switch = page._purged._switch

@@ -16,7 +16,7 @@ from app.ui.live import TimeRange
 from app.ui.pages.task_acts import SIGNALS, is_revocable, is_running
 from app.ui.pages.tasks import TasksPage
 from app.ui.theme import ThemeManager
-from app.ui.widgets.act_buttons import NEEDS_OPERATE
+from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.send_dialog import SendDialog
 from tests.ui.conftest import Run, loaded, until
 from tests.ui.histories import History, Stand, failed, received, started, succeeded
@@ -173,8 +173,8 @@ def test_where_nothing_may_be_done_each_button_says_why(page: TasksPage, stand: 
         for button in (acts.again, acts.revoke, acts.send):
             assert button.isVisible()
             assert not button.isEnabled()
-            assert "Change the access mode" in button.toolTip()
-            assert button.accessibleDescription() == NEEDS_OPERATE
+            assert "This needs the access mode" in button.toolTip()
+            assert button.accessibleDescription() == OPERATE_ONLY
         assert acts.copy.isEnabled()
         assert acts.foot._hint.text() == "locked: observe only"
         stand.operates = True  # the mode was changed: the page reads anew

@@ -12,7 +12,7 @@ from app.models.acts import Steer, Wish
 from app.ui.live import TimeRange
 from app.ui.pages.workers import WorkersPage
 from app.ui.theme import ThemeManager
-from app.ui.widgets.act_buttons import NEEDS_OPERATE
+from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.steer_dialog import COMMANDS, SteerDialog
 from tests.ui.conftest import Run, loaded
 from tests.ui.histories import History, Stand, heartbeat, received
@@ -188,7 +188,7 @@ def test_where_nothing_may_be_done_each_button_says_why(page: WorkersPage, stand
         for button in (acts.menu, acts.end, acts.menu_many, acts.end_many):
             assert button.isVisible()
             assert not button.isEnabled()
-            assert button.accessibleDescription() == NEEDS_OPERATE
+            assert button.accessibleDescription() == OPERATE_ONLY
         acts._pop_up(QPoint())
         [menu] = [menu for menu in page.table.findChildren(QMenu) if menu.isVisible()]
         assert not any(action.isEnabled() for action in menu.actions() if not action.isSeparator())

@@ -191,7 +191,7 @@ def _title(row: QueueRow) -> Cell:
     queue, when = source
     at = "" if when is None else f" · {formats.date_time(when, milliseconds=False)}"
     tip = f"{name}\n{RESTING[ROLE]}"
-    return Cell(f"{one_line(queue)}{at}", name, state=ROLE, tip=tip, spoken=name)
+    return Cell(f"{one_line(queue)}{at}", name, state=f"queue:{ROLE}", tip=tip, spoken=name)
 
 
 def _figure(value: int | None) -> Cell:

@@ -368,8 +368,6 @@ class TasksPage(View):
         self._model.wanted.connect(self._want_older)
         self._table.current_changed.connect(self._row_chosen)
         self._table.opened.connect(self._open)
-        self._table.selected.connect(self._selected)
-        self._acts.wanted.connect(self.act_wanted)
         self._table.empty_asked.connect(lambda: self.events_wanted.emit(True))
         self._table.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._inspector.closed.connect(self._close_inspector)
@@ -378,6 +376,8 @@ class TasksPage(View):
         self._filter.entered.connect(lambda: self.spawn(self._read_values()))
         self._follow.wanted.connect(self.set_following)
         self._ticker.timeout.connect(self._tick)
+        self._table.selected.connect(self._selected)
+        self._acts.wanted.connect(self.act_wanted)
         self._patience.timeout.connect(lambda: self._filter.set_result("searching …"))
 
     def _lay_out(self) -> None:

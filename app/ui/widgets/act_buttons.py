@@ -12,16 +12,15 @@ from app.ui.icons import icon
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.beside import Beside
+from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.labels import ElidedLabel
 
-#: Why nothing is done where the access mode is another one.
-NEEDS_OPERATE: Final = "This needs the access mode “operate”. Change the access mode of this connection first."
 _MARGIN: Final = 14
 
 
 def why_not(connection: Connection | None) -> str:
     """Why nothing may be done at a connection, as a sentence; "" where something may, once it is unlocked."""
-    return "" if connection is not None and connection.operates else NEEDS_OPERATE
+    return "" if connection is not None and connection.operates else OPERATE_ONLY
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -27,15 +27,17 @@ _MARKS: Final[dict[Grade, StateStyle]] = {
     "incomplete": StateStyle("failed", "cross", "Incomplete"),
 }
 #: What stands before a task in the list.
-_OPEN, _DONE, _LEFT = "●", "✓", "–"
+_OPEN, _DONE = "●", "✓"
+_UNREADABLE: Final = "They are sent as they are, and can't be written here: what you see only describes them."
 
 
 class Known(msgspec.Struct):
     """What is known of the arguments of one task, as a plan has it in ``details["tasks"]``.
 
     ``source`` says in words where they come from. ``args`` and ``kwargs`` are JSON, and ``doubtful`` the paths of
-    values in them that may be others, like ``args[0]`` or ``kwargs.customer.name``. ``kept`` and ``lost`` is what else
-    a task has that is sent along, or can't be; ``warnings`` are sentences.
+    values in them that may be others, like ``args[0]`` or ``kwargs.customer.name``; what is not ``readable`` is known
+    exactly, but not as JSON. It is sent ``to`` a queue; ``kept`` and ``lost`` is what else a task has that is sent
+    along, or can't be; ``warnings`` are sentences.
     """
 
     id: str
@@ -45,23 +47,34 @@ class Known(msgspec.Struct):
     args: str = "[]"
     kwargs: str = "{}"
     doubtful: list[str] = []
+    readable: bool = True
+    to: str = ""
     kept: list[str] = []
     lost: list[str] = []
     warnings: list[str] = []
 
 
 class _Draft:
-    """A task, and what the user made of its arguments so far. ``needed`` if it can't be sent without him."""
+    """A task, and what the user made of its arguments so far. ``needed`` if it is not sent without him."""
 
     def __init__(self, known: Known, *, needed: bool) -> None:
         self.known, self.needed = known, needed
-        self.touched = self.checked = self.left_out = False
+        self.touched = self.checked = False
         self.write(known.args, known.kwargs)
 
     def write(self, args: str, kwargs: str) -> None:
         """Have these arguments."""
         self.args, self.kwargs = args, kwargs
         self.valid = read(args, "args", "[]").flaw is None and read(kwargs, "kwargs", "{}").flaw is None
+
+    def take_over(self, edited: Edited, *, checked: bool) -> None:
+        """Have what the user wrote before."""
+        self.write(edited.args, edited.kwargs)
+        self.touched, self.checked = True, checked
+
+    @property
+    def edited(self) -> Edited:
+        return Edited(self.args.strip(), self.kwargs.strip())
 
     @property
     def mine(self) -> bool:
@@ -71,28 +84,34 @@ class _Draft:
     @property
     def open(self) -> bool:
         """Whether something is left to do."""
-        return self.mine and not self.left_out and not (self.checked and self.valid)
+        return self.mine and not (self.checked and self.valid)
 
 
 class ArgumentEditor(QWidget):
     """One task at a time, of those that a plan to run tasks again is about; a list of them where there are several.
 
-    ``changed`` when it is `complete`, or no more, or when what `wish` gives is another.
+    What was written in the editor ``before``, of an earlier plan, is taken over. What is not checked is not sent.
+    ``changed`` when what `wish` gives is another.
     """
 
     changed = Signal()
 
-    def __init__(self, theme: ThemeManager, plan: Plan, wish: Rerun) -> None:
+    def __init__(self, theme: ThemeManager, plan: Plan, wish: Rerun, before: "ArgumentEditor | None" = None) -> None:
         super().__init__()
         self._wish = wish
         tasks = msgspec.convert(plan.details.get("tasks", []), list[Known])
         needed = set(plan.needs_edit)
         drafts = [_Draft(known, needed=known.id in needed) for known in tasks]
+        written = {} if before is None else before.written()
+        for draft in drafts:
+            if draft.known.id in written:
+                earlier, checked = written[draft.known.id]
+                draft.take_over(earlier, checked=checked)
+            elif (edited := wish.edited.get(draft.known.id)) is not None:
+                draft.take_over(edited, checked=True)
         #: Those that need to be looked at stand first.
-        self._drafts = sorted(drafts, key=lambda draft: not draft.needed)
-        self._unknown = needed - {known.id for known in tasks}
-        #: Whether these are all that the plan is about, so that one can be left out of it.
-        self._all = len(tasks) == plan.count
+        self._drafts = sorted(drafts, key=lambda draft: not draft.open)
+        self._unseen = len(needed - {known.id for known in tasks})
         self._draft: _Draft | None = None
         self.tasks = QListWidget()
         self.badge, self._name, self._id = MarkedLine(theme), ElidedLabel(role="mono"), ElidedLabel(role="hint")
@@ -101,7 +120,6 @@ class ArgumentEditor(QWidget):
         self.kwargs = JsonEdit(theme, "Keyword arguments", "kwargs", "{}")
         self._more = FactList()
         self.checked = CheckBox(theme, "I have checked these arguments")
-        self.left_out = CheckBox(theme, "Leave this task out")
         self._left = PlainLabel(role="secondary")
         self._lay_out()
         self._connect()
@@ -109,22 +127,19 @@ class ArgumentEditor(QWidget):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left that the user has to look at, and something to be done."""
-        some = not self._drafts or any(not draft.left_out for draft in self._drafts)
-        return some and not self._unknown and not any(draft.open for draft in self._drafts)
+        """Whether nothing is left that the user has to look at."""
+        return not self._unseen and not any(draft.open for draft in self._drafts)
 
     def wish(self) -> Rerun:
-        """What was wished, with the arguments that the user answers for, and without the tasks he left out."""
-        edited = {
-            draft.known.id: Edited(draft.args.strip(), draft.kwargs.strip())
-            for draft in self._drafts
-            if draft.mine and not draft.left_out and not draft.open
-        }
-        wish = msgspec.structs.replace(self._wish, edited=self._wish.edited | edited)
-        if not any(draft.left_out for draft in self._drafts):
-            return wish
-        ids = [draft.known.id for draft in self._drafts if not draft.left_out]
-        return msgspec.structs.replace(wish, ids=ids, search="", since=None, until=None)
+        """What was wished, with the arguments that the user answers for."""
+        mine = {draft.known.id: draft.edited for draft in self._drafts if draft.mine and not draft.open}
+        shown = {draft.known.id for draft in self._drafts}
+        others = {id_: edited for id_, edited in self._wish.edited.items() if id_ not in shown}
+        return msgspec.structs.replace(self._wish, edited=others | mine)
+
+    def written(self) -> dict[str, tuple[Edited, bool]]:
+        """What the user wrote, by id of the task, and whether he checked it."""
+        return {draft.known.id: (draft.edited, draft.checked) for draft in self._drafts if draft.touched}
 
     def show_task(self, row: int) -> None:
         """Show one of the tasks."""
@@ -135,61 +150,59 @@ class ArgumentEditor(QWidget):
         self.badge.setToolTip("")
         self._name.setText(known.name or "Name not known")
         self._id.setText(known.id)
-        self._say(self._warnings, "\n".join(known.warnings))
+        self._say(self._warnings, "\n".join((*known.warnings, *(() if known.readable else (_UNREADABLE,)))))
         doubtful = formats.listed(known.doubtful, most=6)
         self._say(self._doubtful, f"▲ Look at {doubtful}: marked below." if known.doubtful else "")
-        blockers = [QSignalBlocker(box) for box in (self.args, self.kwargs, self.checked, self.left_out)]
+        blockers = [QSignalBlocker(box) for box in (self.args, self.kwargs, self.checked)]
         self.args.set_text(draft.args, known.doubtful)
         self.kwargs.set_text(draft.kwargs, known.doubtful)
         self.checked.setChecked(draft.checked)
-        self.left_out.setChecked(draft.left_out)
         del blockers
+        for edit in (self.args, self.kwargs):
+            edit.paper.setReadOnly(not known.readable)
         kept, lost = ", ".join(known.kept), ", ".join(known.lost)
-        facts = (Fact("Kept", kept, tip=kept), Fact("Not kept", lost, tone="error" if lost else "", tip=lost))
+        facts = (Fact("To", known.to), Fact("Kept", kept, tip=kept), Fact("Not kept", lost, tone="error", tip=lost))
         self._more.show_facts([fact for fact in facts if fact.value])
         self._allow()
 
     def _edited(self) -> None:
-        """Another text has to be checked again."""
+        """Another text has to be checked again; as long as it was not, nothing of it is sent."""
         draft = self._draft
         if draft is None:
             return
-        draft.write(self.args.text, self.kwargs.text)
-        draft.touched, draft.checked = True, False
+        was = draft.checked
+        draft.take_over(Edited(self.args.text, self.kwargs.text), checked=False)
         with QSignalBlocker(self.checked):
             self.checked.setChecked(False)
-        self._tell()
+        self._allow()
+        if was:
+            self.changed.emit()
 
     def _decided(self) -> None:
         if self._draft is not None:
-            self._draft.checked, self._draft.left_out = self.checked.isChecked(), self.left_out.isChecked()
-            self._tell()
-
-    def _tell(self) -> None:
-        self._allow()
-        self.changed.emit()
+            self._draft.checked = self.checked.isChecked()
+            self._allow()
+            self.changed.emit()
 
     def _allow(self) -> None:
         draft = self._draft
         if draft is None:
             return
-        for edit in (self.args, self.kwargs):
-            edit.setEnabled(not draft.left_out)
         self.checked.setVisible(draft.mine)
-        self.checked.setEnabled(draft.valid and not draft.left_out)
-        self.left_out.setVisible(self._all and len(self._drafts) > 1)
+        self.checked.setEnabled(draft.valid)
         self._mark(self.tasks.item(self._drafts.index(draft)), draft)
         left = sum(1 for each in self._drafts if each.open)
-        self._left.setText(f"{formats.number_of(left, 'task')} to check" if left else "Nothing left to check")
+        said = f"{formats.number_of(left, 'task')} to check" if left else "Nothing left to check"
+        self._left.setText(f"{said}\n{formats.count(self._unseen)} more not shown" if self._unseen else said)
 
     def _mark(self, item: QListWidgetItem, draft: _Draft) -> None:
-        sign = _LEFT if draft.left_out else _OPEN if draft.open else _DONE
         known = draft.known
-        said = f"{sign} {one_line(known.name or known.id, 60)}  {one_line(known.id, 8)}"
+        said = f"{_OPEN if draft.open else _DONE} {one_line(known.name or known.id, 60)}  {one_line(known.id, 8)}"
         if item.text() != said:
             item.setText(said)
-            state = {_LEFT: "left out", _OPEN: "to be checked", _DONE: "ready"}[sign]
-            spoken = f"{known.name} {known.id}: {_MARKS[known.grade].word}, {state}"
+            spoken = (
+                f"{known.name} {known.id}: {_MARKS[known.grade].word}, {'to be checked' if draft.open else 'ready'}"
+            )
             item.setData(Qt.ItemDataRole.AccessibleTextRole, spoken)
 
     def _fill(self) -> None:
@@ -209,7 +222,6 @@ class ArgumentEditor(QWidget):
         self.args.changed.connect(self._edited)
         self.kwargs.changed.connect(self._edited)
         self.checked.toggled.connect(self._decided)
-        self.left_out.toggled.connect(self._decided)
 
     def _lay_out(self) -> None:
         self.tasks.setAccessibleName("Tasks to run again")
@@ -220,7 +232,7 @@ class ArgumentEditor(QWidget):
             label.setWordWrap(True)
         self._side, self._detail = _column(self.tasks, self._left), _column(
             self._name, self._id, self.badge, self._warnings, self._doubtful,
-            heading("args"), self.args, heading("kwargs"), self.kwargs, self._more, self.checked, self.left_out,
+            heading("args"), self.args, heading("kwargs"), self.kwargs, self._more, self.checked,
         )  # fmt: skip
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)

@@ -105,7 +105,7 @@ class SteerDialog(FormDialog):
                 case "number":
                     given[field.key] = _number(edit, text, least=0 if field.key == "least" else 1)
                 case "limit":
-                    given |= self._limit(field.key)
+                    given[field.key] = self._limit(field.key)
                 case "rate":
                     if not _RATE.fullmatch(text):
                         raise WrongError(edit, "A rate limit is written like 10/m, 0.5/s or 100/h; 0 lifts it.")
@@ -122,27 +122,25 @@ class SteerDialog(FormDialog):
             raise WrongError(self.edits["most"], "The most has to be as many as the least, or more.")
         if self._command.name != "time_limit":
             return
-        if given.get("keep") == "both":
+        soft, hard = given["soft"], given["hard"]
+        if soft is None and hard is None:
             raise WrongError(self.edits["soft"], "Both limits are to stay as they are: nothing would change.")
-        soft, hard = given.get("soft"), given.get("hard")
-        if soft is not None and hard is not None and soft >= hard:
+        if soft and hard and soft >= hard:
             raise WrongError(self.edits["soft"], "The soft limit has to be shorter than the hard one.")
 
-    def _limit(self, key: str) -> dict[str, Any]:
-        match self.choices[key].value:
-            case "none":
-                return {key: None}
-            case "seconds":
-                edit = self.edits[key]
-                try:
-                    limit = due.seconds(edit.text())
-                except ValueError as error:
-                    raise WrongError(edit, str(error)) from error
-                if not limit:
-                    raise WrongError(edit, "A limit of no time ends every task. To have no limit, choose None.")
-                return {key: limit}
-        other = self.choices["hard" if key == "soft" else "soft"].value
-        return {"keep": "both" if other == _SAME else key}
+    def _limit(self, key: str) -> float | None:
+        """Seconds, 0 for no limit, None to leave it as it is."""
+        choice = self.choices[key].value
+        if choice != "seconds":
+            return None if choice == _SAME else 0.0
+        edit = self.edits[key]
+        try:
+            limit = due.seconds(edit.text())
+        except ValueError as error:
+            raise WrongError(edit, str(error)) from error
+        if not limit:
+            raise WrongError(edit, "A limit of no time ends every task. To have no limit, choose None.")
+        return limit
 
     def _add(self, field: Field, known: Mapping[str, Sequence[str]]) -> None:
         edit = self.edits[field.key] = QLineEdit()
