@@ -19,7 +19,7 @@ from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
 from app.collectors.redis_lists import QueueList, measure
 from app.collectors.transport import RedisAddress
-from app.collectors.vault import MARK, origin
+from app.models.quarantines import MARK, origin
 
 Place = Literal["queue", "unacked", "quarantine"]
 

@@ -24,8 +24,8 @@ from app.collectors.redis_role import RoleWatch
 from app.collectors.redis_vault import quarantine_of
 from app.collectors.rights import Rights, is_fatal
 from app.collectors.transport import RedisAddress
-from app.collectors.vault import MARK
 from app.models.lifecycle import epoch
+from app.models.quarantines import MARK
 from app.models.records import Queue
 
 #: `unacked` holds whole messages: it is split by queue only up to so many of them, and so many bytes.

@@ -24,8 +24,9 @@ from app.collectors.redis_lists import QueueList, measure
 from app.collectors.redis_messages import MAX_BYTES, peek
 from app.collectors.redis_scripts import DESTROY, LOCK_AWAY, PICK, PUT_BACK, SCRIPTS, SPLIT, TURN
 from app.collectors.transport import RedisAddress
-from app.collectors.vault import MARK, Contents, Quarantine, origin
+from app.collectors.vault import Contents, Quarantine
 from app.models.acts import Item
+from app.models.quarantines import MARK, origin
 from app.models.records import Message
 
 #: Messages, and bytes of them, that one script moves at most: 0.5 to 2 ms of Redis 7.0.

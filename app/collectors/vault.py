@@ -4,19 +4,14 @@ A *quarantine* is a place in the broker itself, named after the queue and the ti
 it waits there until somebody puts it back or really deletes it.
 """
 
-import calendar
-import time
 from collections.abc import Collection, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
 from app.collectors.access import Grant
 from app.models.acts import Item
 from app.models.records import Message
-
-#: What stands between a queue's name and the time in the name of a quarantine.
-MARK: Final = ".quarantine."
 
 
 class Contents(msgspec.Struct):
@@ -95,21 +90,3 @@ class Vault(Protocol):
 
     def close(self) -> None:
         """Close connections."""
-
-
-def quarantine_name(queue: str) -> str:
-    """The name of a new quarantine for a queue."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"{queue}{MARK}{stamp}{int(time.time() * 1000) % 1000:03d}Z"
-
-
-def origin(name: str) -> tuple[str, float | None] | None:
-    """The queue that a quarantine's messages came from, and when (epoch); None for a name that is not one's."""
-    queue, mark, stamp = name.rpartition(MARK)
-    if not mark or not queue:
-        return None
-    try:
-        parsed = time.strptime(f"{stamp[:15]} +0000", "%Y%m%dT%H%M%S %z")
-    except ValueError:
-        return queue, None
-    return queue, calendar.timegm(parsed) + int(stamp[15:18] or 0) / 1000

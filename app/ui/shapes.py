@@ -37,6 +37,7 @@ _STYLES: Final[dict[str, tuple[str, Shape]]] = {
     states.UNKNOWN: ("unknown", "wave"),
 }
 _OTHERS: Final = {
+    "queue:quarantine": StateStyle("pending", "barred", "Quarantine"),
     states.CANCELLED: StateStyle("rejected", "back", "Given back"),
     "online": StateStyle("succeeded", "disc", "Online"),
     "silent": StateStyle("retrying", "half", "Silent"),

@@ -16,6 +16,7 @@ QFrame[role="popup"] { background: @field; border: 1px solid @strong_line; }
 QFrame[role="notice"] { background: @notice_warning; border: none; border-bottom: 1px solid @line; }
 QFrame[role="notice"][severity="info"] { background: @notice_info; }
 QFrame[role="notice"][severity="error"] { background: @notice_error; }
+QFrame[role="selection"] { background: @selection; border: none; border-top: 1px solid @line; }
 QFrame[role="separator"] { background: @line; border: none; }
 
 QLabel { background: transparent; }

@@ -16,8 +16,9 @@ from app.collectors.brokers import broker_at
 from app.collectors.errors import BrokerError
 from app.collectors.redis_vault import RedisVault, readdressed
 from app.collectors.transport import redis_address
-from app.collectors.vault import Contents, quarantine_name
+from app.collectors.vault import Contents
 from app.models.acts import Item
+from app.models.quarantines import quarantine_name
 from tests.collectors.conftest import command
 from tests.helpers.messages import fill, ids_of, key_of, lists_of, message
 from tests.helpers.proxy import FaultProxy

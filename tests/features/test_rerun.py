@@ -32,9 +32,9 @@ from app.collectors.acts.catalogue import act_of
 from app.collectors.acts.engine import Prepared, prepare
 from app.collectors.brokers import broker_at
 from app.collectors.transport import redis_address
-from app.collectors.vault import quarantine_name
 from app.models.acts import FASTEST, Edited, Outcome, Rerun, Wish
 from app.models.audit import AuditLog, Subject
+from app.models.quarantines import quarantine_name
 from tests.helpers import echoes
 from tests.helpers.awkward import OF_JSON, Make, call
 from tests.helpers.collecting import collecting

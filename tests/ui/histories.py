@@ -9,8 +9,10 @@ from PySide6.QtCore import QObject, Signal, SignalInstance
 
 from app.models.history.reader import Reader
 from app.models.history.writer import Writer
+from app.models.profiles import Profile
 from app.models.records import Event
 from app.models.reducer import Reducer
+from app.models.target import Target
 from app.models.wire import Health
 
 T = TypeVar("T")
@@ -74,12 +76,19 @@ class Stand(QObject):
         super().__init__()
         self.live = live
         self.operates = False
+        self.history = path
+        self.target = Target("shop", path, "redis://shop.example/0" if live else "")
         self.health = Health(state="live" if live else "file")
         self.asked = 0
         self.held: list[asyncio.Future[None]] = []
         self.hold = False
         self._asking = asyncio.Event()
         self._reader = Reader(path)
+
+    @property
+    def profile(self) -> Profile:
+        """The access mode it has; nothing else of it matters here."""
+        return Profile(self.target.name, self.target.url, mode="operate" if self.operates else "observe")
 
     async def query(self, function: Callable[[Reader], T]) -> T:
         """The answer; while ``hold`` is set, only once its future in ``held`` is done."""

@@ -18,7 +18,8 @@ from app.ui.live import TimeRange
 from app.ui.pages.queue_inspector import condition, consumers, facts
 from app.ui.pages.queues import QueuesPage
 from app.ui.theme import ThemeManager
-from app.ui.widgets.waiting import PAGE, in_full, remarks
+from app.ui.widgets.message_row import in_full, remarks
+from app.ui.widgets.waiting import PAGE
 from tests.models.qt.drawing import drawn
 from tests.ui.conftest import Run
 from tests.ui.histories import History, Stand, emitted, heartbeat, sent

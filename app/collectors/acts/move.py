@@ -7,10 +7,10 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Reach, Step
 from app.collectors.acts.vault_act import VaultAct, messages_of, samples
-from app.collectors.vault import origin, quarantine_name
 from app.models import acts
 from app.models.acts import Caution, Delete, Item, Move, Outcome, Plan, Restore
 from app.models.history.errors import HistoryError
+from app.models.quarantines import origin, quarantine_name
 
 
 class Deleting(VaultAct[Delete]):

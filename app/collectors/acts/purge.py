@@ -10,11 +10,12 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Step
 from app.collectors.acts.vault_act import VaultAct, messages_of, samples
-from app.collectors.vault import Contents, origin, quarantine_name
+from app.collectors.vault import Contents
 from app.models import formats, states
 from app.models.acts import Caution, Outcome, Plan, Purge, Restore
 from app.models.backups import About, BackupError, BackupWriter
 from app.models.history.errors import HistoryError
+from app.models.quarantines import origin, quarantine_name
 from app.models.records import Queue
 from app.models.search import parse
 

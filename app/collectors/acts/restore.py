@@ -7,9 +7,9 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Reach, Step
 from app.collectors.acts.vault_act import VaultAct, messages_of, samples
-from app.collectors.vault import origin
 from app.models import acts, formats
 from app.models.acts import Caution, Discard, Outcome, Plan, Restore
+from app.models.quarantines import origin
 
 
 class Restoring(VaultAct[Restore]):

@@ -12,10 +12,11 @@ from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.crew import LISTED, Crew, reading, revoke_asked, why_silent
 from app.collectors.control import Answer
 from app.collectors.orders import MOST_IDS, RevokeIds
-from app.collectors.vault import Vault, quarantine_name
+from app.collectors.vault import Vault
 from app.models import acts, states
 from app.models.acts import MOST_ITEMS, Caution, Item, Outcome, Plan, Revoke, Sample, Wish
 from app.models.formats import listed, number_of
+from app.models.quarantines import quarantine_name
 from app.models.records import Task, Worker
 from app.models.search import SearchError, parse
 

@@ -13,6 +13,7 @@ from app.models import formats
 from app.models.history.charts import Series
 from app.models.qt.plain import one_line
 from app.models.qt.table import Bar, Cell, Header, RecordTableModel
+from app.models.quarantines import ROLE, origin
 from app.models.records import Queue
 
 
@@ -66,6 +67,12 @@ class QueueRow(msgspec.Struct):
     def unattended(self) -> bool:
         """Whether messages wait for a worker and nobody takes them."""
         return self.queue.consumers == 0 and bool(self.queue.ready) and not self.queue.rests
+
+    @property
+    def source(self) -> tuple[str, float | None] | None:
+        """The queue that a quarantine's messages came from, and when they did (epoch); None for any other queue."""
+        name = self.queue.name
+        return (origin(name) or (name, None)) if self.queue.role == ROLE else None
 
 
 def flow(
@@ -156,14 +163,15 @@ def priorities(queue: Queue) -> list[tuple[str, int]]:
 
 
 class QueueTableModel(RecordTableModel[QueueRow]):
-    """Queues by name, each with its trend."""
+    """Queues by name, each with its trend; quarantines are below all others."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(len(Column), _name, parent)
 
     def show(self, queues: Sequence[Queue], trends: Mapping[str, Series], flows: Mapping[str, Flow]) -> None:
         """Become these queues, with their ready messages over time and their flow by queue name."""
-        self.replace([QueueRow(queue, trends.get(queue.name), flows.get(queue.name, Flow())) for queue in queues])
+        ordered = sorted(queues, key=lambda queue: queue.role == ROLE)
+        self.replace([QueueRow(queue, trends.get(queue.name), flows.get(queue.name, Flow())) for queue in ordered])
 
     def header(self, column: int) -> Header:
         return _COLUMNS[column][0]
@@ -177,7 +185,13 @@ def _name(row: QueueRow) -> str:
 
 
 def _title(row: QueueRow) -> Cell:
-    return Cell(one_line(row.queue.name), row.queue.name, tip=row.queue.name)
+    name, source = row.queue.name, row.source
+    if source is None:
+        return Cell(one_line(name), name, tip=name)
+    queue, when = source
+    at = "" if when is None else f" · {formats.date_time(when, milliseconds=False)}"
+    tip = f"{name}\n{RESTING[ROLE]}"
+    return Cell(f"{one_line(queue)}{at}", name, state=f"queue:{ROLE}", tip=tip, spoken=name)
 
 
 def _figure(value: int | None) -> Cell:
@@ -246,7 +260,7 @@ def _trend(row: QueueRow) -> Cell:
 RESTING: Final = {
     "delayed": "Its messages wait until they are due, and then go on by themselves: nobody has to consume it",
     "dead letter": "Its messages were given up by other queues: nobody has to consume it",
-    "quarantine": "Its messages were purged, and wait to be restored or discarded",
+    "quarantine": "Its messages were purged, and wait to be restored or discarded: nobody consumes it",
 }
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[QueueRow], Cell]], ...]] = (

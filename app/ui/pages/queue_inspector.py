@@ -78,7 +78,7 @@ class QueueInspector(Inspector):
         self.add_tab("Messages", self.search, self.messages)
         self.tabs.currentChanged.connect(self._look)
         #: The queue whose messages are shown.
-        self._looked = ""
+        self.looked = ""
 
     def show_queue(self, row: QueueRow, workers: Sequence[Worker], now: float) -> None:
         """Show a queue and those of the workers that consume it, as it is ``now``."""
@@ -100,9 +100,14 @@ class QueueInspector(Inspector):
         self._nobody.setText("" if takers else _why_nobody(queue))
         self._nobody.setVisible(not takers)
 
+    @property
+    def looks(self) -> bool:
+        """Whether messages are in sight."""
+        return self.tabs.currentIndex() == self.tabs.count() - 1
+
     def forget_messages(self) -> None:
         """Show those of no queue: one of the same name elsewhere has others."""
-        self._looked = ""
+        self.looked = ""
         with QSignalBlocker(self.messages.order):
             self.messages.order.setChecked(False)
         self.search.clear()
@@ -110,7 +115,7 @@ class QueueInspector(Inspector):
 
     def _look(self) -> None:
         """Ask for messages when their tab is opened, or another queue is shown in it; they don't move by themselves."""
-        if self._name != self._looked and self.tabs.currentIndex() == self.tabs.count() - 1:
+        if self._name != self.looked and self.looks:
             self.search_stopped.emit()
             self.search.clear()
             self.search.hide()
@@ -118,21 +123,21 @@ class QueueInspector(Inspector):
             self._want_messages(0, self.messages.order.isChecked())
 
     def _want_messages(self, start: int, newest: bool, agreed: bool = False) -> None:  # noqa: FBT002 - as the signal has it
-        self._looked = self._name
+        self.looked = self._name
         self.messages_wanted.emit(self._name, start, newest, agreed)
 
     def _want_search(self, wanted: str, further: bool) -> None:
-        self.search_wanted.emit(self._looked, wanted, further)
+        self.search_wanted.emit(self.looked, wanted, further)
 
     def show_messages(self, queue: str, found: Peeked) -> None:
         """Show a page of messages, if it is still of the queue that is shown."""
-        if queue == self._looked:
+        if queue == self.looked:
             self.messages.show_page(found)
             self.search.setVisible(found.turns and not found.error)
 
     def show_survey(self, queue: str, wanted: str, found: Surveyed) -> None:
         """Show what a look through a queue came to, if it is still the one that is shown."""
-        if queue != self._looked:
+        if queue != self.looked:
             return
         self.search.show_survey(found)
         if wanted and not found.error:

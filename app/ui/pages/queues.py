@@ -7,17 +7,21 @@ from typing import Final
 
 import msgspec
 
+from app.models import formats
 from app.models.history.charts import Series, Span
 from app.models.history.reader import Reader
 from app.models.qt.queues import FLOW_SPAN, FLOW_STEP, Flow, QueueTableModel, flow
+from app.models.quarantines import ROLE
 from app.models.records import Gap, Queue, Worker
 from app.ui import words
 from app.ui.live import TimeRange
+from app.ui.pages.queue_acts import QueueActs
 from app.ui.pages.queue_inspector import QueueInspector
 from app.ui.pages.table_page import TablePage
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.crosshair import Crosshair
+from app.ui.widgets.listed_switch import ListedSwitch
 from app.ui.widgets.table import Width
 from app.ui.widgets.waiting import PAGE
 
@@ -63,7 +67,11 @@ class QueuesPage(TablePage):
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         self._queues = QueueTableModel()
         self._details = QueueInspector(theme, Crosshair())
-        super().__init__(theme, time_range, self._queues, WIDTHS, self._details)
+        self._purged = ListedSwitch(_purged_words, listed=True)
+        super().__init__(theme, time_range, self._queues, WIDTHS, self._details, below=self._purged)
+        self._acts = QueueActs(self, theme, self._details, self._names)
+        self._acts.wanted.connect(self.act_wanted)
+        self._purged.toggled.connect(self.reload)
         self._queues.setParent(self)
         self.table.setAccessibleName("Queues")
         self._details.chart.range_selected.connect(time_range.look_back)
@@ -81,7 +89,11 @@ class QueuesPage(TablePage):
         found = await connection.query(lambda reader: read(reader, span, step))
         if connection is not self.connection:
             return
-        self._queues.show(found.queues, found.ready, found.flows)
+        purged = [queue for queue in found.queues if queue.role == ROLE]
+        self._purged.show_number(len(purged))
+        hidden = [] if self._purged.listed else [queue for queue in purged if queue.name != self.inspected]
+        shown = [queue for queue in found.queues if queue not in hidden]
+        self._queues.show(shown, found.ready, found.flows)
         if not found.queues:
             unreached = words.not_reached(connection.health)
             self.table.set_empty(*(unreached if unreached[0] else _EMPTY))
@@ -117,6 +129,10 @@ class QueuesPage(TablePage):
         self._look_no_further()
         super().close_inspector()
 
+    def _names(self) -> list[str]:
+        """The queues that there are, but for quarantines."""
+        return [row.queue.name for row in self._queues.records() if row.source is None]
+
     def most_telling(self) -> Hashable | None:
         rows = self._queues.records()
         most = max(rows, key=lambda row: (row.unattended, row.queue.ready or 0), default=None)
@@ -124,12 +140,17 @@ class QueuesPage(TablePage):
 
     def _show_inspected(self, found: Found, span: Span, step: float, now: float) -> None:
         row = next((row for row in self._queues.records() if row.queue.name == self.inspected), None)
+        self._acts.show_queue(row)
         if row is None:
             return
         name = row.queue.name
         self._details.show_queue(row, found.workers, now)
         series = {"ready": found.ready.get(name), "unacked": found.unacked.get(name)}
         self._details.show_trend(span, step, series, found.gaps)
+
+
+def _purged_words(number: int) -> str:
+    return formats.number_of(number, "quarantined purge")
 
 
 def read(reader: Reader, span: Span, step: float) -> Found:

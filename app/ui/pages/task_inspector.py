@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 from app.models import formats, states
 from app.models.qt.tasks import since_words
 from app.models.records import Task
+from app.models.snippets import is_cut
 from app.ui import fonts
 from app.ui.shapes import StateStyle
 from app.ui.theme import ThemeManager
@@ -23,19 +24,12 @@ from app.ui.widgets.rows import MARGIN
 from app.ui.widgets.timeline import Timeline
 from app.ui.widgets.traceback_view import TracebackView
 
-#: Celery cuts what its events tell of arguments at this many characters (``AMQP.argsrepr_maxsize``).
-EVENT_LIMIT: Final = 1024
 _CUT: Final = StateStyle("retrying", "half", "event text, cut")
 _COMPLETE: Final = StateStyle("succeeded", "disc", "event text, complete")
 _WHY_CUT: Final = (
     "Events carry a description of at most 1,024 characters and three levels. The task itself got all of it."
 )
 _NO_ARGUMENTS: Final = "Not known: no event that carries them was seen (task-sent or task-received)."
-
-
-def is_cut(text: str) -> bool:
-    """Whether an event's text of arguments or of a result leaves something out (``saferepr``: too long or too deep)."""
-    return len(text) >= EVENT_LIMIT or "..." in text
 
 
 class TaskInspector(Inspector):

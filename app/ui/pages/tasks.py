@@ -17,6 +17,7 @@ from app.models.records import Task
 from app.ui.live import TimeRange, View
 from app.ui.pages import task_columns, tasks_read, tasks_words
 from app.ui.pages.pace import Pace
+from app.ui.pages.task_acts import Shown, TaskActs
 from app.ui.pages.task_inspector import TaskInspector
 from app.ui.pages.tasks_read import Ask, Found, Hunt, Part
 from app.ui.supervisor import Connection
@@ -57,6 +58,9 @@ class TasksPage(View):
         self._table.setAccessibleName("Tasks")
         self._inspector = TaskInspector(theme)
         self._follow = Follow(theme)
+        self._now = time.time()
+        self._total: int | None = None
+        self._acts = TaskActs(self, theme, self._table, self._model, self._inspector, self._shown_search)
         self._fresh = True
         self._token = 0
         #: Whether a search goes on, since when there is another one, and when that was last said.
@@ -65,7 +69,6 @@ class TasksPage(View):
         #: The search whose tasks were counted.
         self._counted = -1
         self._shown_range = (time_range.span, time_range.end)
-        self._now = time.time()
         self._took = 0.0
         self._stale = False
         self._page_pace, self._count_pace = Pace(), Pace(_COUNT_EVERY)
@@ -98,6 +101,7 @@ class TasksPage(View):
     def show_task(self, uuid: str) -> None:
         """Open the inspector on a task, be it in the table or not."""
         self._inspected = uuid
+        self._acts.show_task(None)
         self._inspector.show()
         self.spawn(self._read_task(uuid))
 
@@ -120,6 +124,7 @@ class TasksPage(View):
         super().watch(connections)
 
     async def load(self) -> None:
+        self._acts.refresh()
         connection = self.connection
         if connection is None or (self._fresh and self._hunting):
             return
@@ -147,6 +152,8 @@ class TasksPage(View):
             await self.settled()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        if self._acts.takes(event):
+            return
         if event.key() == Qt.Key.Key_F and not event.modifiers():
             self.set_following(not self._follow.on)
         elif event.key() == Qt.Key.Key_Slash:
@@ -211,7 +218,8 @@ class TasksPage(View):
             health, operates = self.connection.health, self.connection.operates
             self._table.set_empty(*tasks_words.why_nothing(part.nothing, self._now, health, operates=operates))
         if hunt.total is not None:
-            self._counted = self._token
+            self._counted, self._total = self._token, hunt.total
+            self._acts.refresh()
             self._count_pace.answered(hunt.seconds - hunt.paged)
             limit = LIMIT if self._model.full else None
             self._filter.set_result(tasks_words.found_text(hunt.total, took=self._took, limit=limit))
@@ -267,6 +275,11 @@ class TasksPage(View):
         if self._inspector.isVisible():
             self._open(key)
 
+    def _selected(self) -> None:
+        """Rows that somebody is about to do something with stand still."""
+        if self._table.selected_number():
+            self._follow.turn(on=False)
+
     def _open(self, key: int) -> None:
         self._follow.turn(on=False)
         row = self._model.find(key)
@@ -281,11 +294,19 @@ class TasksPage(View):
         if task is not None and uuid == self._inspected:
             self._show_task(task)
 
+    def _shown_search(self) -> Shown:
+        """What is shown is what a whole search means: while the picture is frozen, nothing that came since."""
+        span = self.range.bounds(self._now)
+        grows = self.range.live and not self.range.paused
+        return Shown(self._filter.search.text.strip(), span.start, None if grows else span.end, self._total)
+
     def _show_task(self, task: Task) -> None:
+        self._acts.show_task(task)
         self._inspector.show_task(task, self._now)
 
     def _close_inspector(self) -> None:
         self._inspected = None
+        self._acts.show_task(None)
         self._inspector.put_away(self._table)
 
     def _scrolled(self, value: int) -> None:
@@ -337,6 +358,7 @@ class TasksPage(View):
         self._token += 1
         self._fresh = True
         self._hunting = False
+        self._total = None
         self._since = time.monotonic()
         self._page_pace.hurry()
         self._count_pace.hurry()
@@ -354,15 +376,18 @@ class TasksPage(View):
         self._filter.entered.connect(lambda: self.spawn(self._read_values()))
         self._follow.wanted.connect(self.set_following)
         self._ticker.timeout.connect(self._tick)
+        self._table.selected.connect(self._selected)
+        self._acts.wanted.connect(self.act_wanted)
         self._patience.timeout.connect(lambda: self._filter.set_result("searching …"))
 
     def _lay_out(self) -> None:
         bar = QHBoxLayout()
         bar.setSpacing(8)
         bar.addWidget(self._filter, 1)
-        bar.addWidget(self._follow, 0, Qt.AlignmentFlag.AlignTop)
+        for widget in (self._follow, self._acts.send):
+            bar.addWidget(widget, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(GAP)
         layout.addLayout(bar)
-        layout.addWidget(Panes(self._table, self._inspector), 1)
+        layout.addWidget(Panes(self._table, self._inspector, self._acts.bar), 1)

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.models import formats
 from app.models.history.charts import Span
@@ -17,9 +17,11 @@ from app.ui import words
 from app.ui.live import TimeRange
 from app.ui.pages.pace import Pace
 from app.ui.pages.table_page import TablePage
+from app.ui.pages.worker_acts import WorkerActs
 from app.ui.pages.worker_inspector import RECENT, WorkerInspector
 from app.ui.theme import ThemeManager
 from app.ui.widgets.events_bar import EventsBar
+from app.ui.widgets.listed_switch import ListedSwitch
 from app.ui.widgets.table import Width
 from app.ui.widgets.ticker import Ticker
 
@@ -64,9 +66,17 @@ class WorkersPage(TablePage):
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         self._workers = WorkerTableModel()
         self._details = WorkerInspector(theme)
-        self._events, self._left = EventsBar(theme), LeftWorkers()
-        super().__init__(theme, time_range, self._workers, WIDTHS, self._details, above=self._events, below=self._left)
+        self._events, self._left = EventsBar(theme), ListedSwitch(_left_words)
+        below = QWidget()
+        super().__init__(theme, time_range, self._workers, WIDTHS, self._details, above=self._events, below=below)
         self._workers.setParent(self)
+        self._acts = WorkerActs(self, theme, self.table, self._workers, self._details)
+        self._acts.wanted.connect(self.act_wanted)
+        lines = QVBoxLayout(below)
+        lines.setContentsMargins(0, 0, 0, 0)
+        lines.setSpacing(0)
+        lines.addWidget(self._left)
+        lines.addWidget(self._acts.bar)
         self.table.setAccessibleName("Workers")
         self.table.sortByColumn(Column.STATE, Qt.SortOrder.AscendingOrder)  # trouble first
         self._details.task_opened.connect(self.task_opened)
@@ -98,6 +108,7 @@ class WorkersPage(TablePage):
             unreached = words.not_reached(connection.health)
             self.table.set_empty(*(unreached if unreached[0] else _ALL_LEFT if left else _EMPTY))
         worker = next((worker for worker in workers if worker.hostname == self.inspected), None)
+        self._acts.show_worker(None if worker is None else worker.hostname)
         if worker is not None and inspected == self.inspected:
             self._details.show_worker(worker, now)
             if due:
@@ -118,38 +129,8 @@ class WorkersPage(TablePage):
             self._workers.tick(time.time())
 
 
-class LeftWorkers(QWidget):
-    """A quiet line under the table: how many workers left, and a switch to list them. ``toggled``: it was switched."""
-
-    toggled = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listed = False
-        self._number = 0
-        self._switch = QPushButton()
-        self._switch.setProperty("kind", "status")
-        self._switch.clicked.connect(self._toggle)
-        line = QHBoxLayout(self)
-        line.setContentsMargins(6, 4, 8, 5)
-        line.addWidget(self._switch)
-        line.addStretch(1)
-        self.hide()
-
-    def show_number(self, number: int) -> None:
-        """Say how many left more than ten minutes ago."""
-        self._number = number
-        self._say()
-
-    def _toggle(self) -> None:
-        self.listed = not self.listed
-        self._say()
-        self.toggled.emit()
-
-    def _say(self) -> None:
-        left = f"{formats.number_of(self._number, 'worker')} left more than ten minutes ago"
-        self._switch.setText(f"{left} · {'hide' if self.listed else 'show'}")
-        self.setVisible(self._number > 0)
+def _left_words(number: int) -> str:
+    return f"{formats.number_of(number, 'worker')} left more than ten minutes ago"
 
 
 def _read(reader: Reader, inspected: Hashable | None, span: Span) -> tuple[list[Worker], list[TaskRow], float]:

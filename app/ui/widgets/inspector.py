@@ -110,6 +110,10 @@ class Inspector(QFrame):
         page.setAutoFillBackground(False)  # Qt has just turned it on, in the colour of a window
         self.tabs.addTab(scroll, title)
 
+    def stand_on(self, foot: QWidget) -> None:
+        """Have this under all tabs."""
+        self._column.addWidget(foot)
+
     def put_away(self, back_to: QWidget) -> None:
         """Hide; the keyboard goes back to where it came from, if it is in here."""
         focused = QApplication.focusWidget()
@@ -131,11 +135,11 @@ class Inspector(QFrame):
         header.addLayout(first)
         header.addWidget(self.title)
         header.addLayout(second)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(1, 1, 1, 1)
-        layout.setSpacing(0)
-        layout.addLayout(header)
-        layout.addWidget(self.tabs, 1)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(1, 1, 1, 1)
+        self._column.setSpacing(0)
+        self._column.addLayout(header)
+        self._column.addWidget(self.tabs, 1)
 
 
 class Panes(QSplitter):

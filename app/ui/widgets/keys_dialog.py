@@ -38,6 +38,15 @@ KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("Esc", "Close the inspector"),
             ("F", "Follow the newest tasks"),
             ("Ctrl+C", "Copy the selected rows"),
+            ("Ctrl+A", "Select all rows"),
+        ),
+    ),
+    (
+        "Tasks",
+        (
+            ("Shift+R", "Revoke, after a plan was shown"),
+            ("Shift+A", "Run again, after a plan was shown"),
+            ("E", "Export the selected ones"),
         ),
     ),
 )

@@ -7,14 +7,24 @@ import msgspec
 from PySide6.QtCore import (
     QAbstractItemModel,
     QEvent,
+    QItemSelection,
     QItemSelectionModel,
     QKeyCombination,
     QModelIndex,
     QPersistentModelIndex,
+    QPoint,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QPaintEvent, QResizeEvent
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPaintEvent,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QVBoxLayout
 
 from app.models.qt.table import ROOT, RecordTableModel, Role
@@ -29,6 +39,7 @@ _NARROWEST: Final = 64
 _COPY_NAMES: Final = QKeyCombination(
     Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier, Qt.Key.Key_C
 )
+_EXTENDING: Final = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 _STEPS: Final = {int(Qt.Key.Key_J): 1, int(Qt.Key.Key_K): -1}
 
 
@@ -52,11 +63,15 @@ class RecordTable(QTableView):
     Ctrl+C copies the selected rows as shown, Ctrl+Shift+C what names them (ids).
 
     Signals: ``current_changed`` with the key of the row that the user went to; ``opened`` with the key of the row that
-    the user wants to see more of (a click, Enter); ``empty_asked`` for the button that stands in the place of rows.
+    the user wants to see more of (a click, Enter); ``empty_asked`` for the button that stands in the place of rows;
+    ``selected`` when other rows are; ``menu_asked`` with a place of the screen: the row there, or the one that the
+    keyboard is on, is selected then.
     """
 
     current_changed = Signal(object)
     opened = Signal(object)
+    selected = Signal()
+    menu_asked = Signal(QPoint)
     empty_asked = Signal()
 
     def __init__(self, theme: ThemeManager, model: QAbstractItemModel, widths: Sequence[Width]) -> None:
@@ -65,6 +80,8 @@ class RecordTable(QTableView):
         self._by_hand: dict[int, int] = {}
         self._fitting = False
         self._removing = False
+        #: Whether the mouse adds rows to those that are selected.
+        self._extends = False
         self._look = RowLook()
         self._empty = Empty(self.viewport())
         self._empty.asked.connect(self.empty_asked)
@@ -117,7 +134,15 @@ class RecordTable(QTableView):
 
     def selected_rows(self) -> list[int]:
         """The selected rows, from the top."""
-        return sorted(index.row() for index in self.selectionModel().selectedRows())
+        return sorted(row for span in self._selected_spans() for row in span)
+
+    def selected_number(self) -> int:
+        """How many rows are selected, however many they are."""
+        return sum(map(len, self._selected_spans()))
+
+    def select_nothing(self) -> None:
+        """Let no row be selected; the keyboard stays where it is."""
+        self.selectionModel().clearSelection()
 
     def visible_rows(self) -> tuple[int, int]:
         """First and last row in view; (0, -1) where there is none."""
@@ -148,6 +173,21 @@ class RecordTable(QTableView):
             event.ignore()  # a letter is a key of the page, not the beginning of a search in the first column
         else:
             super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
+            at, index = event.pos(), self.indexAt(event.pos())
+        else:
+            index = self.currentIndex()
+            at = self.visualRect(index).bottomLeft()
+        if index.isValid():
+            if not self.selectionModel().isRowSelected(index.row(), ROOT):
+                self._select_only(index.row())
+            self.menu_asked.emit(self.viewport().mapToGlobal(at))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._extends = bool(event.modifiers() & _EXTENDING)
+        super().mouseReleaseEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         super().mouseMoveEvent(event)
@@ -183,6 +223,21 @@ class RecordTable(QTableView):
         if not self._removing and current.isValid() and current.row() != previous.row():
             self.current_changed.emit(self.key_at(current.row()))
 
+    def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
+        super().selectionChanged(selected, deselected)
+        self.selected.emit()
+
+    def _selected_spans(self) -> list[range]:
+        """Runs of selected rows; however many rows they are, there are as many runs as the user made."""
+        chosen = self.selectionModel().selection()
+        runs = (chosen.at(place) for place in range(chosen.count()))
+        return [range(run.top(), run.bottom() + 1) for run in runs]
+
+    def _clicked(self, index: QModelIndex) -> None:
+        """To look at a row takes a click; one that selects several of them is for something else."""
+        if not self._extends:
+            self.opened.emit(self.key_at(index.row()))
+
     def _copy(self, text: str) -> None:
         if text:
             QGuiApplication.clipboard().setText(text)
@@ -190,8 +245,12 @@ class RecordTable(QTableView):
     def _step(self, step: int) -> None:
         row = min(max(0, self.currentIndex().row() + step), self.model().rowCount() - 1)
         if row >= 0:
-            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
-            self.selectionModel().setCurrentIndex(self.model().index(row, 0), flags)
+            self._select_only(row)
+
+    def _select_only(self, row: int) -> None:
+        """Go to a row, whichever keys are held down."""
+        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+        self.selectionModel().setCurrentIndex(self.model().index(row, 0), flags)
 
     def _hover(self, row: int) -> None:
         if row != self._look.hovered:
@@ -220,7 +279,7 @@ class RecordTable(QTableView):
         columns.setSectionsMovable(True)
         columns.setSectionsClickable(False)
         columns.sectionResized.connect(self._remember)
-        self.clicked.connect(lambda index: self.opened.emit(self.key_at(index.row())))
+        self.clicked.connect(self._clicked)
 
     def _sort_on_click(self) -> None:
         header = self.horizontalHeader()
