@@ -40,6 +40,12 @@ _FORMS: Final = {
     spec.Basic.Cancel: "sb",
     spec.Basic.Publish: "Bssbb",
     spec.Basic.Get: "Bsb",
+    spec.Basic.Ack: "Lb",
+    spec.Basic.Qos: "lBb",
+    spec.Queue.Delete: "Bsbbb",
+    spec.Confirm.Select: "b",
+    spec.Tx.Select: "",
+    spec.Tx.Commit: "",
 }
 #: A kind of queue that there is not.
 NO_KIND: Final = "cloche-asks"
