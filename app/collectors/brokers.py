@@ -13,6 +13,7 @@ from app.collectors.amqp_events import AmqpEvents
 from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.amqp_rights import grant
+from app.collectors.amqp_vault import AmqpVault
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
@@ -29,6 +30,7 @@ from app.collectors.redis_survey import RedisSurvey
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import RedisAddress, redis_address
+from app.collectors.vault import Vault
 from app.models.options import RABBITMQ_SCHEMES
 from app.models.profiles import BACKEND, Mode
 from app.models.surveys import MARKS, Survey
@@ -239,6 +241,9 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
     def survey(self, queue: str, wanted: str = "") -> Surveyor:
         del queue, wanted
         raise BrokerError("permission", f"{MARKS} So Cloche does not look through whole queues there.")
+
+    def vault(self, *, on_command: OnCommand) -> Vault:
+        return AmqpVault(self.address, on_command=on_command)
 
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.
