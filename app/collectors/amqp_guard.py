@@ -228,6 +228,11 @@ def is_quarantine(name: str) -> bool:
     return _QUARANTINE.fullmatch(name) is not None
 
 
+def _bounds_a_consumer(arguments: Sequence[Any]) -> bool:
+    """Whether this is about one consumer of ours, and not the whole connection."""
+    return not arguments[2]
+
+
 def _is_ours_to_read(arguments: Sequence[Any]) -> bool:
     return is_quarantine(arguments[1].removesuffix(LEDGER))
 
@@ -240,7 +245,7 @@ RECKONING: Final = Guard(
         ),
         spec.Basic.Get: lambda arguments: _is_ours_to_read(arguments) and not arguments[2],
         spec.Basic.Consume: lambda arguments: _is_ours_to_read(arguments) and not arguments[4],
-        spec.Basic.Qos: _anything,
+        spec.Basic.Qos: _bounds_a_consumer,
     }
 )
 
@@ -278,7 +283,7 @@ def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
             spec.Queue.Delete: granted(lambda arguments: arguments[1] in ours),
             spec.Basic.Get: granted(lambda arguments: arguments[1] in names and not arguments[2]),
             spec.Basic.Consume: granted(lambda arguments: arguments[1] in names and not arguments[4]),
-            spec.Basic.Qos: granted(_anything),
+            spec.Basic.Qos: granted(_bounds_a_consumer),
             spec.Basic.Publish: granted(lambda arguments: arguments[1] == "" and arguments[2] in {target} | ours),
             spec.Basic.Ack: granted(_anything),
             spec.Tx.Select: granted(_anything),
