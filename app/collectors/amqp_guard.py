@@ -237,17 +237,23 @@ def _is_ours_to_read(arguments: Sequence[Any]) -> bool:
     return is_quarantine(arguments[1].removesuffix(LEDGER))
 
 
-#: Looking at queues, and into quarantines and their ledgers, which are queues of ours: nothing there is acknowledged.
-RECKONING: Final = Guard(
-    {
-        spec.Queue.Declare: lambda arguments: (
-            _asks_for_a_queue(arguments) or (_is_ours_to_read(arguments) and _asks_for_the_kind(arguments))
-        ),
-        spec.Basic.Get: lambda arguments: _is_ours_to_read(arguments) and not arguments[2],
-        spec.Basic.Consume: lambda arguments: _is_ours_to_read(arguments) and not arguments[4],
-        spec.Basic.Qos: _bounds_a_consumer,
-    }
-)
+def reckoning(mode: Mode) -> Guard:
+    """Looking at queues, and in operate mode into quarantines and their ledgers, where nothing is acknowledged.
+
+    They are queues of ours, and who looks there takes nothing from anybody.
+    """
+    if mode != "operate":
+        return LOOKING
+    return Guard(
+        {
+            spec.Queue.Declare: lambda arguments: (
+                _asks_for_a_queue(arguments) or (_is_ours_to_read(arguments) and _asks_for_the_kind(arguments))
+            ),
+            spec.Basic.Get: lambda arguments: _is_ours_to_read(arguments) and not arguments[2],
+            spec.Basic.Consume: lambda arguments: _is_ours_to_read(arguments) and not arguments[4],
+            spec.Basic.Qos: _bounds_a_consumer,
+        }
+    )
 
 
 def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:

@@ -11,7 +11,7 @@ from app.collectors.access import Grant
 from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress
 from app.collectors.amqp_carrier import MOST, Carrier, Ledger, Pieces, Taken
 from app.collectors.amqp_content import locked, packed, sendable, task_id, unlocked
-from app.collectors.amqp_guard import LEDGER, LOOKING, RECKONING, Guard, is_quarantine, moving
+from app.collectors.amqp_guard import LEDGER, LOOKING, Guard, is_quarantine, moving, reckoning
 from app.collectors.amqp_messages import nature_of
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
@@ -19,6 +19,7 @@ from app.collectors.management import Nature
 from app.collectors.vault import Contents, Quarantine, origin, quarantine_name
 from app.models.acts import Caution, Item
 from app.models.formats import number_of
+from app.models.profiles import Mode
 
 #: What of a policy would take messages out of a quarantine. One that bounds its length can't: what is too much is
 #: refused there, and stays where it was.
@@ -69,8 +70,9 @@ class AmqpVault:
     #: A queue is moved in pieces, and workers go on meanwhile.
     at_once: Final = False
 
-    def __init__(self, address: AmqpAddress, *, on_command: Callable[[int], None]) -> None:
+    def __init__(self, address: AmqpAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
         self._address = address
+        self._mode: Mode = mode
         self._on_command = on_command
         self._given_up = False
 
@@ -106,7 +108,7 @@ class AmqpVault:
         """What somebody should know before messages of a queue, or of a quarantine, are moved, or deleted."""
         if not is_quarantine(name):
             return [Caution(BEHIND), *self._dangers(name)]
-        with self._carrier(RECKONING) as carrier:
+        with self._carrier(reckoning(self._mode)) as carrier:
             ledger = Ledger(carrier, name)
             ledger.read()
         doubtful = len(ledger.doubtful)
@@ -117,7 +119,7 @@ class AmqpVault:
         """All of a quarantine, as it was in its queue: each message as `amqp_content.packed` makes it."""
         if not is_quarantine(name):
             raise BrokerError("protocol", "On RabbitMQ what was purged is written to a file, and not what waits.")
-        with self._carrier(RECKONING) as carrier:
+        with self._carrier(reckoning(self._mode)) as carrier:
             pieces = Pieces(carrier.length(name)[0])
             self._begin(carrier, name, self._nature(carrier, name), 0)
             while pieces.next and (taken := carrier.take(name, pieces.next)):

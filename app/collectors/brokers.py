@@ -242,8 +242,8 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
         del queue, wanted
         raise BrokerError("permission", f"{MARKS} So Cloche does not look through whole queues there.")
 
-    def vault(self, *, on_command: OnCommand) -> Vault:
-        return AmqpVault(self.address, on_command=on_command)
+    def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
+        return AmqpVault(self.address, mode, on_command=on_command)
 
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.

@@ -20,13 +20,13 @@ from app.collectors.amqp_guard import (
     LOCK,
     LOOKING,
     NO_KIND,
-    RECKONING,
     SIGNING_IN,
     Guard,
     asking,
     listening,
     moving,
     peeking,
+    reckoning,
 )
 from app.collectors.errors import BrokerError
 from app.collectors.guard import NotAllowed
@@ -46,7 +46,8 @@ GUARDS = {
     "asking, passive": asking("celery", "passive"),
     "peeking": peeking("operate"),
     "peeking, observe": peeking("observe"),
-    "reckoning": RECKONING,
+    "reckoning": reckoning("operate"),
+    "reckoning, observe": reckoning("observe"),
 }
 QUARANTINE = "mail.quarantine.20260101T120000000Z"
 
@@ -222,6 +223,7 @@ def test_what_is_on_the_list_is_sent_as_it_is(purpose: str, said: Said) -> None:
         ("asking, passive", publish("celery.pidbox")),
         ("asking, passive", declare(ANSWERS)),
         ("peeking, observe", Said(spec.Basic.Get, "Bsb", (0, "celery", False))),
+        ("reckoning, observe", get(QUARANTINE)),
         ("reckoning", get("celery")),
         ("reckoning", get("x.quarantine.tomorrow")),
         ("reckoning", get(QUARANTINE, no_ack=True)),
@@ -259,7 +261,7 @@ def test_the_lists_are_those_that_are_published() -> None:
         "listening to events": GUARDS["listening"].methods,
         "asking workers": GUARDS["asking"].methods,
         "looking at messages": GUARDS["peeking"].methods,
-        "looking into quarantines": RECKONING.methods,
+        "looking into quarantines": GUARDS["reckoning"].methods,
         "moving messages": moving("a", "b", QUARANTINE, Grant()).methods,
     }
 

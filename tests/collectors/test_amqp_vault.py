@@ -46,7 +46,7 @@ def vault(rabbitmq_url: str) -> AmqpVault:
 
 
 def at(url: str, **options: str) -> AmqpVault:
-    return AmqpVault(amqp_address(url, options=options), on_command=lambda _: None)
+    return AmqpVault(amqp_address(url, options=options), "operate", on_command=lambda _: None)
 
 
 def length(channel: amqp.Channel, queue: str) -> int:
