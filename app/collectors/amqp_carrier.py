@@ -39,10 +39,13 @@ from app.collectors.errors import BrokerError
 MOST: Final = 100
 MOST_BYTES: Final = 1 << 20
 
+#: Messages that a consumer may hold, at most.
+MOST_HELD: Final = 65_535
 #: Seconds without a message after which a queue is asked whether it has none.
 _QUIET: Final = 0.02
 #: Seconds to wait for a message that is there, and for another connection to be done with.
 _PATIENCE: Final = 5.0
+_LATE: Final = 1.0
 _PAUSE: Final = 0.05
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
@@ -198,11 +201,27 @@ class Carrier:
             else:
                 return
 
+    def alone(self, queue: str) -> bool:
+        """Whether nobody consumes a queue. That somebody went is told a little late."""
+        deadline = time.monotonic() + _LATE
+        while consumers := self.length(queue)[1]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_PAUSE)
+        return not consumers
+
+    def settled(self, queue: str, expected: int | None) -> int:
+        """How many messages wait in a queue, once as many do as expected: what a broken connection held comes back."""
+        deadline = time.monotonic() + _LATE
+        while (waiting := self.length(queue)[0]) < (expected or 0) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        return waiting
+
     def consume(self, queue: str, most: int) -> None:
-        """Have messages of a queue come by themselves, so many at a time; 0 is as many as there are."""
+        """Have messages of a queue come by themselves, so many at a time."""
+        self._consumed = queue
         self._channel.basic_qos(0, most, False)
         self._channel.basic_consume(queue)
-        self._consumed = queue
 
     def take(self, queue: str, count: int) -> list[Taken]:
         """The next messages of a queue, fewer where there are no more."""
@@ -225,11 +244,12 @@ class Carrier:
             self.connection.drain_events()
 
     def _receive(self, queue: str, count: int) -> None:
-        deadline = time.monotonic() + _PATIENCE
         arrived = self._inbox.arrived
+        deadline = time.monotonic() + _PATIENCE
         while (before := len(arrived)) < count:
             try:
                 self.connection.drain_events(timeout=_QUIET)
+                deadline = time.monotonic() + _PATIENCE
             except TimeoutError:
                 waiting, _ = self.length(queue)
                 if not waiting and len(arrived) == before:

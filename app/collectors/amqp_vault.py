@@ -9,7 +9,7 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress
-from app.collectors.amqp_carrier import MOST, Carrier, Ledger, Pieces, Taken
+from app.collectors.amqp_carrier import MOST, MOST_HELD, Carrier, Ledger, Pieces, Taken
 from app.collectors.amqp_content import locked, packed, sendable, task_id, unlocked
 from app.collectors.amqp_guard import LEDGER, LOOKING, Guard, is_quarantine, moving, reckoning
 from app.collectors.amqp_messages import nature_of
@@ -41,6 +41,10 @@ _DOUBTFUL: Final = (
 _UNDER_WAY: Final = (
     f"Nothing is lost. At most {MOST} messages that were under way may be in both places: which these are is noted in "
     "RabbitMQ, and Cloche does not put them back twice."
+)
+_TOO_MANY: Final = (
+    f"RabbitMQ hands out at most {MOST_HELD:,} messages of a quorum queue before some are taken out of it, and this "
+    "quarantine has more. It can be put back as a whole, or so many messages of it."
 )
 _NOT_SINGLE: Final = (
     "RabbitMQ can't take single messages out of a queue without taking all that are before them. Purge the queue, and "
@@ -120,8 +124,9 @@ class AmqpVault:
         if not is_quarantine(name):
             raise BrokerError("protocol", "On RabbitMQ what was purged is written to a file, and not what waits.")
         with self._carrier(reckoning(self._mode)) as carrier:
-            pieces = Pieces(carrier.length(name)[0])
-            self._begin(carrier, name, self._nature(carrier, name), 0)
+            there, _ = carrier.length(name)
+            self._begin(carrier, name, self._nature(carrier, name), there)
+            pieces = Pieces(there)
             while pieces.next and (taken := carrier.take(name, pieces.next)):
                 pieces.took(taken)
                 yield [packed(unlocked(each.properties).properties, each.body) for each in taken]
@@ -173,12 +178,9 @@ class AmqpVault:
         _require_quarantine(quarantine)
         with self._carrier(moving(quarantine, quarantine, quarantine, grant)) as carrier:
             carrier.lock(quarantine)
-            _, consumers = carrier.length(quarantine)
-            if consumers:
-                who = number_of(consumers, "consumer")
-                raise BrokerError(
-                    "busy", f"{who} of somebody's take messages from this quarantine. It was not deleted."
-                )
+            carrier.length(quarantine)
+            if not carrier.alone(quarantine):
+                raise BrokerError("busy", "Somebody consumes this quarantine. It was not deleted.")
             # Not "if unused", which RabbitMQ can't do with quorum queues.
             yield carrier.delete(quarantine)
             Ledger(carrier, quarantine).delete()
@@ -209,7 +211,7 @@ class AmqpVault:
             carrier.declare(quarantine, _like(nature))
             ledger = Ledger(carrier, quarantine)
             ledger.open(new=True)
-            self._begin(carrier, queue, nature, MOST)
+            self._begin(carrier, queue, nature, 0)
             expected, _ = carrier.length(quarantine)
             run = uuid.uuid4().hex[:12]
 
@@ -247,12 +249,14 @@ class AmqpVault:
         with self._carrier(moving(quarantine, queue, quarantine, grant)) as carrier:
             carrier.length(queue)
             carrier.lock(quarantine)
-            there, consumers = carrier.length(quarantine)
+            carrier.length(quarantine)
+            alone = carrier.alone(quarantine)
             ledger = Ledger(carrier, quarantine)
             ledger.open(new=False)
+            there = carrier.settled(quarantine, ledger.held)
             held = frozenset() if all_of_it else ledger.doubtful
-            self._begin(carrier, quarantine, self._nature(carrier, quarantine), MOST + len(held) if ids is None else 0)
-
+            nature = self._nature(carrier, quarantine)
+            self._begin(carrier, quarantine, nature, len(held) if ids is None else there)
             pieces = Pieces(there if count is None else count)
 
             def remade(taken: Taken) -> _Carried | None:
@@ -271,7 +275,7 @@ class AmqpVault:
 
             yield from self._carry(carrier, ledger, quarantine, queue, pieces, remade, None)
             carrier.give_back()
-            if ledger.held == 0 and not consumers:
+            if ledger.held == 0 and alone:
                 carrier.delete(quarantine)
                 ledger.delete()
 
@@ -308,9 +312,13 @@ class AmqpVault:
             self._on_command(2 * len(piece) + 4)
             yield piece
 
-    def _begin(self, carrier: Carrier, queue: str, nature: Nature, most: int) -> None:
-        if nature.kind == "quorum":
-            carrier.consume(queue, most)
+    def _begin(self, carrier: Carrier, queue: str, nature: Nature, held: int) -> None:
+        """Begin to take messages of a queue, of which so many may be held besides those of a piece."""
+        if nature.kind != "quorum":
+            return
+        if held > MOST_HELD - MOST:
+            raise BrokerError("protocol", _TOO_MANY)
+        carrier.consume(queue, held + MOST)
 
     def _nature(self, carrier: Carrier, queue: str) -> Nature:
         """What the queue is, and its quarantine is to be. Raises `BrokerError` where there can't be one."""

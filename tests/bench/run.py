@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import big_history, commits, endurance, ingest, machine, together, window
+from tests.bench import purge_rabbitmq as purging
 from tests.bench import queues as long_queues
 from tests.bench.ingest import STREAMS
 from tests.bench.machine import median
@@ -72,6 +73,11 @@ def queues(given: argparse.Namespace) -> dict[str, Any]:
     return long_queues.measure(given.queues, given.messages, given.rate, given.seconds)
 
 
+def purge_rabbitmq(given: argparse.Namespace) -> dict[str, Any]:
+    """A queue of RabbitMQ into a quarantine and back, byte by byte."""
+    return {kind: purging.measure(given.messages, given.size, kind) for kind in ("classic", "quorum")}
+
+
 @contextmanager
 def _built(given: argparse.Namespace) -> Iterator[Path]:
     """The big history: the file that was named, made if it is not there yet, or one for this run only."""
@@ -92,7 +98,9 @@ def main() -> int:
 
     def part(action: Callable[[argparse.Namespace], dict[str, Any]], **options: tuple[float, str]) -> None:
         added = parts.add_parser(
-            "ingest" if action is taken else action.__name__, help=action.__doc__, description=action.__doc__
+            "ingest" if action is taken else action.__name__.replace("_", "-"),
+            help=action.__doc__,
+            description=action.__doc__,
         )
         added.set_defaults(action=action)
         for name, (default, words) in options.items():
@@ -130,6 +138,7 @@ def main() -> int:
         rate=(1_000.0, "events per second"),
         seconds=(60.0, "length of the collector's run"),
     )
+    part(purge_rabbitmq, messages=(100_000, "messages"), size=(500, "bytes of each body"))
     given = parser.parse_args(sys.argv[1:] or ["short"])
     if not hasattr(given, "action"):
         parser.error("name a part")

@@ -34,7 +34,7 @@ def look(url: str, queue: str) -> list[Raw]:
     """All that waits in a queue, in order, and back to where it was."""
     carrier = Carrier(amqp_address(url), Everything())
     count, _ = carrier.length(queue)
-    carrier.consume(queue, 0)
+    carrier.consume(queue, min(count, 65_535))
     taken = carrier.take(queue, count)
     found = [Raw(each.properties, each.body) for each in taken]
     carrier.give_back()
