@@ -333,6 +333,8 @@ class Ledger:
     def read(self) -> None:
         """Learn what it says; nothing where there is none."""
         if self._carrier.there(self._queue):
+            # Somebody who reads it at this moment has its only message.
+            self._carrier.settled(self._queue, 1)
             for told in self._carrier.take(self._queue, 1):
                 page = _page(told.body)
                 self.held, self.doubtful = page.held, frozenset(page.open)

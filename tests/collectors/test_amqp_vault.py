@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import amqp
@@ -31,6 +32,7 @@ KINDS = {
     "with dead letters and a limit": {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead",
                                       "x-queue-type": "quorum", "x-delivery-limit": 2},
 }  # fmt: skip
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "harmless.md"
 QUARANTINE = "mail.quarantine.20260101T120000000Z"
 
 
@@ -375,6 +377,19 @@ def test_who_may_not_moves_nothing(
     with pytest.raises(BrokerError, match=words):
         lock_away(at(url))
     eventually(lambda: length(channel, "mail") == 3)
+
+
+def test_the_rights_that_are_documented_are_enough(
+    rabbitmq_server: RabbitServer, rabbitmq_url: str, channel: amqp.Channel
+) -> None:
+    fill(channel, [numbered(n) for n in range(3)])
+    names_ = r"^(mail|slow)(\.quarantine\..*)?$"
+    assert names_ in DOCUMENTED.read_text(encoding="utf-8")
+    vault = at(make_user(rabbitmq_server, rabbitmq_url, "narrow", names_, r"^amq\.default$", names_))
+    assert lock_away(vault) == 3
+    assert len(bodies_inside(vault)) == 3
+    assert put_back(vault) == 3
+    assert names(rabbitmq_server, rabbitmq_url) == {"mail"}
 
 
 def test_what_is_no_queue_to_take_from_or_is_not_there_is_said(
