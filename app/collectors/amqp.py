@@ -185,10 +185,10 @@ class _Connection(amqp.Connection):  # type: ignore[misc]
         return made
 
 
-def amqp_connection(address: AmqpAddress, name: str, guard: Guard) -> amqp.Connection:
+def amqp_connection(address: AmqpAddress, name: str, guard: Guard, **options: Any) -> amqp.Connection:
     """A connection that is signed in, with a deadline on every answer, and says no more than its guard allows.
 
-    ``name`` is how RabbitMQ lists it.
+    ``name`` is how RabbitMQ lists it, ``options`` are others of py-amqp's.
 
     Raises `BrokerError`.
     """
@@ -203,6 +203,7 @@ def amqp_connection(address: AmqpAddress, name: str, guard: Guard) -> amqp.Conne
         heartbeat=address.heartbeat,
         client_properties={"product": "Cloche", "product_version": __version__, "connection_name": name},
         socket_settings=_socket_settings(),
+        **options,
     )
     with address.line.sign_in():
         try:

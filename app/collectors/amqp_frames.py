@@ -143,7 +143,7 @@ def _short_text(data: bytes, at: int) -> tuple[str, int]:
 
 
 #: Bytes of a value in a table, by its type; those not named have their length before them.
-_SIZES: Final = {
+SIZES: Final = {
     ord(kind): size for kind, size in zip("tbBUusIifDLldTV", (1, 1, 1, 2, 2, 2, 4, 4, 4, 5, 8, 8, 8, 8, 0), strict=True)
 }
 _TEXT: Final = ord("S")
@@ -156,7 +156,7 @@ def _table_entry(data: bytes, at: int, wanted: str) -> str | None:
     while at < stop:
         name, at = _short_text(data, at)
         kind, at = data[at], at + 1
-        size = _SIZES.get(kind)
+        size = SIZES.get(kind)
         if size is None:
             size, at = _long(data, at)[0], at + 4
         if kind == _TEXT and name == wanted:

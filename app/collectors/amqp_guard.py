@@ -4,6 +4,7 @@ As on Redis (`guard`), that looking is harmless is left neither to the code that
 Frames that hold another method, or one of these about somebody else's queue or exchange, are not sent.
 """
 
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -15,6 +16,7 @@ from app.collectors.access import Grant
 from app.collectors.guard import NotAllowed
 from app.collectors.orders import method_of, permits
 from app.models.profiles import Mode
+from app.models.quarantines import MARK
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 #: Bytes around a frame's payload: type, channel and size before it, its end mark behind.
@@ -42,10 +44,21 @@ _FORMS: Final = {
     spec.Basic.Cancel: "sb",
     spec.Basic.Publish: "Bssbb",
     spec.Basic.Get: "Bsb",
+    spec.Basic.Ack: "Lb",
+    spec.Basic.Qos: "lBb",
+    spec.Queue.Delete: "Bsbbb",
     spec.Confirm.Select: "b",
+    spec.Tx.Select: "",
+    spec.Tx.Commit: "",
 }
 #: A kind of queue that there is not.
 NO_KIND: Final = "cloche-asks"
+#: What follows the name of a quarantine in that of its ledger, which says what may be in two places.
+LEDGER: Final = ".ledger"
+#: The same of an exclusive queue, whose owner alone moves messages of that quarantine.
+LOCK: Final = ".lock"
+#: Names of quarantines.
+_QUARANTINE: Final = re.compile(rf".+{re.escape(MARK)}\d{{8}}T\d{{9}}Z", re.DOTALL)
 #: What a queue of ours has in any case (SAFETY F31): it goes by itself, and can't grow meanwhile.
 BOUNDS: Final = frozenset({"x-expires", "x-max-length", "x-max-length-bytes"})
 
@@ -219,5 +232,80 @@ def peeking(mode: Mode) -> Guard:
         {
             spec.Queue.Declare: lambda arguments: _asks_for_a_queue(arguments) or _asks_for_the_kind(arguments),
             spec.Basic.Get: lambda arguments: not arguments[2],
+        }
+    )
+
+
+def is_quarantine(name: str) -> bool:
+    """Whether a queue is one that Cloche made to keep messages in; not the ledger of one."""
+    return _QUARANTINE.fullmatch(name) is not None
+
+
+def _bounds_a_consumer(arguments: Sequence[Any]) -> bool:
+    """Whether this is about one consumer of ours, and not the whole connection."""
+    return not arguments[2]
+
+
+def _is_ours_to_read(arguments: Sequence[Any]) -> bool:
+    return is_quarantine(arguments[1].removesuffix(LEDGER))
+
+
+def reckoning(mode: Mode) -> Guard:
+    """Looking at queues, and in operate mode into quarantines and their ledgers, where nothing is acknowledged.
+
+    They are queues of ours, and who looks there takes nothing from anybody.
+    """
+    if mode != "operate":
+        return LOOKING
+    return Guard(
+        {
+            spec.Queue.Declare: lambda arguments: (
+                _asks_for_a_queue(arguments) or (_is_ours_to_read(arguments) and _asks_for_the_kind(arguments))
+            ),
+            spec.Basic.Get: lambda arguments: _is_ours_to_read(arguments) and not arguments[2],
+            spec.Basic.Consume: lambda arguments: _is_ours_to_read(arguments) and not arguments[4],
+            spec.Basic.Qos: _bounds_a_consumer,
+        }
+    )
+
+
+def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
+    """Moving messages from one queue to another by way of, out of or into a quarantine, as long as that is granted.
+
+    What is taken has to be acknowledged, and is so in the transaction that says where it is now. What is made and
+    deleted are the quarantine and its ledger, and nothing else.
+    """
+    ours = {quarantine, quarantine + LEDGER} if is_quarantine(quarantine) else set()
+    names = {source, target} | ours
+
+    def granted(allows: Allows) -> Allows:
+        def allowed(arguments: Sequence[Any]) -> bool:
+            grant.require()
+            return allows(arguments)
+
+        return allowed
+
+    def makes(arguments: Sequence[Any]) -> bool:
+        _, name, _, durable, exclusive, auto_delete, *_ = arguments
+        if exclusive:
+            return bool(ours) and name == quarantine + LOCK and not durable
+        return name in ours and durable and not auto_delete
+
+    def declares(arguments: Sequence[Any]) -> bool:
+        if arguments[2]:
+            return arguments[1] in names
+        return (arguments[1] in names and _asks_for_the_kind(arguments)) or granted(makes)(arguments)
+
+    return Guard(
+        {
+            spec.Queue.Declare: declares,
+            spec.Queue.Delete: granted(lambda arguments: arguments[1] in ours),
+            spec.Basic.Get: granted(lambda arguments: arguments[1] in names and not arguments[2]),
+            spec.Basic.Consume: granted(lambda arguments: arguments[1] in names and not arguments[4]),
+            spec.Basic.Qos: granted(_bounds_a_consumer),
+            spec.Basic.Publish: granted(lambda arguments: arguments[1] == "" and arguments[2] in {target} | ours),
+            spec.Basic.Ack: granted(_anything),
+            spec.Tx.Select: granted(_anything),
+            spec.Tx.Commit: granted(_anything),
         }
     )

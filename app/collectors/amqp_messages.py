@@ -38,8 +38,6 @@ _DIFFERS: Final = re.compile(
     r"inequivalent arg '(?P<name>[\w-]+)'.* current is (?:the value )?(?:'(?P<value>[^']*)'|none)"
     r"(?: of type '(?P<type>\w+)')?"
 )
-#: What only a classic queue can be.
-_CLASSIC: Final = ("durable", "auto_delete", "exclusive", "x-max-priority", "x-queue-mode")
 
 
 def peek(address: AmqpAddress, queue: str, mode: Mode, *, count: int = 20) -> Page:
@@ -48,7 +46,7 @@ def peek(address: AmqpAddress, queue: str, mode: Mode, *, count: int = 20) -> Pa
     connection = amqp_connection(address, "cloche-messages", peeking(mode))
     try:
         total = _length(connection, address, queue)
-        nature = _nature(connection, queue) if management is None else management.nature(queue)
+        nature = nature_of(connection, queue) if management is None else management.nature(queue)
         refuse(nature, connection.server_properties, asked=management is not None)
         messages = _fetched(connection, queue, min(count, MOST, total))
         return Page(messages, 0, total, turns=False)
@@ -94,28 +92,43 @@ def _length(connection: amqp.Connection, address: AmqpAddress, queue: str) -> in
         channel.close()  # which py-amqp has opened again where it was refused something
 
 
-def _nature(connection: amqp.Connection, queue: str) -> Nature | None:
-    """What kind of queue it is, or None where that can't be told. Nothing is declared by this, whatever is there."""
+def nature_of(connection: amqp.Connection, queue: str) -> Nature | None:
+    """What a queue is, but for its delivery limit; None where that can't be told. Nothing is declared by this.
+
+    Each refusal names one thing that differs. The next question has that as it is, until the kind is named.
+    """
+    flags = {"durable": True, "auto_delete": False}
     arguments: dict[str, Any] = {"x-queue-type": NO_KIND}
     channel = connection.channel()
     try:
-        while differs := _difference(channel, queue, arguments):
+        while differs := _difference(channel, queue, flags, arguments):
             name, value = differs["name"], differs["value"]
-            if name in _CLASSIC or name == "x-queue-type":
-                return Nature("classic" if name in _CLASSIC else clean_word(value or "classic"))
+            if name == "x-queue-type":
+                priorities = arguments.get("x-max-priority")
+                return Nature(clean_word(value or "classic"), priorities=priorities)
             if value is None or name in arguments:
                 break
-            # An argument that any kind may have: with it, the next refusal names another.
-            arguments[name] = int(value) if value.isdecimal() and differs["type"] != "longstr" else value
+            if name in flags:
+                flags[name] = value == "true"
+            else:
+                arguments[name] = _as_told(value, differs["type"])
         return None
     finally:
         channel.close()
 
 
-def _difference(channel: amqp.Channel, queue: str, arguments: dict[str, Any]) -> re.Match[str] | None:
-    """In which argument a queue differs from a declaration of no kind that there is; None where that is not told."""
+def _as_told(value: str, kind: str | None) -> str | int | bool:
+    if kind == "bool":
+        return value == "true"
+    return int(value) if value.isdecimal() and kind != "longstr" else value
+
+
+def _difference(
+    channel: amqp.Channel, queue: str, flags: dict[str, bool], arguments: dict[str, Any]
+) -> re.Match[str] | None:
+    """In what a queue differs from a declaration of no kind that there is; None where that is not told."""
     try:
-        channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+        channel.queue_declare(queue, **flags, arguments=arguments)
     except PreconditionFailed as refused:
         return _DIFFERS.search(str(refused.reply_text))
     except AccessRefused:

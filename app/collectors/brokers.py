@@ -15,6 +15,7 @@ from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_publisher import AmqpPublisher
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.amqp_rights import grant
+from app.collectors.amqp_vault import AmqpVault
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
@@ -279,8 +280,7 @@ class _RabbitMQ(msgspec.Struct, frozen=True):
         raise BrokerError("permission", f"{MARKS} So Cloche does not look through whole queues there.")
 
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
-        del mode, on_command
-        raise BrokerError("protocol", "Cloche can't move messages on RabbitMQ yet.")
+        return AmqpVault(self.address, mode, on_command=on_command)
 
     def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
         del ids, queues, give_up  # a look would mark them, and take them from workers for a moment

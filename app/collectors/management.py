@@ -6,6 +6,7 @@ host that the user did not name. All that is ever said there is ``GET``.
 
 import base64
 import http.client
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -85,10 +86,24 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 class Nature(msgspec.Struct, frozen=True):
-    """What a queue is: ``classic``, ``quorum`` or ``stream``; and after how many deliveries it drops a message."""
+    """What a queue is: ``classic``, ``quorum`` or ``stream``; and after how many deliveries it drops a message.
+
+    ``priorities`` is the highest one that it tells from others, where it does.
+    """
 
     kind: str
     limit: int | None = None
+    priorities: int | None = None
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What holds for queues whose names match a pattern; of several, the one with the highest priority does."""
+
+    name: str
+    pattern: str
+    definition: dict[str, Any]
+    priority: int = 0
+    apply_to: str = msgspec.field(name="apply-to", default="all")
 
 
 class _Policy(msgspec.Struct):
@@ -97,6 +112,7 @@ class _Policy(msgspec.Struct):
 
 class _Arguments(msgspec.Struct):
     limit: int | None = msgspec.field(name="x-delivery-limit", default=None)
+    priorities: int | None = msgspec.field(name="x-max-priority", default=None)
 
 
 class _Nature(msgspec.Struct):
@@ -197,7 +213,17 @@ class Management(msgspec.Struct):
         policy = found.effective_policy_definition
         limits = (found.arguments.limit, policy.limit if isinstance(policy, _Policy) else None, found.delivery_limit)
         known = [limit for limit in limits if isinstance(limit, int) and limit >= 0]
-        return Nature(clean_word(found.type[:MAX_WORD]), min(known, default=None))
+        return Nature(clean_word(found.type[:MAX_WORD]), min(known, default=None), found.arguments.priorities)
+
+    def policies(self, queue: str) -> list[Policy]:
+        """Those that hold for a queue of a name, whether it is there or not: a policy and an operator's, if there are.
+
+        Raises `BrokerError`.
+        """
+        host = quote(self.virtual_host, safe="")
+        both = (self._ask(f"{kind}/{host}", list[Policy]) for kind in ("policies", "operator-policies"))
+        matching = ([policy for policy in some if _matches(policy, queue)] for some in both)
+        return [max(some, key=lambda policy: policy.priority) for some in matching if some]
 
     def close(self) -> None:
         """Close the connection; the next question opens another."""
@@ -341,6 +367,15 @@ def _rate(stats: Mapping[str, Any], kind: str) -> float | None:
     details = stats.get(f"{kind}_details")
     rate = details.get("rate") if isinstance(details, dict) else None
     return float(rate) if isinstance(rate, int | float) and 0 <= rate <= MAX_INTEGER else None
+
+
+def _matches(policy: Policy, queue: str) -> bool:
+    if policy.apply_to == "exchanges":
+        return False
+    try:
+        return re.search(policy.pattern, queue) is not None
+    except re.error:  # RabbitMQ's are Perl's, which can a little more: what can't be told may hold
+        return True
 
 
 def _table(told: dict[str, Any] | list[Any] | None) -> dict[str, Any]:

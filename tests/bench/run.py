@@ -16,6 +16,7 @@ from typing import Any
 from tests.bench import big_history, commits, endurance, ingest, machine, together, window
 from tests.bench import control as told_workers
 from tests.bench import purge as purging
+from tests.bench import purge_rabbitmq as purging_rabbitmq
 from tests.bench import queues as long_queues
 from tests.bench.ingest import STREAMS
 from tests.bench.machine import median
@@ -85,6 +86,11 @@ def control(given: argparse.Namespace) -> dict[str, Any]:
     return told_workers.measure(given.workers, given.times, given.forged)
 
 
+def purge_rabbitmq(given: argparse.Namespace) -> dict[str, Any]:
+    """A queue of RabbitMQ into a quarantine and back, byte by byte."""
+    return {kind: purging_rabbitmq.measure(given.messages, given.size, kind) for kind in ("classic", "quorum")}
+
+
 @contextmanager
 def _built(given: argparse.Namespace) -> Iterator[Path]:
     """The big history: the file that was named, made if it is not there yet, or one for this run only."""
@@ -105,7 +111,9 @@ def main() -> int:
 
     def part(action: Callable[[argparse.Namespace], dict[str, Any]], **options: tuple[float, str]) -> None:
         added = parts.add_parser(
-            "ingest" if action is taken else action.__name__, help=action.__doc__, description=action.__doc__
+            "ingest" if action is taken else action.__name__.replace("_", "-"),
+            help=action.__doc__,
+            description=action.__doc__,
         )
         added.set_defaults(action=action)
         for name, (default, words) in options.items():
@@ -155,6 +163,7 @@ def main() -> int:
         times=(50, "times that they are told something"),
         forged=(20_000, "forged answers"),
     )
+    part(purge_rabbitmq, messages=(100_000, "messages"), size=(500, "bytes of each body"))
     given = parser.parse_args(sys.argv[1:] or ["short"])
     if not hasattr(given, "action"):
         parser.error("name a part")

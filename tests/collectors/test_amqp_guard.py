@@ -16,7 +16,19 @@ from amqp.serialization import dumps
 
 from app.collectors.access import Grant
 from app.collectors.amqp import amqp_address, amqp_connection
-from app.collectors.amqp_guard import LOOKING, NO_KIND, SIGNING_IN, Guard, asking, listening, peeking
+from app.collectors.amqp_guard import (
+    LEDGER,
+    LOCK,
+    LOOKING,
+    NO_KIND,
+    SIGNING_IN,
+    Guard,
+    asking,
+    listening,
+    moving,
+    peeking,
+    reckoning,
+)
 from app.collectors.control import Request
 from app.collectors.errors import BrokerError
 from app.collectors.guard import NotAllowed
@@ -38,7 +50,10 @@ GUARDS = {
     "telling": asking("celery", "operate", Grant()),
     "peeking": peeking("operate"),
     "peeking, observe": peeking("observe"),
+    "reckoning": reckoning("operate"),
+    "reckoning, observe": reckoning("observe"),
 }
+QUARANTINE = "mail.quarantine.20260101T120000000Z"
 
 
 class Said(NamedTuple):
@@ -87,8 +102,20 @@ def bind(queue: str, to: str) -> Said:
     return Said(spec.Queue.Bind, "BsssbF", (0, queue, to, "#", False, {}))
 
 
-def consume(queue: str) -> Said:
-    return Said(spec.Basic.Consume, "BssbbbbF", (0, queue, "", False, True, False, False, {}))
+def consume(queue: str, *, no_ack: bool = True) -> Said:
+    return Said(spec.Basic.Consume, "BssbbbbF", (0, queue, "", False, no_ack, False, False, {}))
+
+
+def get(queue: str, *, no_ack: bool = False) -> Said:
+    return Said(spec.Basic.Get, "Bsb", (0, queue, no_ack))
+
+
+def delete(queue: str) -> Said:
+    return Said(spec.Queue.Delete, "Bsbbb", (0, queue, False, False, False))
+
+
+def durable(queue: str) -> Said:
+    return declare(queue, exclusive=False, auto_delete=False, durable=True, arguments={"x-max-priority": 9})
 
 
 def publish(to: str, key: str = "", body: str = "x") -> Said:
@@ -173,6 +200,12 @@ ALLOWED: list[tuple[str, Said]] = [
     ("peeking", declare("celery", passive=True)),
     ("peeking", Said(spec.Basic.Get, "Bsb", (0, "celery", False))),
     ("peeking", declare("celery", arguments={"x-queue-type": NO_KIND, "x-max-priority": 9})),
+    ("reckoning", declare("celery", passive=True)),
+    ("reckoning", declare(QUARANTINE, arguments={"x-queue-type": NO_KIND})),
+    ("reckoning", get(QUARANTINE)),
+    ("reckoning", get(QUARANTINE + LEDGER)),
+    ("reckoning", consume(QUARANTINE, no_ack=False)),
+    ("reckoning", Said(spec.Basic.Qos, "lBb", (0, 9, False))),
     ("signing in", Said(spec.Connection.Close, "BsBB", (0, "", 0, 0))),
 ]
 
@@ -207,6 +240,15 @@ def test_what_is_on_the_list_is_sent_as_it_is(purpose: str, said: Said) -> None:
         ("telling", publish("celery.pidbox", body=asked("ping", why="x" * 300_000))),
         ("asking, passive", declare(ANSWERS)),
         ("peeking, observe", Said(spec.Basic.Get, "Bsb", (0, "celery", False))),
+        ("reckoning, observe", get(QUARANTINE)),
+        ("reckoning", get("celery")),
+        ("reckoning", get("x.quarantine.tomorrow")),
+        ("reckoning", get(QUARANTINE, no_ack=True)),
+        ("reckoning", consume(QUARANTINE)),
+        ("reckoning", declare("celery", arguments={"x-queue-type": NO_KIND})),
+        ("reckoning", durable(QUARANTINE)),
+        ("reckoning", delete(QUARANTINE)),
+        ("reckoning", publish("", QUARANTINE)),
         ("signing in", declare("celery", passive=True)),
     ],
 )
@@ -229,7 +271,7 @@ def test_a01_workers_are_told_something_as_long_as_a_grant_holds(order: str) -> 
 def test_the_lists_are_those_that_are_published() -> None:
     names = {
         f"{kind.__name__}.{name}".lower(): number
-        for kind in (spec.Exchange, spec.Queue, spec.Basic)
+        for kind in (spec.Exchange, spec.Queue, spec.Basic, spec.Tx)
         for name, number in vars(kind).items()
         if isinstance(number, tuple)
     }
@@ -247,7 +289,68 @@ def test_the_lists_are_those_that_are_published() -> None:
         "listening to events": GUARDS["listening"].methods,
         "asking workers": GUARDS["asking"].methods,
         "looking at messages": GUARDS["peeking"].methods,
+        "looking into quarantines": GUARDS["reckoning"].methods,
+        "moving messages": moving("a", "b", QUARANTINE, Grant()).methods,
     }
+
+
+#: What it takes to move messages, from ``mail`` into its quarantine and back.
+MOVES = {
+    "take one": get("mail"),
+    "take one back": get(QUARANTINE),
+    "look into the ledger": get(QUARANTINE + LEDGER),
+    "consume": consume("mail", no_ack=False),
+    "consume the quarantine": consume(QUARANTINE, no_ack=False),
+    "bound it": Said(spec.Basic.Qos, "lBb", (0, 9, False)),
+    "begin": Said(spec.Tx.Select),
+    "publish": publish("", QUARANTINE),
+    "publish back": publish("", "mail"),
+    "write the ledger": publish("", QUARANTINE + LEDGER),
+    "acknowledge": Said(spec.Basic.Ack, "Lb", (1, True)),
+    "commit": Said(spec.Tx.Commit),
+    "make the quarantine": durable(QUARANTINE),
+    "make the ledger": durable(QUARANTINE + LEDGER),
+    "hold the lock": declare(QUARANTINE + LOCK),
+    "delete the quarantine": delete(QUARANTINE),
+    "delete the ledger": delete(QUARANTINE + LEDGER),
+}
+
+
+@pytest.mark.parametrize("said", MOVES.values(), ids=MOVES)
+def test_what_it_takes_to_move_messages_is_sent_as_long_as_that_is_granted(said: Said) -> None:
+    grant = Grant()
+    guard = moving("mail", "mail", QUARANTINE, grant)
+    assert sent(guard, said) == sent(_Everything(), said)
+    grant.end()
+    with pytest.raises(BrokerError, match="locked"):
+        sent(guard, said)
+    for question in (declare("mail", passive=True), declare("mail", arguments={"x-queue-type": NO_KIND})):
+        assert sent(guard, question), "to ask is still allowed"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [said for name, said in HARMFUL.items() if name not in ("acknowledge", "begin a transaction")]
+    + [
+        get("celery"), get("mail", no_ack=True), consume("celery", no_ack=False), consume("mail"), consume(QUARANTINE),
+        publish("celery", "mail"), publish("", "celery"), publish("", QUARANTINE + LOCK),
+        durable("mail"), durable("mail.quarantine.1"), durable("celery.quarantine.20260101T120000000Z"),
+        declare(QUARANTINE), declare("mail.lock"), declare(QUARANTINE + LOCK, durable=True),
+        declare("celery", passive=True), declare("celery", arguments={"x-queue-type": NO_KIND}),
+        delete("mail"), delete("celery"), delete("celery.quarantine.20260101T120000000Z"),
+        Said(spec.Tx.Rollback), Said(spec.Confirm.Select, "b", (False,)),
+    ],
+)  # fmt: skip
+def test_nothing_else_is_sent_while_messages_are_moved(said: Said) -> None:
+    with pytest.raises(NotAllowed):
+        sent(moving("mail", "mail", QUARANTINE, Grant()), said)
+
+
+def test_only_what_cloche_made_is_taken_for_a_quarantine() -> None:
+    guard = moving("mail", "other", "celery", Grant())
+    for said in (delete("celery"), durable("celery"), publish("", "celery"), get("celery"), declare("celery.lock")):
+        with pytest.raises(NotAllowed):
+            sent(guard, said)
 
 
 class _Everything(Guard):

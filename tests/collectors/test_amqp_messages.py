@@ -157,9 +157,28 @@ def test_what_asks_for_the_kind_of_a_queue_makes_none_even_where_it_went_meanwhi
     rabbitmq_server: RabbitServer, rabbitmq_url: str
 ) -> None:
     connection = amqp_connection(amqp_address(rabbitmq_url), "test", peeking("operate"))
-    assert amqp_messages._nature(connection, "nosuch") is None
+    assert amqp_messages.nature_of(connection, "nosuch") is None
     connection.close()
     assert "nosuch" not in queues(rabbitmq_server, rabbitmq_url)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "nature"),
+    [
+        ({}, {}, Nature("classic")),
+        ({"x-max-priority": 9, "x-queue-mode": "lazy", "x-message-ttl": 999_000, "x-single-active-consumer": True}, {},
+         Nature("classic", priorities=9)),
+        ({"x-queue-type": "classic", "x-max-priority": 3}, {"durable": False}, Nature("classic", priorities=3)),
+        (QUORUM | {"x-delivery-limit": 3}, {}, Nature("quorum")),
+    ],
+)  # fmt: skip
+def test_what_a_queue_is_can_be_asked_for_in_amqp_alone(
+    rabbitmq_url: str, channel: amqp.Channel, arguments: dict[str, Any], flags: dict[str, bool], nature: Nature
+) -> None:
+    channel.queue_declare("mail", **({"durable": True, "auto_delete": False} | flags), arguments=arguments)
+    connection = amqp_connection(amqp_address(rabbitmq_url), "test", peeking("operate"))
+    assert amqp_messages.nature_of(connection, "mail") == nature
+    connection.close()
 
 
 def test_whoever_may_not_declare_is_told_what_to_do(

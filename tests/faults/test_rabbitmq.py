@@ -11,13 +11,17 @@ import pytest
 from amqp.exceptions import error_for_code
 
 from app.collectors import questions
+from app.collectors.access import Grant
 from app.collectors.amqp import amqp_address, amqp_error, blocked
+from app.collectors.amqp_carrier import MOST
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_queues import AmqpQueues
+from app.collectors.amqp_vault import AmqpVault
 from app.collectors.errors import BrokerError
+from app.models.quarantines import quarantine_name
 from tests.collectors.test_amqp_control import faked
 from tests.collectors.test_amqp_events import subscribed
-from tests.helpers import rabbits
+from tests.helpers import amqp_raw, rabbits
 from tests.helpers.celery_apps import worker
 from tests.helpers.collecting import Running, collecting
 from tests.helpers.histories import reading
@@ -96,6 +100,37 @@ def test_f30_who_asks_workers_is_told_that_the_broker_blocks_publishers_and_when
         eventually(over, "the end of it")
         assert control.ask("ping", timeout=0.1) == {}
     control.close()
+
+
+@pytest.mark.parametrize("under_way", [False, True], ids=["before", "meanwhile"])
+def test_f30_who_purges_is_told_and_what_was_under_way_comes_back_when_that_is_over(
+    harmed: RabbitServer, url: str, *, under_way: bool
+) -> None:
+    vault = AmqpVault(amqp_address(url), "operate", on_command=lambda _number: None)
+    quarantine = quarantine_name("mail")
+    with rabbits.client(url) as channel:
+        rabbits.declare(channel, "mail")
+        amqp_raw.send(channel, "mail", [amqp_raw.numbered(n) for n in range(500)])
+        eventually(lambda: length(channel, "mail") == 500)
+        purging, moved = vault.lock_away("mail", quarantine, Grant()), 0
+        if under_way:
+            moved = sum(next(purging) for _ in range(4))
+        with short(harmed, MEMORY):
+            with pytest.raises(BrokerError, match="blocks publishers: it is short of ") as told:
+                list(purging)
+            assert told.value.fault == "blocked"
+            assert ("Nothing is lost" in str(told.value)) == under_way
+            if not under_way:
+                assert length(channel, "mail") == 500, "nothing was taken"
+        eventually(lambda: length(channel, "mail") >= 500 - moved - 2 * MOST, "what was under way")
+        list(vault.put_back(quarantine, "mail", Grant()))
+        eventually(lambda: length(channel, "mail") == 500, "all of it")
+    assert sorted(int(each.body) for each in amqp_raw.look(url, "mail")) == [*range(500)]
+
+
+def length(channel: amqp.Channel, queue: str) -> int:
+    """How many messages wait."""
+    return int(channel.queue_declare(queue, passive=True).message_count)
 
 
 def test_f30_a_collector_says_so_goes_on_watching_and_calls_nobody_lost(
