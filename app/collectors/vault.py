@@ -84,8 +84,8 @@ class Vault(Protocol):
         """Move single messages, by the ids of their tasks, from one queue or quarantine to another; all where None.
 
         What was gone when it was reached is told as not done. From a quarantine to its own queue they go in front of
-        what waits there if anything can, else behind it; in another queue than theirs they name that one, as if they had been sent to
-        it.
+        what waits there if anything can, else behind it; in another queue than theirs they name that one, as if they
+        had been sent to it.
         """
 
     def destroy(self, quarantine: str, grant: Grant) -> Iterator[int]:

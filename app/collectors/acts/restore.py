@@ -45,7 +45,7 @@ class Restoring(VaultAct[Restore]):
             things="message",
             facts=[
                 *self.facts(contents),
-                ("Waiting now", f"{messages_of(waiting)} in {self._queue}, which come after"),
+                ("Waiting now", f"{messages_of(waiting)} in {self._queue}, which come {place}"),
             ],
             samples=samples(shown),
             cautions=[Caution("Workers that consume the queue begin to run these tasks at once.")],
