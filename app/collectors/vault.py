@@ -50,6 +50,10 @@ class Vault(Protocol):
     def at_once(self) -> bool:
         """Whether `lock_away` is one piece, so that a quarantine that is there has all that was to go into it."""
 
+    @property
+    def in_front(self) -> bool:
+        """Whether what is put back comes in front of what waits in the queue; else it comes behind."""
+
     def contents(self, name: str, samples: int = 10) -> Contents:
         """What waits in a queue or a quarantine; nothing is changed where a look changes nothing."""
 
@@ -66,7 +70,7 @@ class Vault(Protocol):
         """Move all that waits in a queue when this begins into a quarantine."""
 
     def put_back(self, quarantine: str, queue: str, grant: Grant, count: int | None = None) -> Iterator[int]:
-        """Move what is in a quarantine back in front of what waits in the queue, in its old order, by priority.
+        """Move what is in a quarantine back into the queue, in its old order, by priority; see `in_front`.
 
         Only ``count`` of them, those first that were next to be taken, where that is given.
         """
@@ -75,8 +79,8 @@ class Vault(Protocol):
         """Move single messages, by the ids of their tasks, from one queue or quarantine to another; all where None.
 
         What was gone when it was reached is told as not done. From a quarantine to its own queue they go in front of
-        what waits there, else behind it; in another queue than theirs they name that one, as if they had been sent to
-        it.
+        what waits there if anything can, else behind it; in another queue than theirs they name that one, as if they
+        had been sent to it.
         """
 
     def destroy(self, quarantine: str, grant: Grant) -> Iterator[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from app.collectors import redis_vault
+from app.collectors import redis_lists, redis_vault
 from app.collectors.access import Grant
 from app.collectors.brokers import broker_at
 from app.collectors.errors import BrokerError
@@ -234,6 +234,23 @@ def test_a_message_is_taken_out_from_the_nearer_end_and_not_where_it_lies_too_de
     monkeypatch.setattr(vault, "_places", lambda *_: places)
     assert items(vault.move("mail", QUARANTINE, ["mail-192"], Grant())) == {"mail-192": False}
     assert "mail-192" in ids_of(client, "mail")
+
+
+def test_a_redis_that_reads_from_one_end_only_does_not_go_to_the_other_end_of_a_long_list(
+    vault: RedisVault, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_vault, "DEEPEST", 10)
+    monkeypatch.setattr(redis_lists, "REACH", 1)
+    fill(client, "mail", range(0, 400, 4))
+    ids = ["mail-0", "mail-200", "mail-396"]
+    assert sorted(vault._places("mail", ids)) == ["mail-0", "mail-396"]
+    size = vault.contents("mail").size or 0
+    monkeypatch.setattr(redis_vault, "MAX_WHOLE", size + 1_000)
+    assert sum(len(piece) for piece in vault.raw("mail")) == 100
+    monkeypatch.setattr(redis_lists, "NEARER_END", 99)
+    assert sorted(vault._places("mail", ids)) == ["mail-396"]
+    with pytest.raises(BrokerError, match="too large"):
+        list(vault.raw("mail"))
 
 
 def test_quarantines_are_listed_and_destroyed_for_good(vault: RedisVault, client: Redis) -> None:

@@ -41,7 +41,7 @@ class Deleting(VaultAct[Delete]):
             facts=[("Quarantine", wish.quarantine)],
             samples=samples(found),
             cautions=[Caution("What a worker takes meanwhile stays with it, and is told as not done.")],
-            undo="To undo it, restore the quarantine: they then are the next to be taken.",
+            undo="To undo it, restore the quarantine.",
             rate=self.rate,
         )
 

@@ -62,7 +62,8 @@ class Purging(VaultAct[Purge]):
             facts=self._facts(contents),
             samples=samples(contents.samples),
             cautions=_cautions(kept, wish.backup),
-            undo="To undo it, restore the quarantine: all is put back in its order, before what came since.",
+            undo="To undo it, restore the quarantine: all is put back in its order, "
+            f"{'before' if self.vault.in_front else 'after'} what came since.",
             details={"by_priority": contents.by_priority, "quarantine": wish.quarantine} | msgspec.structs.asdict(kept),
         )
 

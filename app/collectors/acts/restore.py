@@ -13,7 +13,7 @@ from app.models.quarantines import origin
 
 
 class Restoring(VaultAct[Restore]):
-    """Puts messages of a quarantine back in front of what waits in their queue."""
+    """Puts messages of a quarantine back into their queue."""
 
     def __init__(self, wish: Restore, reach: Reach) -> None:
         super().__init__(wish, reach)
@@ -37,6 +37,7 @@ class Restoring(VaultAct[Restore]):
             self.wish = wish = msgspec.structs.replace(wish, ids=ids)
             count = len(ids)
         waiting = self.vault.contents(self._queue, samples=0).total
+        place = "after" if self.vault.in_front else "before"
         return Plan(
             title=f"Put {messages_of(count)} of {wish.quarantine} back into the queue {self._queue}",
             verb="Restore",
@@ -44,7 +45,7 @@ class Restoring(VaultAct[Restore]):
             things="message",
             facts=[
                 *self.facts(contents),
-                ("Waiting now", f"{messages_of(waiting)} in {self._queue}, which come after"),
+                ("Waiting now", f"{messages_of(waiting)} in {self._queue}, which come {place}"),
             ],
             samples=samples(shown),
             cautions=[Caution("Workers that consume the queue begin to run these tasks at once.")],
