@@ -74,6 +74,7 @@ class AmqpVault:
 
     #: A queue is moved in pieces, and workers go on meanwhile.
     at_once: Final = False
+    in_front: Final = False
 
     def __init__(self, address: AmqpAddress, mode: Mode, *, on_command: Callable[[int], None]) -> None:
         self._address = address

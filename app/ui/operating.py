@@ -5,7 +5,7 @@ from typing import Final, Literal, cast
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from app.models.acts import Outcome, Plan, Wish
+from app.models.acts import Outcome, Plan, Rerun, Wish
 from app.models.formats import count, number_of
 from app.models.profiles import Mode
 from app.models.wire import Notice
@@ -13,7 +13,8 @@ from app.ui.scope import Scope
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.ways_in import WaysIn
-from app.ui.widgets.act_dialog import NO_EXTRAS, ActDialog, Extras
+from app.ui.widgets.act_dialog import ActDialog, Extras
+from app.ui.widgets.argument_editor import ArgumentEditor
 from app.ui.widgets.edge import HotFrame
 from app.ui.widgets.mode_badge import ModeBadge
 from app.ui.widgets.notice_bar import NoticeBar, Remedy
@@ -26,18 +27,15 @@ _FILE: Final = (
 
 
 class Operator(QObject):
-    """Acts on the broker that the window is about; where it is about several, on none.
-
-    ``extras`` are parts of the dialog in which wishes of a kind are edited.
-    """
+    """Acts on the broker that the window is about; where it is about several, on none."""
 
     def __init__(
-        self, window: QWidget, theme: ThemeManager, scope: Scope, ways: WaysIn, badge: ModeBadge, notices: NoticeBar,
-        extras: Extras = NO_EXTRAS,
-    ) -> None:  # fmt: skip
+        self, window: QWidget, theme: ThemeManager, scope: Scope, ways: WaysIn, badge: ModeBadge, notices: NoticeBar
+    ) -> None:
         super().__init__(window)
         self._window, self._theme, self._scope, self._ways = window, theme, scope, ways
-        self._badge, self._notices, self._extras = badge, notices, extras
+        self._badge, self._notices = badge, notices
+        self._extras: Extras = {Rerun: self._arguments}
         self._frame: HotFrame | None = None
         badge.unlock_wanted.connect(self._unlock)
         badge.lock_wanted.connect(self._lock)
@@ -71,6 +69,12 @@ class Operator(QObject):
         self._badge.show_mode(one.profile.mode, unlocked_for=left, hot=hot)
         if self._frame is not None:
             self._frame.show_hot(hot=hot)
+
+    def _arguments(self, plan: Plan, wish: Rerun, before: QWidget | None) -> ArgumentEditor | None:
+        """Where arguments are looked at that are not known for sure."""
+        if not plan.needs_edit and not wish.edited:
+            return None
+        return ArgumentEditor(self._theme, plan, wish, before if isinstance(before, ArgumentEditor) else None)
 
     def _unlock(self) -> None:
         one = self._scope.one

@@ -47,9 +47,10 @@ _LEAST: Final = 120
 _FRAME: Final = 60
 
 Stage = Literal["looking", "refused", "asking", "outdated", "running", "ended"]
-#: By kind of wish, what makes a widget of plan and wish in which that is edited. Its ``wish()`` is what it is now;
-#: after its signal ``changed`` it has to be planned anew, which it can be while the widget is ``complete``.
-Extras = Mapping[type, Callable[[Plan, Any], QWidget]]
+#: By kind of wish, what makes a widget of plan and wish in which that is edited, and of the one before; None where
+#: there is nothing to edit. Its ``wish()`` is what it is now; after its signal ``changed`` it has to be planned anew,
+#: which it can be while the widget is ``complete``.
+Extras = Mapping[type, Callable[[Plan, Any, QWidget | None], QWidget | None]]
 NO_EXTRAS: Final[Extras] = MappingProxyType({})
 
 
@@ -185,12 +186,12 @@ class ActDialog(Framed):
 
     def _edit(self, plan: Plan) -> None:
         """Show the part in which this kind of wish is edited, if there is one."""
-        if self._editor is not None:
-            self._body.removeWidget(self._editor)
-            self._editor.hide()
-            self._editor.deleteLater()
-        make = self._extras.get(type(self._wish))
-        self._editor = None if make is None else make(plan, self._wish)
+        make, before = self._extras.get(type(self._wish)), self._editor
+        self._editor = None if make is None else make(plan, self._wish, before)
+        if before is not None:
+            self._body.removeWidget(before)
+            before.hide()
+            before.deleteLater()
         if self._editor is not None:
             self._body.insertWidget(self._body.indexOf(self.plan_view) + 1, self._editor)
             changed = getattr(self._editor, "changed", None)
@@ -227,7 +228,7 @@ class ActDialog(Framed):
 
     def _tell(self) -> None:
         """Let the button be pressed once it may be."""
-        armed = time.monotonic() >= self._armed_at
+        armed = time.monotonic() >= self._armed_at and self.plan is not None and self.plan.count > 0
         self.confirm.setEnabled(self._stage == "asking" and armed and self.confirming.ready and self._complete)
         self.again.setEnabled(self._stage != "outdated" or self._complete)
 
