@@ -25,6 +25,8 @@ from tools.shell import ROOT, Trouble, become, run, say  # noqa: E402
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
 PICTURES = Path("build") / "demo"
 OFFSCREEN_DEMO = ("--for", "30s", "--shots", str(PICTURES))
+# Half of the suite waits for brokers. The tests of one file share what they need; more processes would be more brokers.
+_ALL_AT_ONCE = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 
 
 def demo(arguments: Sequence[str]) -> None:
@@ -43,7 +45,7 @@ def test(arguments: Sequence[str]) -> None:
     """Install what the tests need and run them all, or those that the arguments name, as for pytest."""
     environment.prepare(DEVELOPER_LOCK, "make test", system.QT_LIBRARIES)
     servers("make test")
-    become([program("python"), "-m", "pytest", *arguments])
+    become([program("python"), "-m", "pytest", *(arguments or _ALL_AT_ONCE)])
 
 
 def check(arguments: Sequence[str]) -> None:

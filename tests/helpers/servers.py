@@ -327,6 +327,8 @@ class RabbitServer(Server):
             f"management.tcp.ip = {HOST}",
             f"management.tcp.port = {self.management_port}",
             "log.console.level = warning",
+            # Its figures are of every fifth second, and most tests of it wait for those.
+            "collect_statistics_interval = 1000",
         )
         (self.folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
