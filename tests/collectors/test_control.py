@@ -94,6 +94,13 @@ def test_answers_to_others_and_forged_ones_are_not_taken(redis_server: RedisServ
     assert client.keys() == []
 
 
+def test_to_name_nobody_is_not_to_ask_everybody(redis_server: RedisServer, client: Redis) -> None:
+    """Which it would be for kombu."""
+    with control(redis_server.url) as asker:
+        assert asker.ask("ping", []) == {}
+    assert "cmdstat_publish" not in client.info("commandstats")
+
+
 @pytest.mark.parametrize("command", ["ping", "stats", "active_queues"])
 def test_passive_mode_asks_nothing(redis_server: RedisServer, client: Redis, command: str) -> None:
     with control(redis_server.url, "passive") as asker, pytest.raises(Forbidden):

@@ -126,18 +126,20 @@ def test_hostile_messages_on_the_wire_cost_not_one_good_event(
         assert running.notices("history") == []
 
 
-def answer(client: Redis, listening: Any, bodies: list[object]) -> None:
+def answer(client: Redis, listening: Any, bodies: list[str | dict[str, Any]]) -> None:
     """Answer requests on the control channel: each with the next body, under the ticket that was asked for."""
     for body in bodies:
         request = next(heard for heard in listening.listen() if heard["type"] == "message")
         asked = json.loads(base64.b64decode(json.loads(request["data"])["body"]))
-        text = body if isinstance(body, str) else json.dumps(body)
-        reply = {"body": text, "headers": {"ticket": asked["ticket"]}, "properties": {}}
-        client.lpush(asked["reply_to"]["routing_key"], json.dumps(reply))
+        # Each worker answers for itself, and in another's name first.
+        texts = [body] if isinstance(body, str) else [json.dumps({host: said}) for host, said in reversed(body.items())]
+        for text in texts:
+            reply = {"body": text, "headers": {"ticket": asked["ticket"]}, "properties": {}}
+            client.lpush(asked["reply_to"]["routing_key"], json.dumps(reply))
 
 
 @contextmanager
-def forged(client: Redis, *bodies: object) -> Iterator[None]:
+def forged(client: Redis, *bodies: str | dict[str, Any]) -> Iterator[None]:
     """Somebody who answers in the name of workers."""
     listening = client.pubsub()  # type: ignore[no-untyped-call]
     listening.subscribe("/0.celery.pidbox")
