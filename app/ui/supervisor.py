@@ -38,6 +38,7 @@ from app.ui.link import CollectorLink, Ended
 T = TypeVar("T")
 
 _RECORDED: Final = "This was recorded. What waits in a queue is seen while Cloche is connected."
+_CLOSED: Final = "The connection is closed."
 
 #: Milliseconds after which a collector that ended unexpectedly is started again, and how often that is done within a
 #: minute (SAFETY F23).
@@ -130,7 +131,7 @@ class Connection(QObject):
 
     def _say(self, message: Acting) -> bool:
         """Pass something on to the collector, if there is one."""
-        if self._link is None or not self.live:
+        if self._link is None or not self.live or self._closing:
             return False
         self._link.send(message)
         return True
@@ -153,6 +154,8 @@ class Connection(QObject):
         """
         if self._link is None or not self.live:
             return Peeked(0, error=_RECORDED)
+        if self._closing:
+            return Peeked(0, error=_CLOSED)
         self._asked += 1
         answer: asyncio.Future[Peeked] = asyncio.get_running_loop().create_future()
         self._answers[self._asked] = answer
@@ -169,6 +172,9 @@ class Connection(QObject):
         """
         if self._link is None or not self.live:
             yield Surveyed(0, error=_RECORDED)
+            return
+        if self._closing:
+            yield Surveyed(0, error=_CLOSED)
             return
         before, self._searching = self._searching, None
         self._asked += 1
@@ -202,7 +208,7 @@ class Connection(QObject):
     def stop(self) -> None:
         """Ask the collector to end."""
         self._closing = True
-        self._answer_all("The connection is closed.")
+        self._answer_all(_CLOSED)
         self._watch.stop()
         self._restart.stop()
         if self._link is not None:
