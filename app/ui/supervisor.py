@@ -37,6 +37,7 @@ from app.ui.link import CollectorLink, Ended
 T = TypeVar("T")
 
 _RECORDED: Final = "This was recorded. What waits in a queue is seen while Cloche is connected."
+_CLOSED: Final = "The connection is closed."
 
 #: Milliseconds after which a collector that ended unexpectedly is started again, and how often that is done within a
 #: minute (SAFETY F23).
@@ -124,7 +125,7 @@ class Connection(QObject):
 
     def _say(self, message: Acting) -> bool:
         """Pass something on to the collector, if one runs: what is said to one that ended nobody answers."""
-        if self._link is None or not self._link.pid or not self.live:
+        if self._link is None or not self._link.pid or not self.live or self._closing:
             return False
         self._link.send(message)
         return True
@@ -141,6 +142,8 @@ class Connection(QObject):
         """
         if self._link is None or not self.live:
             return Peeked(0, error=_RECORDED)
+        if self._closing:
+            return Peeked(0, error=_CLOSED)
         self._asked += 1
         answer: asyncio.Future[Peeked] = asyncio.get_running_loop().create_future()
         self._answers[self._asked] = answer
@@ -157,6 +160,9 @@ class Connection(QObject):
         """
         if self._link is None or not self.live:
             yield Surveyed(0, error=_RECORDED)
+            return
+        if self._closing:
+            yield Surveyed(0, error=_CLOSED)
             return
         before, self._searching = self._searching, None
         self._asked += 1
@@ -190,7 +196,7 @@ class Connection(QObject):
     def stop(self) -> None:
         """Ask the collector to end."""
         self._closing = True
-        self._answer_all("The connection is closed.")
+        self._answer_all(_CLOSED)
         self._watch.stop()
         self._restart.stop()
         if self._link is not None:

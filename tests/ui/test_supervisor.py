@@ -14,13 +14,14 @@ import psutil
 from PySide6.QtCore import SignalInstance
 from redis import Redis
 
+from app.models.acts import Purge
 from app.models.target import Target
 from app.models.wire import Surveyed
 from app.ui.supervisor import RESTARTS, Connection, Supervisor
 from tests.bench.load import events
 from tests.helpers.events import envelope
 from tests.helpers.servers import RedisServer
-from tests.helpers.waiting import eventually
+from tests.helpers.waiting import PATIENCE, eventually
 from tests.ui.conftest import Run, emitted
 
 
@@ -121,6 +122,21 @@ def test_messages_of_a_queue_are_looked_at_through_the_collector(
 
     run(story())
     assert client.llen("mail") == 3
+
+
+def test_who_asks_while_a_connection_closes_is_answered(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        await live(connection)
+        connection.stop()
+        async with asyncio.timeout(PATIENCE):
+            assert (await connection.peek("mail", 0, 20, newest=False)).error == "The connection is closed."
+            assert [found.error async for found in connection.search("mail")] == ["The connection is closed."]
+            assert (await connection.acts.plan(Purge("mail"))).error.startswith("Nothing can be done")
+
+    run(story())
 
 
 def test_a_collector_that_can_not_begin_says_why_and_is_not_tried_again(

@@ -260,7 +260,7 @@ def _trend(row: QueueRow) -> Cell:
 RESTING: Final = {
     "delayed": "Its messages wait until they are due, and then go on by themselves: nobody has to consume it",
     "dead letter": "Its messages were given up by other queues: nobody has to consume it",
-    "quarantine": "Its messages were purged, and wait to be restored or discarded: nobody consumes it",
+    "quarantine": "Its messages were purged, and wait to be restored or discarded",
 }
 
 _COLUMNS: Final[tuple[tuple[Header, Callable[[QueueRow], Cell]], ...]] = (
