@@ -77,7 +77,12 @@ def test_all_queues_of_rabbitmq_are_listed_and_described_where_its_management_ap
         rabbits.declare(channel, "mail", x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
         rabbits.declare(channel, "dead", x_queue_type="quorum")
         rabbits.send(channel, "mail", 3)
-        eventually(lambda: listed(rabbitmq_url, *option)["mail"]["memory"], "the figures", within=60)
+
+        def known() -> bool:
+            mail = listed(rabbitmq_url, *option)["mail"]
+            return None not in (mail["memory"], mail["unacked"])
+
+        eventually(known, "the figures", within=60)
         found = listed(rabbitmq_url, *option)
         mail, dead = found["mail"], found["dead"]
         assert (figures(mail), mail["type"], mail["durable"], mail["policy"]) == (

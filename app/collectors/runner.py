@@ -318,6 +318,8 @@ class Collector:
 
     def _connect_anew(self, reason: BrokerError) -> None:
         """Drop all connections at once."""
+        # What was answered until now says nothing of who is asked from here on.
+        self._questions.answered = False
         self._events.give_up(reason)
         self._queues.begin_anew(self._drop)
 

@@ -359,7 +359,7 @@ def test_f11_a_broker_that_can_not_be_written_is_watched_all_the_same(
             envelope(raw("worker-heartbeat", hostname="w@a", uuid=..., freq=2.0, active=0, timestamp=time.time())),
         )
         eventually(lambda: any("out of memory" in text for text in collector.notices("workers")), "the state")
-        assert reader.workers()
+        eventually(reader.workers, "the worker")
         assert collector.state == "live"
 
 

@@ -193,7 +193,7 @@ class AcrossWorkers(AcrossTable[list[Worker], Worker]):
     def __init__(self, theme: ThemeManager, time_range: TimeRange) -> None:
         empty = ("No worker is heard on any of these brokers", "Choose one of them to see what to look at.")
         # Who it is matters more here than its state at length.
-        state = Width(workers.WIDTHS[Column.STATE].least)
+        state = Width(100)
         super().__init__(theme, time_range, WorkerTableModel, (state, *workers.WIDTHS[1:]), empty)
         self.table.setAccessibleName("Workers of all brokers")
         self.table.sortByColumn(Column.STATE + 1, Qt.SortOrder.AscendingOrder)  # trouble first
