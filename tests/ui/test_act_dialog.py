@@ -397,8 +397,10 @@ class Editor(QWidget):
 
     changed = Signal()
 
-    def __init__(self, plan: Plan, wish: Purge) -> None:
+    def __init__(self, plan: Plan, wish: Purge, before: QWidget | None) -> None:
         super().__init__()
+        del plan
+        self.follows = before is not None
         self.queue = QLineEdit(wish.queue, self)
         self.queue.textChanged.connect(self.changed)
 
@@ -430,6 +432,7 @@ def test_an_edited_wish_is_planned_anew_before_it_can_be_confirmed(make: Make, a
         assert at.acts.wishes[-1] == (Purge("mail"), "")
         [editor] = [each for each in dialog.findChildren(Editor) if each.isVisible()]
         assert editor.queue.text() == "mail"
+        assert editor.follows
 
     run(story())
 

@@ -167,7 +167,8 @@ def test_all_about_an_act_is_shown(window: MainWindow, run: Run, history: Path) 
         ):  # fmt: skip
             assert wanted in text
         assert [line.item for line in details.items.records()] == ITEMS
-        assert msgspec.json.decode(details._wish.whole_text()) == {"type": "Purge", "queue": "mail", "backup": ""}
+        wish = {"type": "Purge", "queue": "mail", "backup": "", "quarantine": ""}
+        assert msgspec.json.decode(details._wish.whole_text()) == wish
 
     run(story())
 
