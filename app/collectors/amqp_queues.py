@@ -14,9 +14,10 @@ from amqp import spec
 from amqp.exceptions import AccessRefused, NotFound, ResourceLocked
 
 from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress, amqp_connection, amqp_error, blocked
-from app.collectors.amqp_guard import LOOKING
+from app.collectors.amqp_guard import LOOKING, is_quarantine
 from app.collectors.manager import Manager, is_for_workers
 from app.collectors.queues import MAX_QUEUES, Poll, Turns
+from app.models.quarantines import ROLE as QUARANTINE
 from app.models.records import Queue
 
 #: Queues asked for at a time, which costs RabbitMQ about a hundredth of a core; where there are more, the management
@@ -124,7 +125,8 @@ class AmqpQueues:
                     break
                 self._present[name] = None
                 self._absent.pop(name, None)
-                queues.append(Queue(name, time.time(), ready=ready, consumers=consumers))
+                role = QUARANTINE if is_quarantine(name) else None
+                queues.append(Queue(name, time.time(), ready=ready, consumers=consumers, role=role))
             else:
                 break
         return queues

@@ -12,9 +12,11 @@ from functools import partial
 from operator import itemgetter
 from typing import Final
 
+from app.collectors.amqp_guard import LEDGER, is_quarantine
 from app.collectors.errors import AUTH_PAUSE, BrokerError
 from app.collectors.management import PAGE, Binding, DeadLetters, Managed, Management
 from app.collectors.queues import MAX_QUEUES
+from app.models.quarantines import ROLE as QUARANTINE
 from app.models.records import DeadLetter, Queue
 
 #: Seconds between two rounds through all queues, whose figures RabbitMQ makes anew that often; between two questions
@@ -190,6 +192,8 @@ class Manager:
 
         Where two queues are each other's, messages wait for another attempt in the one that gives them up after a time.
         """
+        if is_quarantine(told.name):
+            return QUARANTINE
         ends = self._to.get(told.name, ())
         if _LEVEL.fullmatch(told.name) or (told.expires and any(self._waits_at(end, told.name) for end in ends)):
             return "delayed"
@@ -222,6 +226,10 @@ def _total(figures: Iterable[int | None]) -> int | None:
 
 
 def is_for_workers(name: str) -> bool:
-    """Whether workers may consume a queue: it is for neither events nor remote control, nor are tasks delayed in it."""
+    """Whether workers may consume a queue: it is for neither events nor remote control, nor are tasks delayed in it.
+
+    A quarantine is listed, and what is noted of it in a queue beside it is not.
+    """
     others = name.startswith(("celeryev.", "amq.gen-")) or name.endswith((".pidbox", "celery_delayed_*"))
-    return not (others or ".cloche." in name or _LEVEL.fullmatch(name))
+    noted = name.endswith(LEDGER) and is_quarantine(name.removesuffix(LEDGER))
+    return not (others or noted or ".cloche." in name or _LEVEL.fullmatch(name))

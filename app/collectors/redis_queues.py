@@ -26,6 +26,7 @@ from app.collectors.rights import Rights, is_fatal
 from app.collectors.transport import RedisAddress
 from app.models.lifecycle import epoch
 from app.models.quarantines import MARK
+from app.models.quarantines import ROLE as QUARANTINE
 from app.models.records import Queue
 
 #: `unacked` holds whole messages: it is split by queue only up to so many of them, and so many bytes.
@@ -230,7 +231,7 @@ class RedisQueues:
             queue.ready = sum(counts)
             queue.by_priority = {str(step): count for step, count in zip(self._address.steps, counts, strict=True)}
         if quarantine_of(self._address, self._address.key(name)) is not None:
-            queue.role, queue.memory = "quarantine", self._sizes.get(name)
+            queue.role, queue.memory = QUARANTINE, self._sizes.get(name)
             if queue.gone:
                 self._names.pop(name, None)
                 self._sizes.pop(name, None)

@@ -25,7 +25,7 @@ from app.collectors.results import Ends, Results, results_address
 from app.collectors.shedding import Shedder
 from app.collectors.standing import Gaps, Meter
 from app.collectors.subscriber import Chunk, DamagedStream, Link, Subscriber
-from app.models.acts import Standing
+from app.models.acts import Restore, Standing
 from app.models.audit import AuditLog, Subject
 from app.models.history.keeper import Keeper
 from app.models.history.retention import Keep
@@ -291,6 +291,9 @@ class Collector:
                 self._clock_set(item)
                 self._emit(self._access.standing)  # until when, by the clock
             elif isinstance(item, Told):
+                if isinstance(item, Acted) and isinstance(undo := item.outcome.undo, Restore):
+                    # A new one, of which the broker itself may never tell.
+                    self._queues.add([undo.quarantine])
                 self._emit(item)
             else:
                 if isinstance(item, Ends):

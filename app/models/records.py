@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from app.models.quarantines import ROLE as QUARANTINE
+
 
 class Event(msgspec.Struct, gc=False):
     """One Celery event, checked and made safe by the normaliser (fields as on the wire; PROTOCOL: ``celery.events``).
@@ -241,7 +243,7 @@ class Queue(msgspec.Struct, gc=False):
     @property
     def gone(self) -> bool:
         """Whether it is a quarantine that was emptied: that is told once, and then it is no more."""
-        return self.role == "quarantine" and self.ready == 0
+        return self.role == QUARANTINE and self.ready == 0
 
 
 class Message(msgspec.Struct, gc=False):

@@ -11,10 +11,14 @@ import pytest
 
 from app.collectors import amqp_queues
 from app.collectors.amqp import amqp_address
+from app.collectors.amqp_guard import LEDGER
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.errors import BrokerError
+from app.models.acts import Purge, Restore
 from app.models.records import Queue
+from app.models.wire import DoAct, PlanAct, Planned, Unlock
 from tests.helpers import rabbits
+from tests.helpers.acting import Actor
 from tests.helpers.collecting import collecting
 from tests.helpers.histories import reading
 from tests.helpers.servers import RabbitServer
@@ -169,3 +173,31 @@ def test_a_collector_shows_queues_that_events_name(rabbitmq_url: str, tmp_path: 
         rabbits.publish(channel, [event])
         eventually(lambda: {each.name: each.ready for each in reader.queues()}.get("shop") == 2, "the depth")
         assert running.notices("queues") == []
+
+
+def test_a_quarantine_is_known_for_what_it_is_and_its_ledger_is_no_queue(rabbitmq_url: str, tmp_path: Path) -> None:
+    with rabbits.client(rabbitmq_url) as channel, looking(rabbitmq_url, "mail") as queues:
+        fill(channel, "mail", 3)
+        outcome = Actor(rabbitmq_url, tmp_path).do(Purge("mail"))
+        assert isinstance(outcome.undo, Restore)
+        quarantine = outcome.undo.quarantine
+        queues.add([quarantine, f"{quarantine}{LEDGER}"])
+        found = {name: (each.ready, each.role) for name, each in seen(queues).items()}
+        assert found == {"mail": (0, None), quarantine: (3, "quarantine")}
+
+
+def test_what_a_collector_purged_is_seen_at_once_where_nobody_else_tells(rabbitmq_url: str, tmp_path: Path) -> None:
+    with (
+        rabbits.client(rabbitmq_url) as channel,
+        collecting(rabbitmq_url, tmp_path / "h", queues=["mail"], mode="operate", environment="development") as running,
+        reading(tmp_path / "h") as reader,
+    ):
+        fill(channel, "mail", 3)
+        for said in (Unlock(), PlanAct(1, Purge("mail"))):
+            running.collector.take(said)
+        eventually(lambda: any(isinstance(each, Planned) for each in running.said), "the plan")
+        running.collector.take(DoAct(1))
+        eventually(
+            lambda: [(each.role, each.ready) for each in reader.queues() if each.role] == [("quarantine", 3)],
+            "the quarantine",
+        )
