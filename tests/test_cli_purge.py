@@ -2,15 +2,16 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from redis import Redis
 
+from app.cli import cli
 from app.models import audit
-from app.paths import audit_file, self_command
+from app.paths import audit_file
 from tests.helpers.celery_apps import make_app, marks, worker
 from tests.helpers.messages import fill, ids_of, lists_of
 from tests.helpers.servers import RedisServer
@@ -19,14 +20,14 @@ from tests.helpers.waiting import eventually
 QUARANTINE = "mail.quarantine.20261122T020728123Z"
 
 
-def cloche(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(self_command(*words), capture_output=True, text=True, check=False, timeout=90)
+def cloche(*words: str) -> Result:
+    return CliRunner().invoke(cli, words)
 
 
 def acted(*words: str) -> dict[str, Any]:
     """What a command told that did what was wished."""
     done = cloche(*words, "--mode", "operate", "--yes", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
@@ -42,7 +43,7 @@ def test_a_queue_is_purged_listed_restored_and_discarded(redis_server: RedisServ
     url = redis_server.url
 
     plan = cloche("purge", url, "mail", "--mode", "operate", "--plan")
-    assert plan.returncode == 0
+    assert plan.exit_code == 0
     assert plan.stdout.startswith("Purge the queue mail: 40 messages go into a quarantine\n")
     assert "Priority 9   10" in plan.stdout
     assert lists_of(client, "mail") == before
@@ -90,7 +91,7 @@ def test_a01_nothing_is_moved_but_in_operate_mode_and_when_somebody_said_so(
         assert "no terminal" in cloche(*deed, "--mode", "operate").stderr
     assert (lists_of(client, "mail"), lists_of(client, QUARANTINE)) == before
     both = cloche("restore", redis_server.url, QUARANTINE, "--count", "1", "--id", "x")
-    assert both.returncode == 2
+    assert both.exit_code == 2
 
 
 def test_messages_are_exported_and_a_copy_is_checked(redis_server: RedisServer, client: Redis, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_messages_are_exported_and_a_copy_is_checked(redis_server: RedisServer, 
     before = lists_of(client, "mail")
     exported, copied = tmp_path / "exported.bin", tmp_path / "copied.bin"
     done = cloche("messages", redis_server.url, "mail", "--export", str(exported), "--mode", "passive")
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "")
     assert f"8 messages of mail are in {exported}." in done.stderr
     assert lists_of(client, "mail") == before
     assert "already" in cloche("messages", redis_server.url, "mail", "--export", str(exported)).stderr
@@ -107,7 +108,7 @@ def test_messages_are_exported_and_a_copy_is_checked(redis_server: RedisServer, 
     acted("purge", redis_server.url, "mail", "--backup", os.path.relpath(copied))
     assert exported.read_bytes()[-100:-40] == copied.read_bytes()[-100:-40]
     told = cloche("backup", str(copied))
-    assert told.returncode == 0
+    assert told.exit_code == 0
     assert told.stdout.splitlines()[0].startswith("     0  mail-0  shop.send")
     assert len(told.stdout.splitlines()) == 8
     assert "8 messages of mail on 127.0.0.1:" in told.stderr
@@ -117,7 +118,7 @@ def test_messages_are_exported_and_a_copy_is_checked(redis_server: RedisServer, 
 
     copied.write_bytes(copied.read_bytes()[:-1])
     cut = cloche("backup", str(copied))
-    assert (cut.returncode, cut.stdout) == (1, "")
+    assert (cut.exit_code, cut.stdout) == (1, "")
     assert "cut off" in cut.stderr
     missing = cloche("messages", redis_server.url, "mial", "--export", str(tmp_path / "none.bin"))
     assert "no queue 'mial'" in missing.stderr
