@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from app.models.wire import Health, Message, Notice, frame
+from app.models.wire import Acted, Health, Message, Notice, Peeked, Planned, Surveyed, frame
 
 #: Seconds that the last words may take.
 LAST_WORDS: Final = 0.5
@@ -66,5 +66,8 @@ def _kind(message: Message) -> object:
             return (Notice, message.key)
         case Health():
             return (Health, message.state)
+        case Peeked() | Surveyed() | Planned() | Acted():
+            # Each is the answer to something else; of one question, only the newest is worth saying.
+            return (type(message), message.number)
         case _:
             return type(message)
