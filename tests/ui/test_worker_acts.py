@@ -98,6 +98,21 @@ def test_a_worker_is_told_what_needs_no_form_and_shut_down(page: WorkersPage, wi
     run(story())
 
 
+def test_a_menu_opens_by_key_and_lets_all_else_go_on(page: WorkersPage, wishes: list[Wish], run: Run) -> None:
+    async def story() -> None:
+        page.show()
+        await look_at(page, "w1@h")
+        menu = page._acts.menu
+        menu.setFocus()
+        QTest.keyClick(menu, Qt.Key.Key_Space)
+        assert menu._menu.isVisible()
+        for key in (Qt.Key.Key_Up, Qt.Key.Key_Return):  # the last line
+            QTest.keyClick(menu._menu, key)
+        assert wishes == [Steer("disable_events", ["w1@h"])]
+
+    run(story())
+
+
 def test_each_command_that_needs_more_has_its_form(page: WorkersPage, wishes: list[Wish], run: Run) -> None:
     async def story() -> None:
         page.show()

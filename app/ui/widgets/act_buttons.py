@@ -79,7 +79,8 @@ class MenuButton(ActButton):
         self._theme = theme
         self._menu = QMenu(self)
         self._menu.aboutToShow.connect(lambda: fill(self._menu, entries()))
-        self.setMenu(self._menu)
+        # A menu that is set is shown in a loop of its own, in which no coroutine goes on.
+        self.clicked.connect(lambda: self._menu.popup(self.mapToGlobal(self.rect().bottomLeft())))
         self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the arrow stands behind the words
         theme.changed.connect(self._wear)
         self._wear()
