@@ -8,8 +8,8 @@ messages is carried in two transactions on one channel:
 2. The old ones are acknowledged, and the ledger says that no copies are open any more.
 
 RabbitMQ carries out a transaction when it has all of it, or forgets it. So whoever dies, or whatever breaks, the ledger
-says exactly what is in two places, and nothing was acknowledged that has no copy on disk. (Should RabbitMQ itself be
-killed within a transaction, that may be true of the ledger only nearly: nothing is lost even then.)
+says exactly what is in two places, and nothing was acknowledged that has no copy on disk. That holds as long as
+RabbitMQ lives; whether it ended meanwhile, the ledger tells too.
 
 Only one connection at a time moves messages of a quarantine: it holds an exclusive queue, which RabbitMQ takes away
 when it is done with all that this connection said. What comes after a broken one finds everything settled.
@@ -322,22 +322,31 @@ class Ledger:
 
     ``held`` is how many messages are in the quarantine, those that somebody holds included, which RabbitMQ does not
     tell; None where that is not known. ``doubtful`` is what pieces that were broken off left in two places.
+
+    When RabbitMQ is killed, a classic queue has messages again that were acknowledged a while ago. So the ledger has a
+    second message, which does not outlive RabbitMQ: where messages of such queues (``forgetful``) were moved when that
+    ended, ``shaken`` is true, and all that is in the quarantine may be in two places.
     """
 
-    def __init__(self, carrier: Carrier, quarantine: str) -> None:
+    def __init__(self, carrier: Carrier, quarantine: str, *, forgetful: bool = False) -> None:
         self._carrier = carrier
+        self._forgetful = forgetful
         self._queue = quarantine + LEDGER
         self.held: int | None = None
         self.doubtful: frozenset[str] = frozenset()
+        self.shaken = False
 
     def read(self) -> None:
         """Learn what it says; nothing where there is none."""
         if self._carrier.there(self._queue):
-            # Somebody who reads it at this moment has its only message.
-            self._carrier.settled(self._queue, 1)
-            for told in self._carrier.take(self._queue, 1):
-                page = _page(told.body)
+            # Somebody who reads it at this moment has its messages. The last page counts: a RabbitMQ that was killed
+            # may have older ones again.
+            told = self._carrier.take(self._queue, self._carrier.settled(self._queue, 2))
+            pages = [_page(each.body) for each in told if each.body]
+            if pages:
+                page = pages[-1]
                 self.held, self.doubtful = page.held, frozenset(page.open)
+                self.shaken = page.shaken or (page.moving and len(pages) == len(told))
             self._carrier.give_back()
 
     def open(self, *, new: bool) -> None:
@@ -345,16 +354,22 @@ class Ledger:
         self.read()
         if new:
             self.held = self.held or 0
-        # It has one message, of which the last one counts. A classic queue does that everywhere.
-        self._carrier.declare(self._queue, {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "drop-head"})
+        # Of what it holds the last two messages count. A classic queue does that everywhere.
+        self._carrier.declare(self._queue, {"x-queue-type": "classic", "x-max-length": 2, "x-overflow": "drop-head"})
         self.write()
         self._carrier.commit()
 
-    def write(self, ids: Iterable[str] = (), change: int = 0) -> None:
+    def write(self, ids: Iterable[str] = (), change: int = 0, *, moving: bool = True) -> None:
         """Say in the open transaction which copies are open, besides what is doubtful; and how many are there more."""
         self.held = None if self.held is None else self.held + change
-        body = msgspec.json.encode(_Page(self.held, [*sorted(self.doubtful), *ids]))
-        self._carrier.publish(self._queue, _PERSISTENT_JSON, body)
+        page = _Page(self.held, [*sorted(self.doubtful), *ids], moving and self._forgetful, self.shaken)
+        self._carrier.publish(self._queue, _PERSISTENT_JSON, msgspec.json.encode(page))
+        self._carrier.publish(self._queue, _TRANSIENT, b"")
+
+    def close(self) -> None:
+        """Say that nothing is moved any more."""
+        self.write(moving=False)
+        self._carrier.commit()
 
     def delete(self) -> None:
         """Delete it."""
@@ -365,8 +380,12 @@ class Ledger:
 class _Page(msgspec.Struct):
     held: int | None
     open: list[str]
+    moving: bool = False
+    shaken: bool = False
 
 
+#: Properties with nothing but the delivery mode of what does not outlive RabbitMQ.
+_TRANSIENT: Final = b"\x10\x00\x01"
 #: Properties of what a ledger holds: its content type and delivery mode.
 _PERSISTENT_JSON: Final = b"\x90\x00" + bytes([len(b"application/json")]) + b"application/json" + b"\x02"
 

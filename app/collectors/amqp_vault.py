@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -38,6 +38,11 @@ _UNSEEN: Final = (
 _DOUBTFUL: Final = (
     "{} may also be in the queue: something broke off while they were moved. They stay in the quarantine, and are not "
     "put back. Nothing else is missing there, so it can be deleted then; or move them, to have them all the same."
+)
+_SHAKEN: Final = (
+    "RabbitMQ itself ended while messages were moved, and then has some again that it had given away: any of this "
+    "quarantine may also be in the queue. So none is put back. Compare the two; then move the quarantine as a whole, "
+    "or delete it."
 )
 _UNDER_WAY: Final = (
     f"Nothing is lost. At most {MOST} messages that were under way may be in both places: which these are is noted in "
@@ -117,9 +122,12 @@ class AmqpVault:
         with self._carrier(reckoning(self._mode)) as carrier:
             ledger = Ledger(carrier, name)
             ledger.read()
-        doubtful = len(ledger.doubtful)
-        told = [Caution(_DOUBTFUL.format(number_of(doubtful, "message")), grave=True)] if doubtful else []
-        return [Caution(BEHIND), *told]
+        told = [Caution(BEHIND)]
+        if ledger.shaken:
+            told.append(Caution(_SHAKEN, grave=True))
+        elif ledger.doubtful:
+            told.append(Caution(_DOUBTFUL.format(number_of(len(ledger.doubtful), "message")), grave=True))
+        return told
 
     def raw(self, name: str) -> Iterator[list[bytes]]:
         """All of a quarantine, as it was in its queue: each message as `amqp_content.packed` makes it."""
@@ -211,7 +219,7 @@ class AmqpVault:
             carrier.lock(quarantine)
             nature = self._nature(carrier, queue)
             carrier.declare(quarantine, _like(nature))
-            ledger = Ledger(carrier, quarantine)
+            ledger = Ledger(carrier, quarantine, forgetful=nature.kind == "classic")
             ledger.open(new=True)
             self._begin(carrier, queue, nature, 0)
             expected, _ = carrier.length(quarantine)
@@ -233,6 +241,7 @@ class AmqpVault:
                     )
 
             yield from self._carry(carrier, ledger, queue, quarantine, Pieces(count), remade, check)
+            ledger.close()
 
     def _out_of(
         self,
@@ -253,11 +262,14 @@ class AmqpVault:
             carrier.lock(quarantine)
             carrier.length(quarantine)
             alone = carrier.alone(quarantine)
-            ledger = Ledger(carrier, quarantine)
+            nature = self._nature(carrier, quarantine)
+            ledger = Ledger(carrier, quarantine, forgetful=nature.kind == "classic")
+            ledger.read()
+            if ledger.shaken and not all_of_it:
+                raise BrokerError("busy", _SHAKEN)
             ledger.open(new=False)
             there = carrier.settled(quarantine, ledger.held)
             held = frozenset() if all_of_it else ledger.doubtful
-            nature = self._nature(carrier, quarantine)
             self._begin(carrier, quarantine, nature, len(held) if ids is None else there)
             pieces = Pieces(there if count is None else count)
 
@@ -280,6 +292,8 @@ class AmqpVault:
             if ledger.held == 0 and alone:
                 carrier.delete(quarantine)
                 ledger.delete()
+            else:
+                ledger.close()
 
     def _carry(
         self,
@@ -312,7 +326,13 @@ class AmqpVault:
                 said = carrier.translate(error)
                 raise BrokerError(said.fault, f"{said} {_UNDER_WAY}") from error
             self._on_command(2 * len(piece) + 4)
-            yield piece
+            try:
+                yield piece
+            except GeneratorExit:
+                # No more is wanted. Where that can't be noted, the ledger says less good than is.
+                with suppress(BrokerError, *FAILURES):
+                    ledger.close()
+                raise
 
     def _begin(self, carrier: Carrier, queue: str, nature: Nature, held: int) -> None:
         """Begin to take messages of a queue, of which so many may be held besides those of a piece."""

@@ -12,7 +12,7 @@ from app.collectors.amqp import amqp_address
 from app.collectors.amqp_vault import AmqpVault
 from app.models.quarantines import quarantine_name
 from tests.bench.recorder import WrongHistory
-from tests.helpers.amqp_raw import Raw, joined, long, look, send, short
+from tests.helpers.amqp_raw import Raw, drained, joined, long, send, short
 from tests.helpers.rabbits import client
 from tests.helpers.servers import RabbitServer
 from tests.helpers.waiting import eventually
@@ -42,7 +42,7 @@ def measure(number: int, size: int, kind: str) -> dict[str, Any]:
             "purge": _timed(vault.lock_away("mail", quarantine, Grant()), number),
             "restore": _timed(vault.put_back(quarantine, "mail", Grant()), number),
         }
-        if _digest(look(server.url, "mail")) != _digest(messages(number, size)):
+        if _digest(drained(server.url, "mail")) != _digest(messages(number, size)):
             raise WrongHistory("what was put back is not what was there")
         return {"messages": number, "bytes_of_a_body": size, "kind": kind, **figures, "identical_in_order": True}
 

@@ -156,41 +156,57 @@ def test_a03_whoever_is_killed_loses_nothing_and_nothing_runs_twice(rabbitmq_url
     assert len(left) > 4
 
 
-def test_a03_rabbitmq_itself_is_killed_and_nothing_is_lost() -> None:
+@pytest.mark.parametrize("what", ["purge", "restore"])
+def test_a03_rabbitmq_itself_is_killed_and_nothing_is_lost_or_runs_twice(what: str) -> None:
     with RabbitServer() as server:
-        assert broker_killed(server, after=3)["lost"] == 0
+        broker_killed(server, what, after=6)
 
 
-def broker_killed(server: RabbitServer, after: int) -> dict[str, int]:
-    """Kill RabbitMQ while a queue is purged, once so many pieces were moved; then restore. A piece may be double."""
+def broker_killed(server: RabbitServer, what: str, after: int) -> dict[str, int]:
+    """Kill RabbitMQ while a queue is purged or restored, once so many pieces were moved, and restore what can be.
+
+    A worker would get no message twice, and those that it would not get are in the quarantine. (Classic queues only: a
+    quorum queue that was just made does not come back at all when RabbitMQ 3.10 is killed on a single node.)
+    """
     scene, number = Scene(server.url, pieces=100), 2_000
     scene.fill(number)
     moving = scene.vault.lock_away("mail", QUARANTINE, Grant())
-    moved = [next(moving) for _ in range(after)]
+    if what == "restore":
+        list(moving)
+        moving = scene.vault.put_back(QUARANTINE, "mail", Grant())
+    moved = sum(next(moving) for _ in range(after))
     killer = threading.Thread(target=server.kill)
     killer.start()
     with pytest.raises(BrokerError):
-        moved += list(moving)
+        list(moving)
     killer.join()
     server.start()
-    list(scene.vault.put_back(QUARANTINE, "mail", Grant()))
+    back = 0
+    try:
+        back = sum(scene.vault.put_back(QUARANTINE, "mail", Grant()))
+    except BrokerError as error:
+        assert error.fault == "absent" or "RabbitMQ itself ended" in str(error)  # noqa: PT017 - all other is a failure
     found = Counter(int(each.body) for each in look(server.url, "mail"))
     kept: Counter[int] = Counter()
     try:
+        told = [each.text for each in scene.vault.remarks(QUARANTINE) if each.grave]
         kept.update(int(unpacked(each)[1]) for some in scene.vault.raw(QUARANTINE) for each in some)
+        assert told or not kept
         list(scene.vault.destroy(QUARANTINE, Grant()))
     except BrokerError as error:
-        assert error.fault == "absent"  # noqa: PT017 - it is gone, as it should
+        assert error.fault == "absent", error  # noqa: PT017 - it is gone, as it should
     assert (found | kept).keys() == {*range(number)}, "nothing is lost"
-    double = (found + kept).total() - number
-    assert 0 <= double <= 100
-    return {"moved": sum(moved), "lost": 0, "double": double, "left in the quarantine": kept.total()}
+    assert max(found.values(), default=1) == 1, "nothing runs twice"
+    return {
+        "moved before": moved, "lost": 0, "run twice": 0, "put back": back,
+        "left in the quarantine": kept.total(), "of these in the queue too": (found & kept).total(),
+    }  # fmt: skip
 
 
 def measure(every: int, broker_kills: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Kill at all points, or at every so many; what was found, by what was done."""
-    with RabbitServer() as server:
-        for kind in ("classic", "quorum"):
+    for kind in ("classic", "quorum"):
+        with RabbitServer() as server:
             for what in ("purge", "restore"):
                 server.make_virtual_host(name := f"{what}-{kind}")
                 scene = Scene(server.url_of(name), kind)
@@ -202,8 +218,9 @@ def measure(every: int, broker_kills: int) -> Iterator[tuple[str, dict[str, Any]
                     "seconds": round(time.monotonic() - began, 1),
                 }  # fmt: skip
     for after in range(broker_kills):
-        with RabbitServer() as server:
-            yield f"broker killed after {after * 2} pieces", broker_killed(server, after * 2)
+        for what in ("purge", "restore"):
+            with RabbitServer() as server:
+                yield f"{what}: RabbitMQ killed after {after} pieces", broker_killed(server, what, after)
 
 
 def main() -> None:
@@ -212,8 +229,9 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--broker-kills", type=int, default=5)
     given = parser.parse_args()
-    json.dump(dict(measure(given.every, given.broker_kills)), sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    for what, found in measure(given.every, given.broker_kills):
+        sys.stdout.write(json.dumps({what: found}) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

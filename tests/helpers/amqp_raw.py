@@ -1,5 +1,6 @@
 """Messages of RabbitMQ as bytes: how tests send them, and what a consumer would be given, to the last bit."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import amqp
@@ -40,6 +41,17 @@ def look(url: str, queue: str) -> list[Raw]:
     carrier.give_back()
     carrier.close()
     return found
+
+
+def drained(url: str, queue: str) -> Iterator[Raw]:
+    """All that waits in a queue, in order, and it is gone then."""
+    carrier = Carrier(amqp_address(url), Everything())
+    carrier.consume(queue, 1_000)
+    while taken := carrier.take(queue, 1_000):
+        yield from (Raw(each.properties, each.body) for each in taken)
+        carrier.acknowledge(each.tag for each in taken)
+        carrier.commit()
+    carrier.close()
 
 
 def short(text: bytes) -> bytes:
