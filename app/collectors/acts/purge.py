@@ -56,7 +56,7 @@ class Purging(VaultAct[Purge]):
         kept = self._kept()
         return Plan(
             title=f"Purge the queue {wish.queue}: {messages_of(contents.total)} go into a quarantine",
-            verb="Purge",
+            verb=f"Move {contents.total:,} to quarantine",
             count=contents.total,
             things="message",
             facts=self._facts(contents),
