@@ -8,7 +8,8 @@ from typing import Any, Final
 from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Reach
 from app.collectors.clean import clean_word
-from app.collectors.control import Answer, Command, Control
+from app.collectors.control import Answer, Command, Control, Forbidden
+from app.collectors.orders import Order, worded
 from app.models.formats import listed, number_of
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
@@ -94,6 +95,15 @@ class Crew:
     def _workers(self) -> list[Worker]:
         with reading(self._reach) as reader:
             return [] if reader is None else reader.workers()
+
+
+def sayable(order: Order, destination: Sequence[str] | None = None) -> None:
+    """Raises `Impossible` for what no worker should be told."""
+    try:
+        worded(order, destination)
+    except Forbidden as error:
+        text = "Ids, headers and values are text of at least one and at most 255 characters."
+        raise Impossible(f"Workers can't be told that. {text}") from error
 
 
 @contextmanager

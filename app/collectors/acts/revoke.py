@@ -9,7 +9,7 @@ from typing import Final
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
-from app.collectors.acts.crew import LISTED, Crew, reading, revoke_asked, why_silent
+from app.collectors.acts.crew import LISTED, Crew, reading, revoke_asked, sayable, why_silent
 from app.collectors.control import Answer
 from app.collectors.orders import MOST_IDS, RevokeIds
 from app.collectors.vault import Vault
@@ -61,6 +61,8 @@ class RevokeTasks(Act[Revoke]):
             raise Impossible("No task was named, and none is found.")
         if len(self._ids) > MOST_ITEMS:
             raise Impossible(f"That is more than {MOST_ITEMS:,} tasks. Narrow the search down.")
+        for batch in _batches(self._ids):
+            sayable(RevokeIds(batch))
         tasks = self._tasks()
         ended = [task for task in tasks.values() if task.state in states.FINAL]
         self._ids = [uuid for uuid in self._ids if uuid not in tasks or tasks[uuid].state not in states.FINAL]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
-from app.collectors.acts.crew import LISTED, Crew, revoke_asked
+from app.collectors.acts.crew import LISTED, Crew, revoke_asked, sayable
 from app.collectors.acts.revoke import LATER
 from app.collectors.orders import MOST_IDS, RevokeStamps
 from app.models import acts
@@ -32,6 +32,7 @@ class RevokeByStamp(Act[RevokeStamped]):
             raise Impossible("Name a stamped header and at least one value.")
         if len(wish.values) > MOST_IDS:
             raise Impossible(f"That is more than {MOST_IDS} values.")
+        sayable(RevokeStamps({wish.header: wish.values}))
         self._expected, self._workers = self._crew.answering(), self._crew.known()
         cautions = [
             Caution("How many tasks carry it can't be told: it is in no event."),

@@ -12,7 +12,7 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
-from app.collectors.acts.crew import Crew, reading, why_silent
+from app.collectors.acts.crew import Crew, reading, sayable, why_silent
 from app.collectors.clean import clean_word
 from app.collectors.control import Answer
 from app.collectors.inspector import from_stats
@@ -54,6 +54,7 @@ class TerminateTask(Act[Revoke]):
         if len(self.wish.ids) != 1 or self.wish.search:
             raise Impossible("Tasks are terminated one at a time: name one by its id.")
         uuid = self.wish.ids[0]
+        sayable(RevokeIds([uuid], terminate=True, signal=self.wish.signal), ["its worker"])
         found = self._found(None)
         running = {worker: request for worker, (state, request) in found.items() if state == "active"}
         if not running:

@@ -176,6 +176,19 @@ def test_who_is_silent_is_told_and_not_waited_for_at_each_batch(redis_server: Re
     assert took < 9.0, "which is less than the patience for each of five batches"
 
 
+@pytest.mark.parametrize("word", ["", "x" * 256, "\ud800"])
+def test_what_workers_can_t_be_told_is_said_before(redis_server: RedisServer, tmp_path: Path, word: str) -> None:
+    wishes = (
+        Revoke(["t1", word]),
+        Revoke([word], terminate=True),
+        RevokeStamped("h", ["v", word]),
+        RevokeStamped(word, ["v"]),
+    )
+    with fake_workers(redis_server.url, Manners(named(1))):
+        for wish in wishes:
+            assert Actor(redis_server.url, tmp_path).refusal(wish) != ""
+
+
 def test_nobody_listens_is_said_before_and_after(redis_server: RedisServer, tmp_path: Path) -> None:
     actor = Actor(redis_server.url, tmp_path)
     prepared = actor.prepare(Revoke(["t1"]))
