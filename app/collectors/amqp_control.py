@@ -14,7 +14,7 @@ from amqp.exceptions import NotFound, ResourceLocked
 from app.collectors.access import Grant
 from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error, blocked
 from app.collectors.amqp_guard import asking
-from app.collectors.control import PATIENCE, Control, Hearing, ReplyTo, Request, read_answer, reply_exchange
+from app.collectors.control import EXACT, PATIENCE, Control, Hearing, ReplyTo, Request, read_answer, reply_exchange
 from app.collectors.errors import BrokerError
 from app.models.profiles import Mode
 
@@ -149,9 +149,7 @@ class AmqpControl(Control):
         came = deque[tuple[str, Any]]()
         unheard = _Unheard()
         channel.events["basic_return"].add(unheard)
-        consumer = (
-            None if asked.reply_to is None else self._listen(channel, asked.reply_to, asked.ticket, hearing, came)
-        )
+        consumer = None if asked.reply_to is None else self._listen(channel, asked, asked.reply_to, hearing, came)
         message = amqp.Message(
             msgspec.json.encode(asked),
             content_type="application/json",
@@ -182,12 +180,13 @@ class AmqpControl(Control):
             channel.basic_cancel(consumer)
 
     def _listen(
-        self, channel: amqp.Channel, reply_to: ReplyTo, ticket: str, hearing: Hearing, came: deque[tuple[str, Any]]
+        self, channel: amqp.Channel, asked: Request, reply_to: ReplyTo, hearing: Hearing, came: deque[tuple[str, Any]]
     ) -> str:
         """Consume a new queue that is bound to an exchange, which is declared as kombu would where it is missing."""
 
         def take(reply: amqp.Message) -> None:
-            answer = hearing.take(read_answer(reply.body, reply.headers or {}, ticket))
+            exact = asked.method in EXACT
+            answer = hearing.take(read_answer(reply.body, reply.headers or {}, asked.ticket, exact=exact))
             if answer is not None:
                 came.append(answer)
 

@@ -23,6 +23,8 @@ __all__ = ["Answer", "Command", "Control", "Forbidden"]
 _ARGUMENTS: Final = {
     "active": {"safe"}, "query_task": {"ids"}, "conf": {"with_defaults"}, "registered": {"taskinfoitems"},
 }  # fmt: skip
+#: Questions whose answers hold what tasks are called with.
+EXACT: Final = ("query_task",)
 #: Bytes of an answer that are read at most.
 MAX_REPLY: Final = 4 << 20
 #: Seconds to wait for an answer at a time, so that one who gives up is not kept waiting.
@@ -218,18 +220,23 @@ def reply_exchange(control_exchange: str) -> str:
     return f"reply.{control_exchange}.pidbox"
 
 
-def read_answer(body: bytes, headers: Mapping[str, Any], ticket: str) -> dict[str, Any]:
-    """A worker's answer by its host name; empty where a message is not an answer to ``ticket``."""
+def read_answer(body: bytes, headers: Mapping[str, Any], ticket: str, *, exact: bool = False) -> dict[str, Any]:
+    """A worker's answer by its host name; empty where a message is not an answer to ``ticket``.
+
+    What is no JSON becomes null, unless it has to be ``exact``: then it stays as it is in Python.
+    """
     if len(body) > MAX_REPLY or headers.get("ticket") != ticket:
         return {}
     try:
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except msgspec.DecodeError:
-            # Answers to `conf` hold Infinity, and arguments NaN and halves of surrogate pairs, which are no JSON.
+            # Answers to `conf` hold Infinity, and arguments NaN and halves of surrogate pairs.
             answer = json.loads(body)
-            return answer if isinstance(answer, dict) else {}
-    except (ValueError, RecursionError):
+            if exact:
+                return answer if isinstance(answer, dict) else {}
+            return msgspec.json.decode(msgspec.json.encode(answer), type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return {}
 
 

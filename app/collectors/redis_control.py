@@ -17,7 +17,7 @@ import msgspec
 import redis
 
 from app.collectors.access import Grant
-from app.collectors.control import MAX_REPLY, Control, Hearing, Request, read_answer, reply_exchange
+from app.collectors.control import EXACT, MAX_REPLY, Control, Hearing, Request, read_answer, reply_exchange
 from app.collectors.guard import asking
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
@@ -111,7 +111,7 @@ class RedisControl(Control):
             pause = min(SLOWER * pause, LAST_LOOK)
             while fetched := self._fetch(replies):
                 for reply in fetched:
-                    answer = hearing.take(read_reply(reply, asked.ticket))
+                    answer = hearing.take(read_reply(reply, asked.ticket, exact=asked.method in EXACT))
                     if answer is not None:
                         pause = FIRST_LOOK
                         yield answer
@@ -162,8 +162,8 @@ def envelope(asked: Request, exchange: str, deadline: float) -> bytes:
     )
 
 
-def read_reply(message: bytes | str, ticket: str) -> dict[str, Any]:
-    """A worker's answer by its host name; empty where the message is not an answer to ``ticket``."""
+def read_reply(message: bytes | str, ticket: str, *, exact: bool = False) -> dict[str, Any]:
+    """A worker's answer by its host name; empty where the message is not one to ``ticket``; see `read_answer`."""
     if len(message) > MAX_REPLY:
         return {}
     try:
@@ -172,4 +172,4 @@ def read_reply(message: bytes | str, ticket: str) -> dict[str, Any]:
         body = base64.b64decode(reply.body, validate=True) if encoded else reply.body.encode()
     except (msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
         return {}
-    return read_answer(body, reply.headers, ticket)
+    return read_answer(body, reply.headers, ticket, exact=exact)
