@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 from celery import Celery
-from kombu.serialization import dumps, loads
+from kombu.serialization import dumps, loads, register_pickle
 from redis import Redis
 
 from app.collectors import questions
@@ -268,6 +268,7 @@ def compare(world: World, new: dict[str, str], agreed: dict[str, str]) -> Figure
 @pytest.mark.parametrize("serializer", ["json", "pickle"])
 def test_tasks_get_the_arguments_they_had_or_are_not_sent(monkeypatch: pytest.MonkeyPatch, serializer: str) -> None:
     monkeypatch.setattr(questions, "STALE_PAUSE", 0.5)
+    register_pickle()  # the application's; an earlier test of ours may have taken it away from kombu in this process
     figures = run(200, 1, serializer)
     assert figures.wrong == []
     for situation in EXACT:
