@@ -325,7 +325,7 @@ class Ledger:
 
     When RabbitMQ is killed, a classic queue has messages again that were acknowledged a while ago. So the ledger has a
     second message, which does not outlive RabbitMQ: where messages of such queues (``forgetful``) were moved when that
-    ended, ``shaken`` is true, and all that is in the quarantine may be in two places.
+    ended, ``shaken`` is true, and all that is in the quarantine may be in two places. That it ended since is ``aged``.
     """
 
     def __init__(self, carrier: Carrier, quarantine: str, *, forgetful: bool = False) -> None:
@@ -334,7 +334,7 @@ class Ledger:
         self._queue = quarantine + LEDGER
         self.held: int | None = None
         self.doubtful: frozenset[str] = frozenset()
-        self.shaken = False
+        self.shaken = self.aged = False
 
     def read(self) -> None:
         """Learn what it says; nothing where there is none."""
@@ -346,7 +346,8 @@ class Ledger:
             if pages:
                 page = pages[-1]
                 self.held, self.doubtful = page.held, frozenset(page.open)
-                self.shaken = page.shaken or (page.moving and len(pages) == len(told))
+                self.aged = len(pages) == len(told)
+                self.shaken = page.shaken or (page.moving and self.aged)
             self._carrier.give_back()
 
     def open(self, *, new: bool) -> None:

@@ -44,6 +44,10 @@ _SHAKEN: Final = (
     "quarantine may also be in the queue. So none is put back. Compare the two; then move the quarantine as a whole, "
     "or delete it."
 )
+_AGED: Final = (
+    "RabbitMQ was started again since. If it was killed within moments of the purge, the queue may have messages again "
+    "that are in this quarantine."
+)
 _UNDER_WAY: Final = (
     f"Nothing is lost. At most {MOST} messages that were under way may be in both places: which these are is noted in "
     "RabbitMQ, and Cloche does not put them back twice."
@@ -127,6 +131,8 @@ class AmqpVault:
             told.append(Caution(_SHAKEN, grave=True))
         elif ledger.doubtful:
             told.append(Caution(_DOUBTFUL.format(number_of(len(ledger.doubtful), "message")), grave=True))
+        if ledger.aged and not ledger.shaken:
+            told.append(Caution(_AGED))
         return told
 
     def raw(self, name: str) -> Iterator[list[bytes]]:

@@ -304,6 +304,20 @@ def test_quarantines_are_known_where_the_management_api_tells(
     assert (found.name, found.queue, found.made, found.total) == (QUARANTINE, "mail", 1_767_268_800.0, 3)
 
 
+def test_a_restart_of_rabbitmq_is_outlived_and_told() -> None:
+    with RabbitServer() as server:
+        vault = at(server.url)
+        with client(server.url) as made:
+            fill(made, [numbered(n) for n in range(50)])
+            lock_away(vault)
+        assert len(vault.remarks(QUARANTINE)) == 1
+        server.stop()
+        server.start()
+        assert "was started again since" in vault.remarks(QUARANTINE)[1].text
+        assert put_back(vault) == 50
+        assert look(server.url, "mail") == [numbered(n) for n in range(50)]
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 

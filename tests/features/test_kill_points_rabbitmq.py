@@ -217,7 +217,7 @@ def measure(every: int, broker_kills: int) -> Iterator[tuple[str, dict[str, Any]
                     "kills with doubles left in the quarantine": sum(map(bool, left)), "most of them": max(left),
                     "seconds": round(time.monotonic() - began, 1),
                 }  # fmt: skip
-    for after in range(broker_kills):
+    for after in range(1, broker_kills + 1):
         for what in ("purge", "restore"):
             with RabbitServer() as server:
                 yield f"{what}: RabbitMQ killed after {after} pieces", broker_killed(server, what, after)
