@@ -123,6 +123,8 @@ class AmqpVault:
         """What somebody should know before messages of a queue, or of a quarantine, are moved, or deleted."""
         if not is_quarantine(name):
             return [Caution(BEHIND), *self._dangers(name)]
+        if self._mode != "operate":
+            return [Caution(BEHIND)]  # its ledger is read in operate mode only
         with self._carrier(reckoning(self._mode)) as carrier:
             ledger = Ledger(carrier, name)
             ledger.read()

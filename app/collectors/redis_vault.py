@@ -25,7 +25,7 @@ from app.collectors.redis_messages import MAX_BYTES, peek
 from app.collectors.redis_scripts import DESTROY, LOCK_AWAY, PICK, PUT_BACK, SCRIPTS, SPLIT, TURN
 from app.collectors.transport import RedisAddress
 from app.collectors.vault import Contents, Quarantine
-from app.models.acts import Item
+from app.models.acts import Caution, Item
 from app.models.quarantines import MARK, origin
 from app.models.records import Message
 
@@ -94,6 +94,11 @@ class RedisVault:
         Before version 7, Redis reads lists from the newest message only: the oldest of a long one are not found.
         """
         return [read_message(place.raw) for place in self._places(name, ids).values()]
+
+    def remarks(self, name: str) -> list[Caution]:
+        """Nothing: each piece is whole or not at all."""
+        del name
+        return []
 
     def quarantines(self) -> list[Quarantine]:
         """Those that are there, by name; where there are very many keys, those that are found within some seconds."""

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from app.collectors.access import Grant
-from app.models.acts import Item
+from app.models.acts import Caution, Item
 from app.models.records import Message
 
 
@@ -62,6 +62,9 @@ class Vault(Protocol):
 
         On Redis it is looked for them as far from both ends as `move` reaches.
         """
+
+    def remarks(self, name: str) -> list[Caution]:
+        """What somebody should know before messages of this queue or quarantine are moved; nothing is changed."""
 
     def quarantines(self) -> list[Quarantine]:
         """Those that are there."""

@@ -61,7 +61,7 @@ class Purging(VaultAct[Purge]):
             things="message",
             facts=self._facts(contents),
             samples=samples(contents.samples),
-            cautions=_cautions(kept, wish.backup),
+            cautions=[*_cautions(kept, wish.backup), *self.vault.remarks(wish.queue)],
             undo="To undo it, restore the quarantine: all is put back in its order, "
             f"{'before' if self.vault.in_front else 'after'} what came since.",
             details={"by_priority": contents.by_priority, "quarantine": wish.quarantine} | msgspec.structs.asdict(kept),

@@ -48,7 +48,10 @@ class Restoring(VaultAct[Restore]):
                 ("Waiting now", f"{messages_of(waiting)} in {self._queue}, which come {place}"),
             ],
             samples=samples(shown),
-            cautions=[Caution("Workers that consume the queue begin to run these tasks at once.")],
+            cautions=[
+                Caution("Workers that consume the queue begin to run these tasks at once."),
+                *self.vault.remarks(wish.quarantine),
+            ],
             undo="To undo it, purge the queue again: what workers took by then has run.",
             rate=self.rate or 0.0,
             details={"by_priority": contents.by_priority, "queue": self._queue},
@@ -101,7 +104,10 @@ class Discarding(VaultAct[Discard]):
             things="message",
             facts=[*self.facts(contents), *_made(name)],
             samples=samples(contents.samples),
-            cautions=[Caution("There is no way back: these tasks will never run.", grave=True)],
+            cautions=[
+                Caution("There is no way back: these tasks will never run.", grave=True),
+                *self.vault.remarks(self.wish.quarantine),
+            ],
             undo="It can't be undone.",
             typed=name,
             details={"by_priority": contents.by_priority, "queue": queue},

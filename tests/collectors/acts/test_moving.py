@@ -13,6 +13,8 @@ from app.collectors import redis_vault
 from app.collectors.acts.act import Impossible
 from app.models.acts import Delete, Discard, Move, Purge, Restore, Wish
 from app.models.backups import BackupReader
+from app.models.profiles import Mode
+from tests.helpers import rabbits
 from tests.helpers.acting import Actor, execute
 from tests.helpers.events import T0, stream
 from tests.helpers.histories import recording
@@ -351,3 +353,19 @@ def test_the_time_that_messages_were_sent_is_told_where_it_is_known(
     monkeypatch.setattr("app.collectors.acts.vault_act.time.time", lambda: T0 + 1 + 7_200)
     facts = dict(Actor(redis_server.url, tmp_path, history=history).plan(Purge("mail")).facts)
     assert facts["Oldest"] == facts["Newest"] == "shop.send t1, sent 2 h ago"
+
+
+@pytest.mark.parametrize("mode", ["observe", "operate"])
+def test_on_rabbitmq_a_plan_says_where_what_is_put_back_comes_to_lie(
+    rabbitmq_url: str, tmp_path: Path, mode: Mode
+) -> None:
+    with rabbits.client(rabbitmq_url) as channel:
+        rabbits.declare(channel, "mail")
+        rabbits.send(channel, "mail", 3)
+        undo = Actor(rabbitmq_url, tmp_path).do(Purge("mail")).undo
+        assert undo is not None
+        plan = Actor(rabbitmq_url, tmp_path, mode=mode).plan(undo)
+        assert plan.count == 3
+        assert any("behind" in caution.text for caution in plan.cautions)
+        assert Actor(rabbitmq_url, tmp_path).do(undo).done == 3
+        assert channel.queue_declare("mail", passive=True).message_count == 3
