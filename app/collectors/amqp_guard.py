@@ -232,6 +232,8 @@ def peeking(mode: Mode) -> Guard:
         {
             spec.Queue.Declare: lambda arguments: _asks_for_a_queue(arguments) or _asks_for_the_kind(arguments),
             spec.Basic.Get: lambda arguments: not arguments[2],
+            spec.Basic.Consume: lambda arguments: not arguments[4],
+            spec.Basic.Qos: _bounds_a_consumer,
         }
     )
 

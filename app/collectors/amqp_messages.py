@@ -4,7 +4,9 @@ RabbitMQ has no way to look without that. What is fetched is marked as *redelive
 it until it is given back, a moment later. So this is done only in operate mode, when somebody was told and wants it.
 
 It is given back by closing the channel. Measured on RabbitMQ 3.10: that leaves the order of every kind of queue as it
-was, while a quorum queue without a delivery limit puts what is rejected or not acknowledged behind all others.
+was, while a quorum queue without a delivery limit puts what is rejected or not acknowledged behind all others. Quorum
+queues keep it only where a consumer got the messages: of those that were fetched by ``basic.get`` the ninth and later
+ones came back scrambled.
 
 A quorum queue counts deliveries. Where it has a limit, it drops what was delivered more often, and tells how often that
 was only with the message, which then can't be given back any more: so such a queue is not looked into.
@@ -12,6 +14,9 @@ was only with the message, which then can't be given back any more: so such a qu
 
 import re
 import time
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import amqp
@@ -48,7 +53,8 @@ def peek(address: AmqpAddress, queue: str, mode: Mode, *, count: int = 20) -> Pa
         total = _length(connection, address, queue)
         nature = nature_of(connection, queue) if management is None else management.nature(queue)
         refuse(nature, connection.server_properties, asked=management is not None)
-        messages = _fetched(connection, queue, min(count, MOST, total))
+        most = min(count, MOST, total)
+        messages = _fetched(connection, queue, most, quorum=nature is not None and nature.kind == "quorum")
         return Page(messages, 0, total, turns=False)
     except FAILURES as error:
         connection.collect()
@@ -136,14 +142,15 @@ def _difference(
     return None
 
 
-def _fetched(connection: amqp.Connection, queue: str, count: int) -> list[Message]:
+def _fetched(connection: amqp.Connection, queue: str, count: int, *, quorum: bool) -> list[Message]:
     channel = connection.channel()
     channel.auto_decode = False
     messages: list[Message] = []
     weight, until = 0, time.monotonic() + HELD
+    fetch = _consumed(channel, queue, count) if quorum else iter(partial(channel.basic_get, queue), None)
     try:
         while len(messages) < count and weight < MAX_BYTES and time.monotonic() < until:
-            got = channel.basic_get(queue)
+            got = next(fetch, None)
             if got is None:
                 break
             body = got.body if isinstance(got.body, bytes) else str(got.body).encode()
@@ -156,6 +163,21 @@ def _fetched(connection: amqp.Connection, queue: str, count: int) -> list[Messag
         # All of it goes back to where it was.
         channel.close()
     return messages
+
+
+def _consumed(channel: amqp.Channel, queue: str, count: int) -> Iterator[amqp.Message]:
+    """Messages as a worker gets them, no more than so many."""
+    came = deque[amqp.Message]()
+    channel.basic_qos(0, max(1, count), False)
+    channel.basic_consume(queue, callback=came.append)
+    while True:
+        if came:
+            yield came.popleft()
+            continue
+        try:
+            channel.connection.drain_events(timeout=HELD)
+        except TimeoutError:
+            return
 
 
 def _close(connection: amqp.Connection) -> None:

@@ -92,6 +92,20 @@ def test_the_order_of_a_quorum_queue_without_a_limit_stays_as_well(
     assert taken(channel, "mail") == [f"id-{name}" for name in "abcdef"]
 
 
+@pytest.mark.parametrize("count", [9, 20, 100])
+def test_so_does_that_of_many_messages(
+    rabbitmq_server: RabbitServer, rabbitmq_url: str, channel: amqp.Channel, count: int
+) -> None:
+    bodies = [f"{number:02}" for number in range(60)]
+    expected = [f"id-{body}" for body in bodies]
+    fill(channel, "mail", QUORUM, bodies)
+    address = amqp_address(rabbitmq_url, options=with_api(rabbitmq_server))
+    for _ in range(3):
+        assert ids(peek(address, "mail", "operate", count=count)) == expected[:count]
+        eventually(lambda: length(channel, "mail") == len(bodies), "that all are back")
+    assert taken(channel, "mail") == expected
+
+
 @pytest.mark.parametrize("how", ["argument", "policy"])
 def test_a_quorum_queue_with_a_delivery_limit_is_not_looked_into(
     rabbitmq_server: RabbitServer, rabbitmq_url: str, channel: amqp.Channel, how: str
