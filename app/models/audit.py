@@ -183,13 +183,14 @@ class AuditLog:
             try:
                 _write_all(descriptor, data)
                 os.fsync(descriptor)
+                _write_head(self.path, _Head(number - 1, digest))
             except OSError:
+                # All of it or nothing: who tries again writes it once.
                 with suppress(OSError):
                     os.ftruncate(descriptor, size)
                 raise
         finally:
             os.close(descriptor)
-        _write_head(self.path, _Head(number - 1, digest))
 
 
 def under_way(path: Path, act: str) -> bool:

@@ -1,6 +1,9 @@
 import multiprocessing
+import os
 import random
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -166,3 +169,61 @@ def test_what_can_t_be_written_is_said_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").mkdir()
     with pytest.raises(AuditError, match=r"audit\.jsonl can't be written: Is a directory"):
         AuditLog(tmp_path / "audit.jsonl", SUBJECT).intend("a", WISH, PLAN)
+
+
+# --- a full disk -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for a few lines, and for what is kept free."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill_up(folder: Path) -> Path:
+    """Write until there is no room for another byte."""
+    place = folder / "other people's"
+    with place.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    return place
+
+
+def test_a06_on_a_full_disk_nothing_is_intended_and_the_log_is_as_it_was(small: Path) -> None:
+    log = written(small, 2)
+    before = log.path.read_bytes()
+    others = fill_up(small)
+    while True:
+        # What was begun may still be told, as long as there is room; no more than that is begun.
+        with suppress(AuditError):
+            log.intend("a", WISH, PLAN)
+            log.conclude("a", Outcome(state="done"))
+            continue
+        break
+    with pytest.raises(AuditError, match=r"can't be written: No space left on device"):
+        log.intend("b", WISH, PLAN)
+    assert log.path.read_bytes().startswith(before)
+    assert verify(log.path).faults == []
+    others.unlink()
+    log.intend("c", WISH, PLAN)
+    assert verify(log.path).faults == []
+    assert entries(log)[-1].act == "c"
+
+
+def test_a06_what_was_begun_is_told_though_the_disk_filled_up_meanwhile(small: Path) -> None:
+    log = written(small, 2)
+    log.intend("begun", WISH, PLAN)
+    fill_up(small)
+    for number in range(20):
+        log.note("begun", [Item(f"{number}", ok=True, text="sent as 6f1c0d2e-0000-4000-8000-000000000000")] * 20)
+    log.conclude("begun", Outcome(state="done", done=400, total=400, text="All of it."))
+    assert [entry.kind for entry in entries(log)][-22:] == ["intent", *["items"] * 20, "outcome"]
+    assert verify(log.path).faults == []
