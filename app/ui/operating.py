@@ -5,8 +5,9 @@ from typing import Final, Literal, cast
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from app.models.acts import Outcome, Plan, Rerun, Wish
+from app.models.acts import Outcome, Plan, Purge, Rerun, Revoke, Wish
 from app.models.formats import count, number_of
+from app.models.options import REDIS_SCHEMES, scheme_of
 from app.models.profiles import Mode
 from app.models.wire import Notice
 from app.ui.scope import Scope
@@ -19,6 +20,7 @@ from app.ui.widgets.edge import HotFrame
 from app.ui.widgets.mode_badge import ModeBadge
 from app.ui.widgets.notice_bar import NoticeBar, Remedy
 from app.ui.widgets.unlock import UnlockDialog
+from app.ui.widgets.wish_options import BackupOption, TakeOutOption
 
 _CHOOSE: Final = "Each act is on one broker. Choose that first."
 _FILE: Final = (
@@ -35,7 +37,11 @@ class Operator(QObject):
         super().__init__(window)
         self._window, self._theme, self._scope, self._ways = window, theme, scope, ways
         self._badge, self._notices = badge, notices
-        self._extras: Extras = {Rerun: self._arguments}
+        self._extras: Extras = {
+            Rerun: self._arguments,
+            Purge: lambda _plan, wish, _before: BackupOption(theme, wish),
+            Revoke: self._take_out,
+        }
         self._frame: HotFrame | None = None
         badge.unlock_wanted.connect(self._unlock)
         badge.lock_wanted.connect(self._lock)
@@ -75,6 +81,12 @@ class Operator(QObject):
         if not plan.needs_edit and not wish.edited:
             return None
         return ArgumentEditor(self._theme, plan, wish, before if isinstance(before, ArgumentEditor) else None)
+
+    def _take_out(self, _plan: Plan, wish: Revoke, _before: QWidget | None) -> TakeOutOption | None:
+        """Where a broker can give single messages of a queue away, that is offered."""
+        connection = self._scope.one
+        can = connection is not None and scheme_of(connection.target.url) in REDIS_SCHEMES
+        return TakeOutOption(self._theme, wish) if can and not wish.terminate else None
 
     def _unlock(self) -> None:
         one = self._scope.one

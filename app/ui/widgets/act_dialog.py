@@ -49,7 +49,7 @@ _FRAME: Final = 60
 Stage = Literal["looking", "refused", "asking", "outdated", "running", "ended"]
 #: By kind of wish, what makes a widget of plan and wish in which that is edited, and of the one before; None where
 #: there is nothing to edit. Its ``wish()`` is what it is now; after its signal ``changed`` it has to be planned anew,
-#: which it can be while the widget is ``complete``.
+#: which it can be while the widget is ``complete``. One that is ``small`` stands by the buttons, always in sight.
 Extras = Mapping[type, Callable[[Plan, Any, QWidget | None], QWidget | None]]
 NO_EXTRAS: Final[Extras] = MappingProxyType({})
 
@@ -189,11 +189,14 @@ class ActDialog(Framed):
         make, before = self._extras.get(type(self._wish)), self._editor
         self._editor = None if make is None else make(plan, self._wish, before)
         if before is not None:
-            self._body.removeWidget(before)
             before.hide()
+            (self._below if getattr(before, "small", False) else self._body).removeWidget(before)
             before.deleteLater()
         if self._editor is not None:
-            self._body.insertWidget(self._body.indexOf(self.plan_view) + 1, self._editor)
+            if getattr(self._editor, "small", False):
+                self._below.insertWidget(0, self._editor)
+            else:
+                self._body.insertWidget(self._body.indexOf(self.plan_view) + 1, self._editor)
             changed = getattr(self._editor, "changed", None)
             if changed is not None:
                 changed.connect(self._outdate)
@@ -349,7 +352,7 @@ class ActDialog(Framed):
         buttons.addStretch(1)
         for button in (self.undo, self.again, self.stop, self.cancel, self.confirm):
             buttons.addWidget(button)
-        below = QVBoxLayout()
+        self._below = below = QVBoxLayout()
         below.setContentsMargins(MARGIN, 0, MARGIN, 0)
         below.setSpacing(14)
         below.addWidget(self.confirming)
@@ -375,7 +378,8 @@ class ActDialog(Framed):
         layout, room = self.layout(), self.screen().availableGeometry()
         if layout is None:
             return
-        width = min(_WIDTH if self._editor is None else _WIDE, room.width() - _FRAME)
+        edits = self._editor is not None and not getattr(self._editor, "small", False)
+        width = min(_WIDE if edits else _WIDTH, room.width() - _FRAME)
         inside = self._inside
         body = inside.heightForWidth(width) if inside.hasHeightForWidth() else inside.sizeHint().height()
         around = layout.totalHeightForWidth(width) - self._area.minimumHeight()
