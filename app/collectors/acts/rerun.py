@@ -174,11 +174,11 @@ class RerunAct(Act[Rerun]):
         }
         names = Counter(case.shown for case in self._sendable)
         facts: list[tuple[str, str]] = [
-            (grade, f"{grades[grade]:,} {word}") for grade, word in words.items() if grades[grade]
+            (grade.capitalize(), f"{grades[grade]:,} {word}") for grade, word in words.items() if grades[grade]
         ]
-        facts += [("edited", f"{len(self.wish.edited):,} as you wrote them")] if self.wish.edited else []
-        facts += [("tasks", ", ".join(f"{name} × {number:,}" for name, number in names.most_common(5)))]
-        facts += [("to", ", ".join(f"{route} × {number:,}" for route, number in routes.most_common(5)))]
+        facts += [("Edited", f"{len(self.wish.edited):,} as you wrote them")] if self.wish.edited else []
+        facts += [("Names", ", ".join(f"{name} × {number:,}" for name, number in names.most_common(5)))]
+        facts += [("To", ", ".join(f"{route} × {number:,}" for route, number in routes.most_common(5)))]
         return Plan(
             title=f"Run {number_of(count, 'task')} again",
             verb="Run again",

@@ -32,13 +32,13 @@ class SendAct(Act[Send]):
         except ValueError as error:
             raise Impossible(str(error)) from error
         given = {
-            "arguments": f"{wish.args} {wish.kwargs}",
-            "queue": wish.queue,
+            "Arguments": f"{wish.args} {wish.kwargs}",
+            "Queue": wish.queue,
             "ETA": None if wish.eta is None else date_time(wish.eta),
-            "expires": None if wish.expires is None else date_time(wish.expires),
-            "priority": wish.priority,
-            "time limit": wish.time_limit,
-            "soft time limit": wish.soft_time_limit,
+            "Expires": None if wish.expires is None else date_time(wish.expires),
+            "Priority": wish.priority,
+            "Time limit": wish.time_limit,
+            "Soft time limit": wish.soft_time_limit,
         }
         return Plan(
             title=f"Send the task {wish.name}",
