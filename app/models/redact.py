@@ -12,8 +12,11 @@ HIDDEN: Final = "***"
 
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+._-]*://"
 _START: Final = re.compile(f"(?:{_SCHEME})?")
-#: Between several URLs, as Sentinel needs them; in a password a semicolon is not followed by a scheme.
-_SEPARATOR: Final = re.compile(rf"([;,]\s*)(?={_SCHEME})")
+#: Between several URLs, as Sentinel needs them; in a password a semicolon is not followed by a broker's scheme.
+_SEPARATOR: Final = re.compile(
+    r"([;,]\s*)(?=(?:rediss?|redis\+socket|sentinels?|amqps?|pyamqp|librabbitmq|confluentkafka|kafka|sqs)://)",
+    re.IGNORECASE,
+)
 #: What the rules for URLs allow as host and port.
 _PLAIN: Final = re.compile(r"(?:[^:\[\]]*|\[[^\[\]]*\])(?::\d*)?")
 #: The beginning of what can hardly be anything but a host: a port or a path follows.

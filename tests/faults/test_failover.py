@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.collectors import redis_role
 from app.collectors.errors import BrokerError
@@ -76,7 +78,8 @@ def watching(group: Group, folder: Path) -> Iterator[tuple[Running, Reader]]:
 
 def follows(group: Group, running: Running, reader: Reader) -> None:
     """It hears of the new master, which is one, and looks there for what waits."""
-    with Redis.from_url(group.replica.url) as successor:
+    # A Redis that is made a master cuts off who is connected to it.
+    with Redis.from_url(group.replica.url, retry=Retry(NoBackoff(), 3)) as successor:
         eventually(lambda: command(successor, "ROLE")[0] in (b"master", "master"), "the failover", within=60)
         eventually(
             lambda: successor.publish(CHANNEL, good(2)) and reader.task("good-2"), "an event of the second", within=60

@@ -48,6 +48,8 @@ class Shop:
         started = worker(self.url, name, self.folder / f"{name}.log", "-E", *options, pool=pool, **more)
         made = self.held.enter_context(started)
         eventually(lambda: self.is_online(made.hostname), f"{name} online", within=60)
+        # It says that it is online before it listens to anybody.
+        eventually(lambda: self.app.control.ping([made.hostname], timeout=1), f"an answer of {name}", within=60)
         return made
 
     def is_online(self, hostname: str) -> bool:
