@@ -107,7 +107,7 @@ class Prepared:
                 return
             running.take(step)
             if acts.too_many_failed(running.failed, running.tried, running.total):
-                running.end("aborted", f"{number_of(running.failed, 'failure')} are too many: no more is tried.")
+                running.end("aborted", f"Too much failed, {running.failed:,} of {running.tried:,}: no more is tried.")
                 return
             if time.monotonic() - told >= WRITE_EVERY:
                 told = time.monotonic()
