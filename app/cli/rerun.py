@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -120,8 +121,7 @@ def _text(given: str) -> str:
     try:
         if given == "@-":
             return sys.stdin.read()
-        with open(given[1:], encoding="utf-8") as file:  # noqa: PTH123 - also what is no path of a file, as of a shell
-            return file.read()
+        return Path(given[1:]).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise Sentence(f"{given[1:]} can't be read: {why}.") from error
