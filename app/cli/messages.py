@@ -19,7 +19,7 @@ from app.models.surveys import Survey
 from app.models.target import Target
 
 if TYPE_CHECKING:
-    from app.collectors.brokers import Broker
+    from app.collectors.broker import Broker
     from app.collectors.redis_messages import Page
 
 

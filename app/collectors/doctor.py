@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from app.collectors.brokers import Broker, broker_of
+from app.collectors.broker import Broker
+from app.collectors.brokers import broker_of
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_active_queues, from_stats

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from app.collectors.brokers import Broker
+from app.collectors.broker import Broker
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import from_active_queues

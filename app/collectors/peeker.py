@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from app.collectors.brokers import Broker, Surveyor
+from app.collectors.broker import Broker, Surveyor
 from app.collectors.errors import BrokerError
 from app.models.profiles import Mode
 from app.models.surveys import MARKS, OPERATE_ONLY

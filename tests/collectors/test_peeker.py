@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from app.collectors import brokers, redis_survey
 from app.collectors import peeker as peeking
+from app.collectors import redis_broker, redis_survey
 from app.collectors.brokers import broker_at
 from app.collectors.peeker import Peeker
 from app.collectors.redis_messages import Page, peek
@@ -159,7 +159,7 @@ def test_a_page_and_a_search_are_never_connected_both(
     def ours() -> int:
         return [each["name"] for each in client.client_list()].count("cloche-messages")
 
-    monkeypatch.setattr(brokers, "peek", counted)
+    monkeypatch.setattr(redis_broker, "peek", counted)
     asking.ask(Search(1, "mail"))
     asking.answer()
     assert ours() == 1

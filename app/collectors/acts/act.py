@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from app.collectors.access import Access, Grant
-from app.collectors.brokers import Broker
+from app.collectors.broker import Broker
 from app.collectors.transport import RedisAddress
 from app.models.acts import Item, Outcome, Plan, Wish
 

@@ -270,7 +270,7 @@ def test_messages_that_wait_are_taken_out_besides(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault = Moves(["t1"])
-    monkeypatch.setattr("app.collectors.brokers._Redis.vault", lambda _broker, _mode, **_: vault)
+    monkeypatch.setattr("app.collectors.redis_broker.RedisBroker.vault", lambda _broker, _mode, **_: vault)
     path = tmp_path / "h"
     with recording(path) as made:
         sent = [event("sent", 0, uuid=uuid, name="shop.add", queue="mail") for uuid in ("t1", "t2", "t3")]
