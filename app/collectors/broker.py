@@ -7,9 +7,9 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.control import Control
+from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
-from app.collectors.redis_finder import Found
 from app.collectors.redis_messages import Page
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
@@ -92,15 +92,13 @@ class Broker(Protocol):
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
         """What moves its messages. Raises `BrokerError` where that can't be done."""
 
-    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+    def find(
+        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
+    ) -> dict[str, Found]:
         """The messages of tasks, as they lie in the broker, by the ids; of those that can be found without taking any.
 
-        It looks into these ``queues`` first. Raises `BrokerError`.
+        It looks into these ``queues`` first, as far as the mode lets it. Raises `BrokerError`.
         """
-
-    @property
-    def tells_sent(self) -> bool:
-        """Whether it is known after a crash what a publisher sent."""
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         """What publishes the messages of one act. Raises `BrokerError` where that can't be done."""

@@ -10,9 +10,9 @@ from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.kombu_events import KombuAddress, KombuEvents
+from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import NoQueues, Queues
-from app.collectors.redis_finder import Found
 from app.collectors.redis_messages import Page
 from app.collectors.subscriber import Subscriber
 from app.collectors.vault import Vault
@@ -76,13 +76,11 @@ class KombuBroker(msgspec.Struct, frozen=True):
         del mode, on_command
         raise BrokerError("protocol", f"Messages can't be moved over kombu's transport {self.address.scheme!r}.")
 
-    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
-        del ids, queues, give_up
+    def find(
+        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
+    ) -> dict[str, Found]:
+        del ids, queues, mode, give_up
         return {}
-
-    @property
-    def tells_sent(self) -> bool:
-        return False
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         del act, grant, on_command

@@ -9,13 +9,14 @@ from app.collectors.access import Grant
 from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.control import Control
 from app.collectors.guard import GREETING
+from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_control import RedisControl
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
-from app.collectors.redis_finder import Found, RedisFinder
+from app.collectors.redis_finder import RedisFinder
 from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_publisher import RedisPublisher
 from app.collectors.redis_queues import RedisQueues
@@ -95,12 +96,11 @@ class RedisBroker(msgspec.Struct, frozen=True):
         del mode  # nothing is moved without a grant
         return RedisVault(self.address, on_command=on_command)
 
-    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+    def find(
+        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
+    ) -> dict[str, Found]:
+        del mode  # a look takes and marks nothing
         return RedisFinder(self.address, give_up).find(ids, queues)
-
-    @property
-    def tells_sent(self) -> bool:
-        return True
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         return RedisPublisher(self.address, act, grant, on_command=on_command)

@@ -16,13 +16,11 @@ from app.collectors.clean import clean_word
 from app.collectors.envelope import TaskMessage, for_redis
 from app.collectors.errors import BrokerError
 from app.collectors.guard import Guard
-from app.collectors.publisher import MAILBOX, Route, Sent, Unroutable, unroutable
+from app.collectors.publisher import MAILBOX, SENT, Route, Sent, Unroutable, unroutable
 from app.collectors.redis_client import redis_client, text_of
 from app.collectors.redis_errors import broker_error
 from app.collectors.transport import RedisAddress
 
-#: What the hash is called that tells what an act sent; the act's id follows.
-MARKER: Final = "cloche.sent."
 #: Pushes a message onto a list, and writes its id down with the list's name, unless that was done before.
 PUSH: Final = """
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 0 end
@@ -47,7 +45,7 @@ class _Publishing(Guard):
 
         def is_push(words: Sequence[str]) -> bool:
             script, number, hash_, list_, *_ = words
-            is_queue = not (list_.startswith((bindings, others, address.key(MARKER))) or list_.endswith(MAILBOX))
+            is_queue = not (list_.startswith((bindings, others, address.key(SENT))) or list_.endswith(MAILBOX))
             return (script, number, hash_) == (PUSH, "2", marker) and is_queue
 
         def is_binding(words: Sequence[str]) -> bool:
@@ -74,7 +72,7 @@ class RedisPublisher:
 
     def __init__(self, address: RedisAddress, act: str, grant: Grant, *, on_command: Callable[[int], None]) -> None:
         self._address = address
-        self._marker = address.key(f"{MARKER}{act}")
+        self._marker = address.key(f"{SENT}{act}")
         self._client = redis_client(address, "cloche-acts", _Publishing(address, self._marker, grant))
         self._on_command = on_command
         self._queues: dict[Route, list[str]] = {}

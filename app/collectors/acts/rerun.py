@@ -1,6 +1,5 @@
 """Runs tasks again, with the arguments they really had or those that somebody looked at, and with no others."""
 
-import math
 import threading
 import time
 from collections import Counter
@@ -12,10 +11,9 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.arguments import Case, Lookup
-from app.collectors.acts.engine import WRITE_EVERY
 from app.collectors.envelope import Unfaithful, new_id
-from app.collectors.publisher import Publisher, Unroutable
-from app.models.acts import FASTEST, MOST_ITEMS, RATE, Caution, Item, Outcome, Plan, Rerun, Sample
+from app.collectors.publisher import SAID, Publisher, Unroutable
+from app.models.acts import MOST_ITEMS, RATE, Caution, Item, Outcome, Plan, Rerun, Sample
 from app.models.arguments import Grade
 from app.models.formats import number_of
 from app.models.history.errors import HistoryError
@@ -28,9 +26,6 @@ MAX_SHOWN: Final = 2 << 20
 #: Samples, and ids that a question to the history is about.
 _SAMPLES: Final = 10
 _PAGE: Final = 500
-
-#: Tasks that may have been sent, at the highest rate, between two lines of the audit log.
-UNWRITTEN: Final = math.ceil(FASTEST * WRITE_EVERY) + 1
 
 NEEDS_A_LOOK: Final = "Not sent: its arguments are not known for sure. Look at them, and send it by itself."
 
@@ -83,10 +78,9 @@ class RerunAct(Act[Rerun]):
 
     def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
         self._publisher = self.reach.broker.publisher(act, grant, on_command=self.reach.on_command)
-        doubted = self._in_doubt(done)
         for case in self._sendable:
             if case.id not in done:
-                yield Step([self._send(act, case, self._publisher, was_maybe=case.id in doubted)])
+                yield Step([self._send(act, case, self._publisher)])
         others = [Item(case.id, ok=False, text=case.refusal or NEEDS_A_LOOK) for case in self._others]
         if others:
             yield Step(others)
@@ -142,7 +136,7 @@ class RerunAct(Act[Rerun]):
             return False
         return case.id in self.wish.edited or (case.arguments.grade == "exact" and not case.refusal)
 
-    def _send(self, act: str, case: Case, publisher: Publisher, *, was_maybe: bool) -> Item:
+    def _send(self, act: str, case: Case, publisher: Publisher) -> Item:
         """Send one of them; what became of it."""
         id_ = new_id(act, case.id)
         try:
@@ -151,17 +145,7 @@ class RerunAct(Act[Rerun]):
         except (Unfaithful, Unroutable, ValueError) as error:
             return Item(case.id, ok=False, text=f"Not sent. {error}")
         self._sent.append((case.id, id_))
-        if sent == "before":
-            return Item(case.id, ok=True, text=f"was sent as {id_} before")
-        maybe = ", maybe for the second time" if was_maybe else ""
-        return Item(case.id, ok=True, text=f"sent as {id_}{maybe}")
-
-    def _in_doubt(self, done: frozenset[str]) -> set[str]:
-        """Those that may have been sent before a crash without that being written down, where a broker can't tell."""
-        if not done or self.reach.broker.tells_sent:
-            return set()
-        left = [case.id for case in self._sendable if case.id not in done]
-        return set(left[:UNWRITTEN])
+        return Item(case.id, ok=True, text=SAID[sent].format(id_))
 
     def _plan(self) -> Plan:
         count = len(self._sendable)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.envelope import Known, made, new_id
-from app.collectors.publisher import Publisher, Route, Unroutable
+from app.collectors.publisher import SAID, Publisher, Route, Unroutable
 from app.models.acts import Caution, Item, Plan, Sample, Send
 from app.models.arguments import checked
 from app.models.formats import date_time
@@ -67,11 +67,11 @@ class SendAct(Act[Send]):
             )
         )  # fmt: skip
         try:
-            self._publisher.publish(message, Route("", wish.queue))
+            sent = self._publisher.publish(message, Route("", wish.queue))
         except Unroutable as error:
             yield Step([Item(wish.name, ok=False, text=f"Not sent. {error}")])
         else:
-            yield Step([Item(wish.name, ok=True, text=f"sent as {id_}")])
+            yield Step([Item(wish.name, ok=True, text=SAID[sent].format(id_))])
 
     def settle(self) -> None:
         if self._publisher is not None:

@@ -17,7 +17,7 @@ from app.collectors.acts.engine import Prepared, prepare, resume
 from app.collectors.brokers import broker_at
 from app.collectors.envelope import Known, for_redis, made, new_id
 from app.collectors.inspector import Called
-from app.collectors.redis_publisher import MARKER
+from app.collectors.publisher import SENT
 from app.collectors.results import Stored
 from app.collectors.transport import redis_address
 from app.models import acts
@@ -116,7 +116,7 @@ def test_a_message_that_waits_is_sent_again_as_it_is(bench: Bench) -> None:
     assert outcome.items[0].text == f"sent as {new}"
     (headers,) = bench.sent_to("celery")
     assert (headers["id"], headers["parent_id"], headers["root_id"]) == (new, "old", "old")
-    assert not bench.client.keys(f"{MARKER}*")
+    assert not bench.client.keys(f"{SENT}*")
 
 
 def test_what_only_events_tell_is_not_sent_unless_somebody_looked_at_it(bench: Bench) -> None:
@@ -281,13 +281,13 @@ def test_an_act_that_was_broken_off_is_taken_up_where_it_was(bench: Bench) -> No
     assert [*steps][-1].state == "stopped"
     there = len(bench.sent_to("again"))
     assert 0 < there < 10
-    assert bench.client.exists(f"{MARKER}{prepared.id}")
+    assert bench.client.exists(f"{SENT}{prepared.id}")
     outcome = last(resume(partial(act_of, reach=bench.reach()), prepared.id, bench.log))
     assert outcome.state == "done"
     assert sorted(headers["retried_from"] for headers in bench.sent_to("again")) == [
         f"t{number}" for number in range(10)
     ]
-    assert not bench.client.exists(f"{MARKER}{prepared.id}")
+    assert not bench.client.exists(f"{SENT}{prepared.id}")
 
 
 def test_where_the_broker_is_away_that_is_said(bench: Bench) -> None:
@@ -312,7 +312,7 @@ def test_a_new_task_is_sent(bench: Bench) -> None:
     headers = json.loads(raw)["headers"]
     assert (headers["task"], headers["timelimit"], headers["eta"][:4]) == ("shop.bill", [9.0, None], "2030")
     assert headers["id"] == outcome.items[0].text.removeprefix("sent as ")
-    assert not bench.client.keys(f"{MARKER}*")
+    assert not bench.client.keys(f"{SENT}*")
 
 
 @pytest.mark.parametrize(
