@@ -91,7 +91,7 @@ def publishing(act: str, grant: Grant, takes: Callable[[str, str], bool]) -> Gua
 
 
 class _Line(msgspec.Struct):
-    """A line of a ledger: its number, from 1 on; what it is ``about``; and of which line before it is known how it went.
+    """A line: its number, from 1 on; what it is ``about``; and of which line before it is known how that went.
 
     Where it is not ``taken``, it takes back the line about the same.
     """

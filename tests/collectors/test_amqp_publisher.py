@@ -1,7 +1,9 @@
 """Tasks published to RabbitMQ: each once, or known not to have been taken, and by nobody without a grant."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import amqp
 import pytest
@@ -15,6 +17,8 @@ from app.collectors.guard import NotAllowed
 from app.collectors.publisher import SENT, Route, Unroutable
 from tests.helpers import rabbits
 from tests.helpers.servers import RabbitServer
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "harmless.md"
 
 
 def message(id_: str = "one") -> TaskMessage:
@@ -108,8 +112,8 @@ def test_what_was_sent_before_a_crash_is_not_sent_again(
     publisher.close()
     with publishing(rabbitmq_url, grant) as later:
         told = [later.publish(message(id_), Route("", "celery")) for id_ in ("one", "two", "three", "four")]
-        # Of the last one that was sent it is not written down that a queue took it.
-        assert told == ["before", "unheard", "sent", "sent"]
+        # What was given back was written down as sent, and then as not taken, with how the one before it went.
+        assert told == ["before", "before", "sent", "sent"]
         assert channel.queue_declare("celery", passive=True).message_count == 4
         later.settle()
     with pytest.raises(amqp.NotFound):
@@ -156,6 +160,21 @@ def test_a_ledger_that_is_gone_ends_the_act(channel: amqp.Channel, publisher: Am
     with pytest.raises(BrokerError, match="can't be read") as told:
         publisher.publish(message("two"), Route("", "celery"))
     assert told.value.fault == "protocol"
+
+
+def test_it_takes_the_rights_that_are_published(
+    rabbitmq_server: RabbitServer, rabbitmq_url: str, channel: amqp.Channel, grant: Grant
+) -> None:
+    rabbits.declare(channel, "celery")
+    told = next(line for line in DOCUMENTED.read_text(encoding="utf-8").splitlines() if r"'…|^cloche\.sent" in line)
+    rights = [each.removeprefix("…|") for each in shlex.split(told)[-3:]]
+    url = rabbits.make_user(rabbitmq_server, rabbitmq_url, "sender", *rights)
+    for _ in range(2):
+        with publishing(url, grant) as one:
+            one.publish(message(), Route("", "celery"))
+    with publishing(url, grant) as one:
+        one.settle()
+    assert channel.queue_declare("celery", passive=True).message_count == 1
 
 
 def test_where_rabbitmq_ended_meanwhile_the_next_one_may_be_sent_twice_and_that_is_told(grant: Grant) -> None:

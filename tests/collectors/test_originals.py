@@ -76,7 +76,7 @@ def test_no_bytes_are_too_odd(data: bytes) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_message_of_protocol_1_is_read_into_the_form_of_protocol_2(*, compressed: bool) -> None:
-    link = [{"task": "shop.then", "args": [], "kwargs": {}, "options": {}, "subtask_type": None, "immutable": True}]
+    link: list[dict[str, object]] = [{"task": "shop.then", "args": [], "kwargs": {}, "options": {}, "immutable": True}]
     found = read(of_protocol_1(compressed=compressed, time_limit=50, soft_time_limit=40, callbacks=link, retries=2))
     assert (found.protocol, found.exchange, found.routing_key) == (1, "shop", "order")
     assert arguments_of(found.message) == ([1, "two", {"three": [3.5, None]}], CALL["kwargs"])
@@ -106,7 +106,7 @@ def test_of_protocol_1_it_expires_as_long_after_it_is_sent_as_before() -> None:
 def test_what_of_protocol_1_is_not_known_is_refused_with_a_sentence() -> None:
     pickled = of_protocol_1()
     pickled["content-type"] = "application/x-python-serialize"
-    with pytest.raises(Unreadable, match="protocol 1.*x-python-serialize is not loaded"):
+    with pytest.raises(Unreadable, match=r"protocol 1.*x-python-serialize is not loaded"):
         read(pickled)
     for body in ({"task": "a", "id": 7}, {"task": "a"}, [1], {"task": "a", "id": "b", "kwargs": [1]}):
         told = of_protocol_1()
