@@ -149,10 +149,10 @@ class Carrier:
     `BrokerError` of.
     """
 
-    def __init__(self, address: AmqpAddress, guard: Guard, name: str = "cloche-vault") -> None:
+    def __init__(self, address: AmqpAddress, guard: Guard) -> None:
         self._address = address
         self._inbox = _Inbox()
-        self.connection = amqp_connection(address, name, guard, frame_handler=self._inbox.handler)
+        self.connection = amqp_connection(address, "cloche-vault", guard, frame_handler=self._inbox.handler)
         self.connection.on_blocked = self._on_blocked
         self._channel = self.connection.channel()
         self._in_transactions = False
@@ -257,10 +257,10 @@ class Carrier:
                 if time.monotonic() > deadline:
                     raise BrokerError("busy", _NOT_HANDED_OUT) from None
 
-    def publish(self, queue: str, properties: bytes, body: bytes, exchange: str = "") -> None:
-        """Publish a message to a queue in the open transaction; or to an exchange, with a key instead of its name."""
+    def publish(self, queue: str, properties: bytes, body: bytes) -> None:
+        """Publish a message to a queue in the open transaction."""
         self._begin()
-        told = (0, exchange, queue, True, False)
+        told = (0, "", queue, True, False)
         self._channel.send_method(spec.Basic.Publish, "Bssbb", told, RawMessage(properties, body))
 
     def acknowledge(self, tags: Iterable[int]) -> None:

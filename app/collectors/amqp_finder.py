@@ -48,9 +48,8 @@ class AmqpFinder:
 
     def _through(self, quarantine: str) -> Iterable[bytes]:
         """What is in a quarantine, as far as enough was not looked at; nothing where it is gone meanwhile."""
-        pieces = self._vault.raw(quarantine)
         try:
-            for piece in pieces:
+            for piece in self._vault.raw(quarantine):
                 for raw in piece:
                     self._looked += 1
                     self._bytes += len(raw)
@@ -60,8 +59,6 @@ class AmqpFinder:
         except BrokerError as error:
             if error.fault != "absent":
                 raise
-        finally:
-            pieces.close()
 
 
 def _found(raw: bytes, queue: str) -> Found:

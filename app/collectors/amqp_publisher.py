@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from app.collectors.access import Grant
 from app.collectors.amqp import AmqpAddress
+from app.collectors.amqp_publish import NotTaken
 from app.collectors.amqp_sent import SentLedger, publishing
 from app.collectors.envelope import TaskMessage, for_amqp
-from app.collectors.errors import BrokerError
 from app.collectors.publisher import MAILBOX, SENT, Route, Sent, Unroutable, unroutable
 
 
@@ -30,16 +30,10 @@ class AmqpPublisher:
             if not route.exchange and not ledger.there(route.routing_key):
                 raise unroutable(route)
             return "unheard"
-        sent = for_amqp(message)
-        properties: bytes = sent._serialize_properties()  # noqa: SLF001 - py-amqp has no other name for it
         try:
-            ledger.carry_out(message.id, [(route.exchange, route.routing_key, properties, sent.body)])
-        except BrokerError as error:
-            if error.fault == "absent":
-                raise unroutable(route) from error
-            if error.fault == "full":
-                raise Unroutable(str(error)) from error
-            raise
+            ledger.carry_out(message.id, [(for_amqp(message), route.exchange, route.routing_key)])
+        except NotTaken as error:
+            raise Unroutable(str(error)) if error.full else unroutable(route) from error
         return "again" if before == "maybe" else "sent"
 
     def settle(self) -> None:

@@ -15,17 +15,18 @@ moment: what the ledger says was published, and nothing else was. Three things r
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal
 
+import amqp
 import msgspec
 from amqp import spec
-from amqp.exceptions import NotFound
 
 from app.collectors.access import Grant
-from app.collectors.amqp import FAILURES, AmqpAddress
-from app.collectors.amqp_carrier import Carrier
+from app.collectors.amqp import FAILURES, AmqpAddress, amqp_error
 from app.collectors.amqp_guard import LOCK, Allows, Guard, Signature
+from app.collectors.amqp_publish import NotTaken, Publication, Transactions
 from app.collectors.errors import BrokerError
 from app.collectors.publisher import SENT
 
@@ -37,9 +38,9 @@ _ARGUMENTS: Final = {"x-queue-type": "classic", "x-expires": _LASTS * 1_000}
 _LATE: Final = 2.0
 _PAUSE: Final = 0.05
 
-#: Properties with nothing but the delivery mode: of what outlives RabbitMQ, and of what does not.
-_PERSISTENT: Final = b"\x10\x00\x02"
-_TRANSIENT: Final = b"\x10\x00\x01"
+#: The delivery modes of what outlives RabbitMQ, and of what does not.
+_PERSISTENT: Final = 2
+_TRANSIENT: Final = 1
 
 _BUSY: Final = (
     "This act is carried out by somebody else, or was over a connection that broke, for which RabbitMQ still waits. "
@@ -110,16 +111,14 @@ class SentLedger:
         #: What it said before: by what each was about, whether it was heard how that went.
         self.lines: dict[str, bool] = {}
         self._address = address
-        self._carrier = Carrier(address, guard, "cloche-acts")
+        self._said = Transactions(address, guard, "cloche-acts")
         self._number = 0
         self._heard = ""
         #: Whether RabbitMQ ended since something was sent, and whether what tells that is in the ledger.
         self._shaken = self._is_marked = False
         self._used = time.monotonic()
-        try:
+        with self._words():
             self._open()
-        except (*FAILURES, BrokerError) as error:
-            raise self._failed(error) from error
 
     def before(self, about: str) -> Before:
         """What is known of a thing from before. Where nothing is, it is to be sent."""
@@ -127,67 +126,48 @@ class SentLedger:
             return "heard" if self.lines[about] else "unheard"
         return "maybe" if self._shaken else "nothing"
 
-    def carry_out(self, about: str, messages: Sequence[tuple[str, str, bytes, bytes]]) -> None:
-        """Publish messages (exchange, routing key, properties and body), and write that down, all at once.
+    def carry_out(self, about: str, messages: Sequence[Publication]) -> None:
+        """Publish messages, and write that down, all at once.
 
-        Raises `BrokerError`: of the fault *absent* where no queue takes one of them, *full* where one refused one. What
-        is more than one thing may have been taken in part then.
+        Raises `NotTaken` where RabbitMQ does not take one of them; others may be taken all the same then.
         """
-        try:
+        with self._words():
             self._use()
-            for exchange, routing_key, properties, body in messages:
-                self._carrier.publish(routing_key, properties, body, exchange)
-            self._write(_Line(self._number + 1, about, self._heard))
-            self._mark()
+            written = self._written(_Line(self._number + 1, about, self._heard))
             try:
-                self._carrier.commit()
-            except NotFound as error:  # RabbitMQ forgot all of it
-                self._carrier.give_back()
-                raise BrokerError("absent", f"The broker {self._address.shown} has no such exchange.") from error
-            except BrokerError as error:
-                if error.fault in ("absent", "full"):
+                self._said.carry_out([*messages, written, *self._mark()])
+            except NotTaken as error:
+                if not error.forgotten:
                     self._take_back(about)
                 raise
-        except BrokerError as error:
-            if error.fault in ("absent", "full"):
-                raise
-            raise self._failed(error) from error
-        except FAILURES as error:
-            raise self._failed(error) from error
         self._number += 1
-        self._heard, self._shaken = about, False
+        self._heard, self._shaken, self._is_marked = about, False, True
 
     def there(self, queue: str) -> bool:
         """Whether there is such a queue."""
-        try:
-            return self._carrier.there(queue)
-        except (*FAILURES, BrokerError) as error:
-            raise self._failed(error) from error
+        with self._words():
+            return self._said.length(queue) is not None
 
     def delete(self) -> None:
         """Forget all of it: the act is done, and that is written down."""
-        try:
-            self._carrier.delete(self.name)
-        except (*FAILURES, BrokerError) as error:
-            raise self._failed(error) from error
+        with self._words():
+            self._said.delete(self.name)
 
     def close(self) -> None:
         """Close the connection."""
-        self._carrier.close()
+        with suppress(*FAILURES):
+            self._said.close()
 
     def _open(self) -> None:
-        carrier = self._carrier
-        try:
-            carrier.lock(self.name)
-        except BrokerError as error:
-            raise BrokerError("busy", _BUSY) if error.fault == "busy" else error from error
-        is_new = not carrier.there(self.name)
-        carrier.declare(self.name, _ARGUMENTS)
-        if not is_new:
-            self._read()
+        if not self._said.lock(self.name + LOCK):
+            raise BrokerError("busy", _BUSY)
+        is_new = self._said.length(self.name) is None
+        self._said.declare(self.name, _ARGUMENTS)
+        if is_new:
+            self._said.carry_out(self._mark())
+            self._is_marked = True
         else:
-            self._mark()
-            carrier.commit()
+            self._read()
 
     def _read(self) -> None:
         """Learn what it says, once all of its lines are there: what a broken connection held comes back a little late.
@@ -196,9 +176,7 @@ class SentLedger:
         """
         deadline = time.monotonic() + _LATE
         while True:
-            waiting, _ = self._carrier.length(self.name)
-            bodies = [each.body for each in self._carrier.take(self.name, waiting)]
-            self._carrier.give_back()
+            bodies = self._said.look(self.name)
             lines = sorted((_line(body) for body in bodies if body), key=lambda line: line.number)
             if [line.number for line in lines] == [*range(1, len(lines) + 1)]:
                 break
@@ -216,36 +194,36 @@ class SentLedger:
             if line.heard in self.lines:
                 self.lines[line.heard] = True
 
-    def _write(self, line: _Line) -> None:
-        self._carrier.publish(self.name, _PERSISTENT, msgspec.json.encode(line))
+    def _written(self, line: _Line) -> Publication:
+        return amqp.Message(msgspec.json.encode(line), delivery_mode=_PERSISTENT), "", self.name
 
-    def _mark(self) -> None:
-        """Leave what does not outlive RabbitMQ, where there is none."""
-        if not self._is_marked:
-            self._carrier.publish(self.name, _TRANSIENT, b"")
-            self._is_marked = True
+    def _mark(self) -> list[Publication]:
+        """What does not outlive RabbitMQ, where there is none in the ledger."""
+        return [] if self._is_marked else [(amqp.Message("", delivery_mode=_TRANSIENT), "", self.name)]
 
     def _take_back(self, about: str) -> None:
         """Say that what was written down was not taken after all."""
-        self._carrier.give_back()
-        self._write(_Line(self._number + 2, about, taken=False))
         try:
-            self._carrier.commit()
-        except BrokerError as error:
-            # It was the ledger that was not there.
-            raise BrokerError("protocol", _STRANGE) if error.fault == "absent" else error from error
+            self._said.carry_out([self._written(_Line(self._number + 2, about, self._heard, taken=False))])
+        except NotTaken as error:  # it was the ledger that was not there
+            raise BrokerError("protocol", _STRANGE) from error
         self._number += 2
 
     def _use(self) -> None:
         """Say that the ledger is in use: what is published to it does not count for RabbitMQ."""
         if time.monotonic() - self._used > _USED:
             self._used = time.monotonic()
-            self._carrier.declare(self.name, _ARGUMENTS)
+            self._said.declare(self.name, _ARGUMENTS)
 
-    def _failed(self, error: Exception) -> BrokerError:
-        """What went wrong; nothing more can be done over this connection."""
-        self._carrier.close(broken=True)
-        return self._carrier.translate(error)
+    @contextmanager
+    def _words(self) -> Iterator[None]:
+        """Failures in words; nothing more can be done over this connection then."""
+        try:
+            yield
+        except (*FAILURES, BrokerError) as error:
+            with suppress(*FAILURES):
+                self._said.close(broken=True)
+            raise amqp_error(error, self._address) from error
 
 
 def _line(body: bytes) -> _Line:

@@ -1,7 +1,7 @@
 """Quarantines on RabbitMQ: durable queues of ours, into which messages are carried, and from which they come back."""
 
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -137,7 +137,7 @@ class AmqpVault:
             told.append(Caution(_AGED))
         return told
 
-    def raw(self, name: str) -> Generator[list[bytes], None, None]:
+    def raw(self, name: str) -> Iterator[list[bytes]]:
         """All of a quarantine, as it was in its queue: each message as `amqp_content.packed` makes it."""
         if not is_quarantine(name):
             raise BrokerError("protocol", "On RabbitMQ what was purged is written to a file, and not what waits.")
