@@ -9,6 +9,7 @@ from app.collectors import amqp_messages
 from app.collectors.access import Grant
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
+from app.collectors.amqp_filler import AmqpFiller
 from app.collectors.amqp_finder import AmqpFinder
 from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_publisher import AmqpPublisher
@@ -19,6 +20,7 @@ from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
+from app.collectors.filler import Filler, Product
 from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
@@ -80,6 +82,10 @@ class AmqpBroker(msgspec.Struct, frozen=True):
         return AmqpControl(self.address, mode, on_command=on_command, grant=grant)
 
     @property
+    def product(self) -> Product:
+        return "RabbitMQ"
+
+    @property
     def marks(self) -> bool:
         return True
 
@@ -102,6 +108,10 @@ class AmqpBroker(msgspec.Struct, frozen=True):
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         return AmqpPublisher(self.address, act, grant, on_command=on_command)
+
+    def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
+        del readdress  # a message does not say where it is
+        return AmqpFiller(self.address, act, queue, grant, on_command=on_command)
 
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.

@@ -29,7 +29,7 @@ import msgspec
 from amqp import spec
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked, UnexpectedFrame
 
-from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error, blocked
+from app.collectors.amqp import FAILURES, AmqpAddress, amqp_channel, amqp_connection, amqp_error, blocked
 from app.collectors.amqp_guard import LEDGER, LOCK, Guard
 from app.collectors.amqp_messages import no_queue
 from app.collectors.amqp_publish import RawMessage
@@ -154,7 +154,7 @@ class Carrier:
         self._inbox = _Inbox()
         self.connection = amqp_connection(address, "cloche-vault", guard, frame_handler=self._inbox.handler)
         self.connection.on_blocked = self._on_blocked
-        self._channel = self.connection.channel()
+        self._channel = amqp_channel(self.connection, address)
         self._in_transactions = False
         #: The queue whose messages come by themselves.
         self._consumed = ""

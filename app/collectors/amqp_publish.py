@@ -8,7 +8,7 @@ import amqp
 from amqp import spec
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 
-from app.collectors.amqp import AmqpAddress, amqp_connection, blocked
+from app.collectors.amqp import AmqpAddress, amqp_channel, amqp_connection, blocked
 from app.collectors.amqp_guard import Guard
 
 #: Seconds to wait for another connection to be done with.
@@ -59,7 +59,7 @@ class Transactions:
         self._connection = amqp_connection(address, name, guard)
         self._connection.on_blocked = self._on_blocked
         self._returned = 0
-        self._channel: amqp.Channel = self._opened()
+        self._channel = self._prepared(amqp_channel(self._connection, address))
         self._in_transactions = False
 
     def length(self, queue: str) -> int | None:
@@ -136,11 +136,10 @@ class Transactions:
     def _anew(self) -> None:
         """Another channel: what was taken and not acknowledged is back where it was."""
         self._channel.close()
-        self._channel = self._opened()
+        self._channel = self._prepared(self._connection.channel())
         self._in_transactions = False
 
-    def _opened(self) -> amqp.Channel:
-        channel = self._connection.channel()
+    def _prepared(self, channel: amqp.Channel) -> amqp.Channel:
         channel.auto_decode = False
         channel.events["basic_return"].add(self._on_return)
         return channel

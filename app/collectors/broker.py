@@ -7,6 +7,7 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.control import Control
+from app.collectors.filler import Filler, Product
 from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
@@ -80,6 +81,10 @@ class Broker(Protocol):
         """What asks its workers, and tells them what to do under a grant; None where that is not possible."""
 
     @property
+    def product(self) -> Product | None:
+        """Whose messages it has, where these can be put into files and back."""
+
+    @property
     def marks(self) -> bool:
         """Whether messages are marked by a look, so that it takes operate mode and somebody who wants it."""
 
@@ -102,6 +107,12 @@ class Broker(Protocol):
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         """What publishes the messages of one act. Raises `BrokerError` where that can't be done."""
+
+    def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
+        """What puts messages of a file into a queue, ``readdress`` where that is not theirs.
+
+        Raises `BrokerError` where that can't be done.
+        """
 
     def drop(self) -> None:
         """Break off connections that may be dead since the computer slept."""

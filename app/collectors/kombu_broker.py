@@ -9,6 +9,7 @@ from app.collectors.access import Grant
 from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
+from app.collectors.filler import Filler
 from app.collectors.kombu_events import KombuAddress, KombuEvents
 from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
@@ -61,6 +62,9 @@ class KombuBroker(msgspec.Struct, frozen=True):
         del mode, on_command, grant
 
     @property
+    def product(self) -> None: ...
+
+    @property
     def marks(self) -> bool:
         return False
 
@@ -85,5 +89,9 @@ class KombuBroker(msgspec.Struct, frozen=True):
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         del act, grant, on_command
         raise BrokerError("protocol", "Cloche sends tasks over Redis and RabbitMQ only.")
+
+    def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
+        del act, queue, grant, readdress, on_command
+        raise BrokerError("protocol", _TAKES)
 
     def drop(self) -> None: ...

@@ -139,7 +139,7 @@ class RedisFinder:
     def _take(self, raw: bytes, place: Place, queue: str) -> None:
         self._looked += 1
         self._bytes += len(raw)
-        id_ = _id(raw)
+        id_ = id_of(raw)
         if isinstance(id_, str) and id_ in self._wanted:
             self._wanted.discard(id_)
             try:
@@ -161,7 +161,7 @@ def _unwrapped(value: bytes) -> tuple[bytes, str]:
             return b"", ""
 
 
-def _id(raw: bytes) -> object:
+def id_of(raw: bytes) -> object:
     """The id of a message's task, which protocol 1 has among its properties; None where it has none."""
     try:
         envelope = _decode(raw)

@@ -80,7 +80,7 @@ class RedisPublisher:
     def publish(self, message: TaskMessage, route: Route) -> Sent:
         payload = for_redis(message, route.exchange, route.routing_key)
         try:
-            keys = [self._list(queue, message.priority) for queue in self._queues_of(route)]
+            keys = [list_for(self._address, queue, message.priority) for queue in self._queues_of(route)]
             # Each of several queues by itself: what is missing after a crash is made good.
             pushed = [self._push(key, message.id, payload) for key in keys]
         except redis.ResponseError as error:
@@ -104,11 +104,6 @@ class RedisPublisher:
     def _push(self, key: str, id_: str, payload: bytes) -> bool:
         self._on_command(1)
         return bool(self._client.eval(PUSH, 2, self._marker, key, f"{id_} {key}", payload))
-
-    def _list(self, queue: str, priority: int | None) -> str:
-        """The list for a priority: that of the highest step that is not above it (``kombu.transport.redis``)."""
-        steps = self._address.steps
-        return self._address.priority_keys(queue)[max(0, bisect(steps, min(max(priority or 0, 0), 9)) - 1)]
 
     def _queues_of(self, route: Route) -> list[str]:
         if not route.exchange:
@@ -143,6 +138,11 @@ class RedisPublisher:
             if not cursor:
                 return
         raise BrokerError("busy", f"The exchange {clean_word(exchange)} has too many bindings to be looked through.")
+
+
+def list_for(address: RedisAddress, queue: str, priority: int | None) -> str:
+    """The list for a priority: that of the highest step that is not above it (``kombu.transport.redis``)."""
+    return address.priority_keys(queue)[max(0, bisect(address.steps, min(max(priority or 0, 0), 9)) - 1)]
 
 
 def _matches(wildcards: str, routing_key: str) -> bool:
