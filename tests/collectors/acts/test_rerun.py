@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from redis import Redis
 
 from app.collectors.access import Access
@@ -224,6 +225,32 @@ def test_a_member_of_a_group_that_is_pickled_is_refused(bench: Bench) -> None:
     plan = bench.plan(Rerun(["old"])).plan
     assert (plan.count, plan.needs_edit) == (0, ["old"])
     assert "chord" in plan.details["tasks"][0]["warnings"][0]
+
+
+def test_a_message_of_protocol_1_is_sent_in_that_of_today(bench: Bench) -> None:
+    with Celery(set_as_current=False, broker=bench.server.url) as app:
+        app.conf.task_protocol = 1
+        app.send_task("shop.bill", [1], {"k": "two"}, task_id="old", queue="celery")
+        app.send_task("shop.bill", [1], task_id="pickled", queue="celery", serializer="pickle")
+    prepared = bench.plan(Rerun(["old", "pickled"]))
+    pickled, task = prepared.plan.details["tasks"]
+    assert (task["grade"], task["args"], task["kwargs"]) == ("exact", "[1]", '{"k": "two"}')
+    assert any("Celery's old protocol 1" in warning for warning in task["warnings"])
+    assert "protocol 1" in pickled["warnings"][0]
+    assert "is not loaded" in pickled["warnings"][0]
+    assert last(prepared).done == 1
+    (headers,) = bench.sent_to("celery")
+    assert (headers["task"], headers["parent_id"], headers["root_id"]) == ("shop.bill", "old", "old")
+
+
+def test_a_message_of_a_protocol_that_nobody_knows_is_refused(bench: Bench) -> None:
+    bench.wait_in("celery", "old", 1)
+    odd = json.loads(bench.client.rpop("celery"))  # type: ignore[arg-type]
+    odd["headers"] = {"protocol": 3, "id": "old"}
+    bench.client.lpush("celery", json.dumps(odd))
+    prepared = bench.plan(Rerun(["old"]))
+    assert prepared.plan.count == 0
+    assert "no form of Celery's that Cloche knows" in last(prepared).items[0].text
 
 
 def test_a_search_is_made_into_ids(bench: Bench) -> None:
