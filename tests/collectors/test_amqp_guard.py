@@ -292,7 +292,7 @@ def test_the_lists_are_those_that_are_published() -> None:
         "asking workers": GUARDS["asking"].methods,
         "looking at messages": GUARDS["peeking"].methods,
         "looking into quarantines": GUARDS["reckoning"].methods,
-        "running tasks again, sending one": publishing("act", Grant(), _is_mail).methods,
+        "running tasks again, sending one, putting a file back": publishing("act", Grant(), _is_mail).methods,
         "moving messages": moving("a", "b", QUARANTINE, Grant()).methods,
     }
 
