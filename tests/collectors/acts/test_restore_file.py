@@ -7,12 +7,15 @@ import pytest
 from redis import Redis
 
 from app.collectors import amqp as over_amqp
+from app.collectors.access import Grant
 from app.collectors.acts import restore_file
 from app.collectors.acts.act import Impossible
 from app.collectors.amqp_content import packed
 from app.collectors.errors import BrokerError
+from app.collectors.guard import NotAllowed
 from app.collectors.publisher import SENT
-from app.collectors.redis_filler import RedisFiller
+from app.collectors.redis_filler import FILL, RedisFiller
+from app.collectors.transport import redis_address
 from app.models.acts import Discard, Outcome, Purge, RestoreFile
 from app.models.backups import About, BackupWriter
 from tests.helpers.acting import Actor, execute
@@ -22,6 +25,8 @@ from tests.helpers.rabbits import client as rabbit
 from tests.helpers.rabbits import declare, host_of, manage
 from tests.helpers.servers import RabbitServer, RedisServer
 from tests.helpers.waiting import eventually
+
+LISTS = ("mail", *(f"mail\x06\x16{step}" for step in (3, 6, 9)))
 
 
 @pytest.fixture
@@ -288,3 +293,47 @@ def test_on_rabbitmq_files_have_a_most(on_rabbitmq: Actor, tmp_path: Path, monke
     monkeypatch.setattr(restore_file, "MOST_OF_RABBITMQ", 2)
     wish = written(tmp_path / "copy", [packed(*numbered(number)) for number in range(3)])
     assert "more than 2 messages" in on_rabbitmq.refusal(wish)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("EVAL", "return 1", 2, f"{SENT}act", "mail"),
+        ("EVAL", FILL, 5, f"{SENT}other", *LISTS, "0", "1"),
+        ("EVAL", FILL, 5, f"{SENT}act", "slow", *LISTS[1:], "0", "1"),
+        ("EVAL", f"{FILL} ", 5, f"{SENT}act", *LISTS, "0", "1"),
+        ("LPUSH", "mail", "x"),
+        ("GET", "mail"),
+        ("DEL", "mail"),
+        ("SET", f"{SENT}act", "1"),
+    ],
+)
+def test_nothing_else_can_be_said_to_redis(redis_server: RedisServer, words: tuple[str | int, ...]) -> None:
+    filler = RedisFiller(
+        redis_address(redis_server.url), "act", "mail", Grant(), readdress=False, on_command=lambda _: None
+    )
+    with pytest.raises(NotAllowed):
+        filler._client.execute_command(*words)  # type: ignore[no-untyped-call]
+    filler.close()
+
+
+def test_nothing_is_put_in_without_a_grant(redis_server: RedisServer, client: Redis) -> None:
+    grant = Grant()
+    filler = RedisFiller(
+        redis_address(redis_server.url), "act", "mail", grant, readdress=False, on_command=lambda _: None
+    )
+    grant.end()
+    with pytest.raises(BrokerError, match="locked"):
+        filler.fill(0, 1, [message("a")])
+    with pytest.raises(BrokerError, match="locked"):
+        filler.settle()
+    filler.close()
+    assert not client.keys("*")
+
+
+def test_what_is_no_list_ends_it_before_anything_is_changed(actor: Actor, client: Redis, tmp_path: Path) -> None:
+    wish = written(tmp_path / "copy", [message("a"), message("b", priority=9)])
+    prepared = actor.prepare(wish)
+    client.set("mail\x06\x169", "no list")
+    assert execute(prepared).state == "failed"
+    assert client.keys("*") == [b"mail\x06\x169"]
