@@ -32,6 +32,8 @@ from app.models.audit import AuditLog, Subject, read
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
 
+#: Seconds.
+DAY: Final = 86_400
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -91,6 +93,8 @@ def run(kills: int, seed: int) -> Figures:
                         time.sleep(dice.random() * 0.01)
                         process.kill()
                         killed += 1
+                        (marker,) = client.scan_iter(f"{MARKER}*")
+                        assert 0 < client.ttl(marker) <= DAY, "it goes by itself where nobody goes on with it"
                         continue
                     assert process.stdout.read().splitlines()[-1] == "done"
                     break
