@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from app.cli import cli
-from app.models import audit
+from app.models import audit_chain
 from app.paths import audit_file
 from tests.helpers.celery_apps import make_app, marks, worker
 from tests.helpers.messages import fill, ids_of, lists_of
@@ -71,7 +71,7 @@ def test_a_queue_is_purged_listed_restored_and_discarded(redis_server: RedisServ
     assert found["total"] == 1
     assert acted("discard", url, found["name"])["outcome"]["done"] == 1
     assert json.loads(cloche("quarantines", url, "--json").stdout) == []
-    kinds = [entry.kind for entry, _ in audit.read(audit_file())]
+    kinds = [entry.kind for entry, _ in audit_chain.read(audit_file())]
     assert kinds.count("intent") == kinds.count("outcome") == 7
 
 

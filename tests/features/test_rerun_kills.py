@@ -28,7 +28,8 @@ from app.collectors.brokers import broker_at
 from app.collectors.envelope import Known, for_redis, made, new_id
 from app.collectors.redis_publisher import MARKER
 from app.models.acts import FASTEST, Rerun
-from app.models.audit import AuditLog, Subject, read
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import read
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
 
