@@ -53,6 +53,8 @@ def wait(task, *args):
     try:
         while not client.exists(f"release.{task.request.id}"):
             time.sleep(0.05)
+        if args:
+            raise ValueError(*args)
     finally:
         client.set(f"over.{task.request.id}", "1")
 app.worker_main(sys.argv[3:])
@@ -62,15 +64,15 @@ app.worker_main(sys.argv[3:])
 class Bench:
     """A worker of one kind of pool, and who acts on it."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
+    def __init__(self, url: str, pool: str, folder: Path) -> None:
+        self.url, self.pool = url, pool
         self.marks = Redis.from_url(_marks(url))
         self.actor = Actor(url, folder, folder / "h")
         self.history = folder / "h"
 
-    def run(self, hard: float | None = None, soft: float | None = None) -> str:
-        """The id of a task that runs now, with these time limits."""
-        outcome = self.actor.do(Send(TASK, time_limit=hard, soft_time_limit=soft))
+    def run(self, hard: float | None = None, soft: float | None = None, *, fails: bool = False) -> str:
+        """The id of a task that runs now, with these time limits; it may be one that fails in the end."""
+        outcome = self.actor.do(Send(TASK, '["fail"]' if fails else "[]", time_limit=hard, soft_time_limit=soft))
         uuid = outcome.items[0].text.split()[-1]
         eventually(lambda: self.marks.exists(f"running.{uuid}"), "a task that runs", within=PATIENCE)
         return uuid
@@ -111,7 +113,7 @@ def bench(server: RedisServer, python: str, pool: str, *options: str) -> Iterato
         with collecting(server.url, folder / "h", mode="observe"), (folder / "worker.log").open("wb") as log:
             command = [python, "-c", _APP, server.url, _marks(server.url), *words]
             with subprocess.Popen(command, env={**os.environ, "C_FORCE_ROOT": "1"}, stdout=log, stderr=log) as process:
-                one = Bench(server.url, folder)
+                one = Bench(server.url, pool, folder)
                 try:
                     eventually(lambda: _is_there(one), "a worker", within=PATIENCE)
                     yield one
@@ -167,15 +169,23 @@ def heeded(bench: Bench) -> str:
 
 
 def revoked(bench: Bench) -> str:
-    """What the result of a task is that had ended when its worker heard that it is revoked."""
-    uuid = bench.run()
-    bench.release(uuid)
-    eventually(lambda: bench.result(uuid) == "SUCCESS", "its result", within=PATIENCE)
+    """What is stored of tasks that succeeded, failed, or run, once their worker hears that they are revoked."""
+    done, failed, running = bench.run(), bench.run(fails=True), ""
+    for uuid, state in ((done, "SUCCESS"), (failed, "FAILURE")):
+        bench.release(uuid)
+        eventually(lambda: bench.result(uuid) == state, "its result", within=PATIENCE)  # noqa: B023
+    ids = [done, failed]
+    if bench.pool != "solo":  # who runs a task there hears of nothing
+        running = bench.run()
+        ids.append(running)
     with telling(bench.url) as control:
-        (answer,) = control.tell(RevokeIds([uuid]), None, [WORKER])
+        (answer,) = control.tell(RevokeIds(ids), None, [WORKER])
     assert answer.done
+    stored = ", ".join(bench.result(uuid) or "nothing" for uuid in ids)
+    if running:
+        bench.release(running)
     cautions = " ".join(caution.text for caution in bench.actor.plan(Revoke(["another"])).cautions)
-    return f"{bench.result(uuid)}, {'said before' if 'write REVOKED' in cautions else 'nothing said'}"
+    return f"{stored}; {'said before' if 'REVOKED' in cautions else 'nothing said'}"
 
 
 def figures(server: RedisServer, python: str, pool: str) -> dict[str, str]:
@@ -190,7 +200,7 @@ def figures(server: RedisServer, python: str, pool: str) -> dict[str, str]:
         limits = Steer("time_limit", [WORKER], task=TASK, soft=300.0, hard=600.0)
         found["limits said"] = " ".join(each.text for each in one.actor.plan(limits).cautions[1:])
         found["limits heeded"] = heeded(one)
-        found["revoke of what ended"] = revoked(one)
+        found["stored after a revoke"] = revoked(one)
     with bench(server, python, pool, "--autoscale", "3,1") as one:
         found["grow where it scales"] = steered(one, Steer("pool_grow", [WORKER], number=1))
         found["range"] = steered(one, Steer("autoscale", [WORKER], most=4, least=1))
