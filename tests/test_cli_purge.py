@@ -12,7 +12,7 @@ from redis import Redis
 from app.cli import cli
 from app.collectors.amqp_content import packed
 from app.collectors.envelope import Known, for_amqp, made
-from app.models import audit
+from app.models import audit_chain
 from app.models.backups import About, BackupWriter
 from app.paths import audit_file
 from tests.helpers.celery_apps import make_app, marks, worker
@@ -74,7 +74,7 @@ def test_a_queue_is_purged_listed_restored_and_discarded(redis_server: RedisServ
     assert found["total"] == 1
     assert acted("discard", url, found["name"])["outcome"]["done"] == 1
     assert json.loads(cloche("quarantines", url, "--json").stdout) == []
-    kinds = [entry.kind for entry, _ in audit.read(audit_file())]
+    kinds = [entry.kind for entry, _ in audit_chain.read(audit_file())]
     assert kinds.count("intent") == kinds.count("outcome") == 7
 
 

@@ -17,7 +17,7 @@ from app.models.profiles import Profile
 from app.models.target import Target
 from app.models.wire import (
     Acted,
-    Acting,
+    Asked,
     Committed,
     Examine,
     Health,
@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 _RECORDED: Final = "This was recorded. What waits in a queue is seen while Cloche is connected."
 _CLOSED: Final = "The connection is closed."
+_AWAY: Final = "The collector is not running at this moment, so nothing can be asked."
 
 #: Milliseconds after which a collector that ended unexpectedly is started again, and how often that is done within a
 #: minute (SAFETY F23).
@@ -123,12 +124,21 @@ class Connection(QObject):
         self.renewed.emit()
         self.health_changed.emit()
 
-    def _say(self, message: Acting) -> bool:
+    def _say(self, message: Asked) -> bool:
         """Pass something on to the collector, if one runs: what is said to one that ended nobody answers."""
-        if self._link is None or not self._link.pid or not self.live or self._closing:
+        if self._link is None or self._unheard:
             return False
         self._link.send(message)
         return True
+
+    @property
+    def _unheard(self) -> str:
+        """Why nobody would answer what is asked now; "" where somebody will, or all are told that nobody does."""
+        if not self.live:
+            return _RECORDED
+        if self._closing:
+            return _CLOSED
+        return _AWAY if self._link is None or not self._link.pid or self._renewing else ""
 
     @property
     def operates(self) -> bool:
@@ -140,37 +150,31 @@ class Connection(QObject):
 
         ``agreed`` is whether the user knows that it marks them, where it does.
         """
-        if self._link is None or not self.live:
-            return Peeked(0, error=_RECORDED)
-        if self._closing:
-            return Peeked(0, error=_CLOSED)
         self._asked += 1
+        number = self._asked
+        if not self._say(Peek(number, queue, start, count, newest, agreed)):
+            return Peeked(number, error=self._unheard)
         answer: asyncio.Future[Peeked] = asyncio.get_running_loop().create_future()
-        self._answers[self._asked] = answer
-        self._link.send(Peek(self._asked, queue, start, count, newest, agreed))
+        self._answers[number] = answer
         try:
             return await answer
         finally:
-            self._answers.pop(self._asked, None)
+            del self._answers[number]
 
     async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncGenerator[Surveyed, None]:
         """Look through a queue for a message, or for names: what is found, again and again until it ended.
 
         See `wire.Search`. It ends any other, and by itself when nobody listens any more.
         """
-        if self._link is None or not self.live:
-            yield Surveyed(0, error=_RECORDED)
-            return
-        if self._closing:
-            yield Surveyed(0, error=_CLOSED)
+        self._asked += 1
+        if not self._say(Search(self._asked, queue, wanted, further)):
+            yield Surveyed(self._asked, error=self._unheard)
             return
         before, self._searching = self._searching, None
-        self._asked += 1
         answers = asyncio.Queue[Surveyed]()
         searching = self._searching = self._asked, answers
         if before is not None:
             before[1].put_nowait(Surveyed(before[0]))
-        self._link.send(Search(self._asked, queue, wanted, further))
         try:
             while True:
                 answer = await answers.get()
@@ -190,8 +194,8 @@ class Connection(QObject):
 
     def stop_search(self) -> None:
         """Look no further through the queue that is looked through; what was found is still told."""
-        if self._searching is not None and self._link is not None:
-            self._link.send(StopSearch(self._searching[0]))
+        if self._searching is not None:
+            self._say(StopSearch(self._searching[0]))
 
     def stop(self) -> None:
         """Ask the collector to end."""

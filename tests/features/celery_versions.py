@@ -29,7 +29,8 @@ from app.collectors.acts.engine import prepare
 from app.collectors.brokers import broker_at
 from app.collectors.transport import redis_address
 from app.models.acts import FASTEST, Edited, Outcome, Purge, Rerun, Send, Wish
-from app.models.audit import AuditLog, Subject, read
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import read
 from tests.helpers import echoes
 from tests.helpers.servers import HOST, RabbitServer, RedisServer
 from tests.helpers.waiting import eventually
@@ -167,9 +168,9 @@ def _differs(name: str, id_: str, got: list[dict[str, Any]]) -> str:
     return ", ".join(what for what, (is_, has_to_be) in expected.items() if is_ != has_to_be)
 
 
-def made(version: str, folder: Path) -> str:
-    """The Python of an environment with a version of Celery."""
-    place = folder / version
+def made(version: str, folder: Path, *besides: str) -> str:
+    """The Python of an environment with a version of Celery, and other packages."""
+    place = folder / "-".join((version, *besides))
     python = place / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not (place / "done").exists():
         # With the kombu of its time, in which its packages for Redis are named.
@@ -188,6 +189,7 @@ def made(version: str, folder: Path) -> str:
                 "kombu[redis]",
                 *wanted,
                 "packaging",
+                *besides,
             ],
             check=True,
         )

@@ -28,10 +28,13 @@ from app.collectors.brokers import broker_at
 from app.collectors.envelope import Known, for_redis, made, new_id
 from app.collectors.publisher import SENT
 from app.models.acts import FASTEST, Rerun
-from app.models.audit import AuditLog, Subject, read
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import read
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
 
+#: Seconds.
+DAY: Final = 86_400
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -91,6 +94,8 @@ def run(kills: int, seed: int) -> Figures:
                         time.sleep(dice.random() * 0.01)
                         process.kill()
                         killed += 1
+                        (marker,) = client.scan_iter(f"{SENT}*")
+                        assert 0 < client.ttl(marker) <= DAY, "it goes by itself where nobody goes on with it"
                         continue
                     assert process.stdout.read().splitlines()[-1] == "done"
                     break

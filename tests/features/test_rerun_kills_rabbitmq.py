@@ -38,7 +38,8 @@ from app.collectors.envelope import Known, for_amqp, made, new_id
 from app.collectors.errors import BrokerError
 from app.collectors.publisher import SENT
 from app.models.acts import FASTEST, Outcome, Rerun
-from app.models.audit import AuditLog, Subject, read
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import read
 from tests.helpers.amqp_raw import drained
 from tests.helpers.proxy import FaultProxy
 from tests.helpers.rabbits import client, declare, host_of, manage

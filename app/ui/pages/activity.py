@@ -7,9 +7,9 @@ from typing import Final, cast
 
 from PySide6.QtCore import Signal
 
-from app.models import activity, audit
+from app.models import activity, audit_chain
 from app.models.activity import Activity, Deed, Format, Story
-from app.models.audit import AuditError, Verdict
+from app.models.audit_chain import AuditError, Verdict
 from app.models.export import ExportError, write_file
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
@@ -142,7 +142,7 @@ class ActivityPage(TablePage):
             return
         self._bar.show_busy()
         try:
-            self._verdict = await asked[0].work_out(lambda: audit.verify(self._log))
+            self._verdict = await asked[0].work_out(lambda: audit_chain.verify(self._log))
             self._bar.show_verdict(self._verdict, self._log)
         except AuditError as error:
             self._bar.show_trouble(str(error))

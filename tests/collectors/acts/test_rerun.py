@@ -24,7 +24,8 @@ from app.collectors.transport import redis_address
 from app.models import acts
 from app.models.acts import Edited, Outcome, Rerun, Send, Wish
 from app.models.arguments import of_text
-from app.models.audit import AuditLog, Subject, read
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import read
 from app.models.records import Event
 from tests.helpers.events import T0, event
 from tests.helpers.histories import Recording, recording
