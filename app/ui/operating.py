@@ -14,13 +14,14 @@ from app.ui.scope import Scope
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.ways_in import WaysIn
-from app.ui.widgets.act_dialog import ActDialog, Extras
+from app.ui.widgets.act_dialog import ActDialog
 from app.ui.widgets.argument_editor import ArgumentEditor
 from app.ui.widgets.edge import HotFrame
 from app.ui.widgets.mode_badge import ModeBadge
 from app.ui.widgets.notice_bar import NoticeBar, Remedy
 from app.ui.widgets.unlock import UnlockDialog
-from app.ui.widgets.wish_options import BackupOption, TakeOutOption
+from app.ui.widgets.wish_options import BackupOption, QueueOption, TakeOutOption
+from app.ui.widgets.wish_parts import Extras, WishPart
 
 _CHOOSE: Final = "Each act is on one broker. Choose that first."
 _FILE: Final = (
@@ -38,9 +39,9 @@ class Operator(QObject):
         self._window, self._theme, self._scope, self._ways = window, theme, scope, ways
         self._badge, self._notices = badge, notices
         self._extras: Extras = {
-            Rerun: self._arguments,
-            Purge: lambda _plan, wish, _before: BackupOption(theme, wish),
-            Revoke: self._take_out,
+            Rerun: (self._arguments, self._another_queue),
+            Purge: (lambda _plan, wish, _before: BackupOption(theme, wish),),
+            Revoke: (self._take_out,),
         }
         self._frame: HotFrame | None = None
         badge.unlock_wanted.connect(self._unlock)
@@ -76,13 +77,17 @@ class Operator(QObject):
         if self._frame is not None:
             self._frame.show_hot(hot=hot)
 
-    def _arguments(self, plan: Plan, wish: Rerun, before: QWidget | None) -> ArgumentEditor | None:
+    def _arguments(self, plan: Plan, wish: Rerun, before: WishPart | None) -> ArgumentEditor | None:
         """Where arguments are looked at that are not known for sure."""
         if not plan.needs_edit and not wish.edited:
             return None
         return ArgumentEditor(self._theme, plan, wish, before if isinstance(before, ArgumentEditor) else None)
 
-    def _take_out(self, _plan: Plan, wish: Revoke, _before: QWidget | None) -> TakeOutOption | None:
+    def _another_queue(self, _plan: Plan, wish: Rerun, _before: WishPart | None) -> QueueOption:
+        vital = self._scope.vital
+        return QueueOption(self._theme, wish, () if vital is None else vital.queues)
+
+    def _take_out(self, _plan: Plan, wish: Revoke, _before: WishPart | None) -> TakeOutOption | None:
         """Where a broker can give single messages of a queue away, that is offered."""
         connection = self._scope.one
         can = connection is not None and scheme_of(connection.target.url) in REDIS_SCHEMES

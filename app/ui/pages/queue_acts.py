@@ -15,7 +15,8 @@ from app.ui.live import View
 from app.ui.pages.queue_inspector import QueueInspector
 from app.ui.theme import ThemeManager
 from app.ui.widgets.act_buttons import ActButton, Foot, why_not
-from app.ui.widgets.form_dialog import FormDialog, WrongError, completing
+from app.ui.widgets.form_dialog import FormDialog, WrongError
+from app.ui.widgets.offers import completing
 from app.ui.widgets.selection_bar import SelectionBar
 
 _EMPTY: Final = "Nothing waits in it now."
