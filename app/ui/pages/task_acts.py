@@ -20,12 +20,11 @@ from app.models.picked import Picked, export_picked
 from app.models.qt.tasks import TaskTableModel
 from app.models.records import Task
 from app.ui.live import View
-from app.ui.pages import tasks_read
+from app.ui.pages.task_forms import TaskForms
 from app.ui.pages.task_inspector import TaskInspector
 from app.ui.theme import ThemeManager
 from app.ui.widgets.act_buttons import ActButton, Entry, Foot, MenuButton, pop_up, why_not
 from app.ui.widgets.selection_bar import SelectionBar
-from app.ui.widgets.send_dialog import SendDialog
 from app.ui.widgets.table import RecordTable
 
 #: Signals to end a running task by; the first is the usual one, the last can't be caught.
@@ -71,7 +70,7 @@ class Shown(msgspec.Struct, frozen=True):
 class TaskActs(QObject):
     """The line under the table, that under the inspector, the menu of rows and the keys. ``wanted`` carries a wish.
 
-    Attributes: ``bar`` is what is said of several selected rows; ``send`` the button for a new task.
+    Attributes: ``bar`` is what is said of several selected rows; ``menu`` has what is about no row.
     """
 
     wanted = Signal(object)
@@ -83,7 +82,8 @@ class TaskActs(QObject):
         super().__init__(page)
         self._page, self._theme, self._table, self._model, self._shown = page, theme, table, model, shown
         self._task: Task | None = None
-        self.send = ActButton("Send task …", "Send a new task to a queue")
+        self._forms = TaskForms(page, theme)
+        self.menu = MenuButton(theme, "Actions", "Send a new task, or revoke tasks by a stamp", self._others)
         self.revoke_many = ActButton("Revoke …", "Have workers not run them (Shift+R)")
         self.again_many = ActButton("Run again …", "Send them again under new ids (Shift+A)")
         self.export = ActButton("Export …", "Write them to a file (E)")
@@ -96,7 +96,7 @@ class TaskActs(QObject):
         )
         self.foot = Foot(self.again, self.copy, self.revoke, self.terminate)
         inspector.stand_on(self.foot)
-        self.send.clicked.connect(lambda: page.spawn(self._send()))
+        self._forms.wanted.connect(self.wanted)
         self.revoke_many.clicked.connect(self._revoke_selected)
         self.again_many.clicked.connect(self._run_selected)
         self.export.clicked.connect(self._export)
@@ -118,7 +118,7 @@ class TaskActs(QObject):
         connection, task = self._page.connection, self._task
         refused = why_not(connection)
         live = connection is not None and connection.live
-        for button in (self.send, self.again, self.again_many, self.revoke_many):
+        for button in (self.menu, self.again, self.again_many, self.revoke_many):
             button.setVisible(live)
             button.allow(refused)
         number = self._table.selected_number()
@@ -189,6 +189,17 @@ class TaskActs(QObject):
     def _terminate(self, uuid: str, by: ProcessSignal) -> None:
         self.wanted.emit(Revoke([uuid], terminate=True, signal=by))
 
+    def _others(self) -> list[Entry]:
+        """Menu lines for what is about no row; stamps are offered of the task that is looked at."""
+        uuid = "" if self._task is None else self._task.uuid
+        return [Entry("Send task …", self._send), Entry("Revoke by a stamp …", partial(self._by_stamp, uuid))]
+
+    def _send(self) -> None:
+        self._forms.send(self._shown().until)
+
+    def _by_stamp(self, uuid: str) -> None:
+        self._forms.revoke_stamped(uuid)
+
     def _signals(self) -> list[Entry]:
         return [] if self._task is None else self._ways_to_end(self._task.uuid)
 
@@ -226,6 +237,8 @@ class TaskActs(QObject):
         ]
         if not many and is_running(one.state):
             entries += [Entry(), *self._ways_to_end(one.uuid, refused)]
+        if not many:
+            entries.insert(2, Entry("Revoke by a stamp …", partial(self._by_stamp, one.uuid), refused))
         if shown.words:
             entries += [
                 Entry(),
@@ -234,17 +247,6 @@ class TaskActs(QObject):
             ]
         entries += [Entry(), Entry("Export …", self._export)]
         pop_up(self._table, entries, at)
-
-    async def _send(self) -> None:
-        connection = self._page.connection
-        if connection is None:
-            return
-        shown = self._shown()
-        span = self._page.range.bounds(shown.until)
-        known = await connection.query(lambda reader: tasks_read.values(reader, span))
-        dialog = SendDialog(self._page, self._theme, known)
-        dialog.wished.connect(self.wanted)
-        dialog.open()
 
     def _export(self) -> None:
         shown = self._shown()

@@ -384,7 +384,7 @@ class TasksPage(View):
         bar = QHBoxLayout()
         bar.setSpacing(8)
         bar.addWidget(self._filter, 1)
-        for widget in (self._follow, self._acts.send):
+        for widget in (self._follow, self._acts.menu):
             bar.addWidget(widget, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
