@@ -188,6 +188,29 @@ class Surveyed(msgspec.Struct, tag=True, frozen=True):
     error: str = ""
 
 
+class Export(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: write all messages of a queue to a new file at ``path``; answers have the same ``number``."""
+
+    number: int
+    queue: str
+    path: str
+
+
+class StopExport(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: write no more, and leave no file."""
+
+    number: int
+
+
+class Exported(msgspec.Struct, tag=True, frozen=True):
+    """How many messages were written so far; the last answer is not *writing* any more. ``text`` is why it failed."""
+
+    number: int
+    count: int = 0
+    state: Literal["writing", "done", "stopped", "failed"] = "writing"
+    text: str = ""
+
+
 class Unlock(msgspec.Struct, tag=True, frozen=True):
     """To a collector in *operate* mode: allow acting for a while; the answer is a `Standing`."""
 
@@ -243,10 +266,10 @@ class Acted(msgspec.Struct, tag=True, frozen=True):
 
 #: What a collector is asked while it runs.
 Acting = Unlock | Lock | PlanAct | DoAct | DropAct
-Asked = Peek | Search | StopSearch | Acting
+Asked = Peek | Search | StopSearch | Export | StopExport | Acting
 Message = (
     Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found | Refused
-    | Standing | Planned | Acted
+    | Exported | Standing | Planned | Acted
 )  # fmt: skip
 
 _decode = msgspec.json.Decoder(Message).decode

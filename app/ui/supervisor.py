@@ -20,6 +20,8 @@ from app.models.wire import (
     Acting,
     Committed,
     Examine,
+    Export,
+    Exported,
     Health,
     Keeping,
     Notice,
@@ -27,11 +29,13 @@ from app.models.wire import (
     Peeked,
     Planned,
     Search,
+    StopExport,
     StopSearch,
     Surveyed,
 )
 from app.ui.acting import Acts
 from app.ui.examiner import Examiner
+from app.ui.exporting import Exports
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
@@ -87,6 +91,8 @@ class Connection(QObject):
         self._watch.timeout.connect(self.committed)
         #: What is done to the broker from here.
         self.acts = Acts(self._say, self)
+        #: What is written to files from there.
+        self.exports = Exports(self._say)
 
     def start(self) -> None:
         """Start the collector, if there is a broker to collect from."""
@@ -123,7 +129,7 @@ class Connection(QObject):
         self.renewed.emit()
         self.health_changed.emit()
 
-    def _say(self, message: Acting) -> bool:
+    def _say(self, message: Acting | Export | StopExport) -> bool:
         """Pass something on to the collector, if one runs: what is said to one that ended nobody answers."""
         if self._link is None or not self._link.pid or not self.live or self._closing:
             return False
@@ -256,6 +262,8 @@ class Connection(QObject):
             self._take(message)
         elif isinstance(message, Planned | Acted | Standing):
             self.acts.take(message)
+        elif isinstance(message, Exported):
+            self.exports.take(message)
         elif isinstance(message, Surveyed) and self._searching is not None and self._searching[0] == message.number:
             self._searching[1].put_nowait(message)
 
@@ -271,6 +279,7 @@ class Connection(QObject):
         if self._searching is not None:
             self._searching[1].put_nowait(Surveyed(0, error=why))
         self.acts.break_off(why)
+        self.exports.break_off(why)
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:

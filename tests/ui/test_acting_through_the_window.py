@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from PySide6.QtCore import QSettings
@@ -10,8 +11,10 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from app.models.acts import Rerun
+from app.models.backups import BackupReader
 from app.models.target import Target
 from app.ui.main_window import MainWindow
+from app.ui.pages.queues import QueuesPage
 from app.ui.pages.tasks import TasksPage
 from app.ui.supervisor import Supervisor
 from app.ui.theme import ThemeManager
@@ -19,6 +22,7 @@ from app.ui.widgets.act_dialog import ActDialog
 from app.ui.widgets.stamp_dialog import StampDialog
 from app.ui.widgets.wish_options import QueueOption
 from tests.helpers.celery_apps import make_app
+from tests.helpers.messages import fill, lists_of
 from tests.helpers.servers import RedisServer
 from tests.ui.conftest import Run, until
 
@@ -110,3 +114,28 @@ def test_stamps_of_a_real_message_are_those_that_its_tasks_are_revoked_by(
 
     run(story())
     app.close()
+
+
+def test_a_queue_is_exported_by_the_collector_and_stays_as_it_was(
+    window: MainWindow, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path, run: Run
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        fill(client, "mail", range(300))
+
+        async def story() -> None:
+            window.show()
+            passive = msgspec.structs.replace(target(redis_server, tmp_path), mode="passive", queues=["mail"])
+            connection = supervisor.add(passive)
+            queues = window.pages["queues"]
+            assert isinstance(queues, QueuesPage)
+            await until(lambda: window.scope.vital is not None and window.scope.vital.queues)
+            window.show_page("queues")
+            queues.inspect("mail")
+            await until(lambda: queues._acts._row is not None and queues._acts.export.isEnabled())
+            queues._acts.export_wanted.emit(queues._acts._row, str(tmp_path / "mail.messages"))
+            await until(lambda: queues._exporting.text.startswith("300 messages of mail are in "))
+            assert connection.operates is False
+
+        run(story())
+        assert BackupReader(tmp_path / "mail.messages").verify() == 300
+        assert sum(map(len, lists_of(client, "mail").values())) == 300
