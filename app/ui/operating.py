@@ -1,6 +1,6 @@
 """How the window acts: the safety lock, the dialog in which a wish becomes an act, and word of what ended unseen."""
 
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
@@ -14,6 +14,7 @@ from app.ui.scope import Scope
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.ways_in import WaysIn
+from app.ui.widgets.act_buttons import no_broker
 from app.ui.widgets.act_dialog import ActDialog
 from app.ui.widgets.argument_editor import ArgumentEditor
 from app.ui.widgets.edge import HotFrame
@@ -22,11 +23,6 @@ from app.ui.widgets.notice_bar import NoticeBar, Remedy
 from app.ui.widgets.unlock import UnlockDialog
 from app.ui.widgets.wish_options import BackupOption, QueueOption, TakeOutOption
 from app.ui.widgets.wish_parts import Extras, WishPart
-
-_CHOOSE: Final = "Each act is on one broker. Choose that first."
-_FILE: Final = (
-    "Nothing can be done to a history file: there is no broker behind it. Connect to the broker to act on it."
-)
 
 
 class Operator(QObject):
@@ -55,14 +51,19 @@ class Operator(QObject):
     def act(self, wish: Wish | None, *, resumed: str = "") -> None:
         """Plan a wish, and do it if that is confirmed; without one, what is left of the act ``resumed``."""
         connection = self._scope.one
-        if connection is None or not connection.live:
-            self._notices.show_notice(Notice("act", _CHOOSE if connection is None else _FILE, "info"))
+        refused = no_broker(connection)
+        self.refuse(refused)
+        if connection is None or refused:
             return
         dialog = ActDialog(self._window, self._theme, connection, wish, resumed=resumed, extras=self._extras)
         dialog.undo_wanted.connect(self.act)
         dialog.mode_wanted.connect(lambda: self._ways.change_mode(connection, "operate"))
         dialog.ended.connect(lambda plan, outcome: self._ended(dialog, connection, plan, outcome))
         dialog.open()
+
+    def refuse(self, why: str) -> None:
+        """Say why what was wanted can't be done, or with an empty text that it can."""
+        self._notices.show_notice(Notice("act", why, "info"))
 
     def show(self) -> None:
         """Show whether acting is unlocked, and for how long still."""

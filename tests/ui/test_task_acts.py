@@ -27,6 +27,7 @@ from tests.ui.conftest import Run, loaded, until
 from tests.ui.histories import History, Stand, failed, received, sent, started, succeeded
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+NONE = Qt.KeyboardModifier.NoModifier
 
 
 @pytest.fixture
@@ -190,14 +191,58 @@ def test_where_nothing_may_be_done_each_button_says_why(page: TasksPage, stand: 
     run(story())
 
 
-def test_keys_do_nothing_where_nothing_may_be_done(page: TasksPage, stand: Stand, wishes: list[Wish], run: Run) -> None:
+@pytest.fixture
+def refused(page: TasksPage) -> list[str]:
+    """Why keys did nothing."""
+    made: list[str] = []
+    page.act_refused.connect(made.append)
+    return made
+
+
+def test_keys_say_why_nothing_may_be_done(
+    page: TasksPage, stand: Stand, wishes: list[Wish], refused: list[str], run: Run
+) -> None:
     async def story() -> None:
         stand.operates = False
         await opened(page)
         await look_at(page, "wait0")
         QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)
         QTest.keyClick(page._table, Qt.Key.Key_A, SHIFT)
+        stand.live = False
+        QTest.keyClick(page._table, Qt.Key.Key_A, SHIFT)
         assert wishes == []
+        assert refused[:2] == [OPERATE_ONLY] * 2
+        assert refused[2].startswith("Nothing can be done to a history file")
+
+    run(story())
+
+
+def test_keys_say_that_nothing_is_selected(page: TasksPage, wishes: list[Wish], refused: list[str], run: Run) -> None:
+    async def story() -> None:
+        await opened(page)
+        for key, with_ in ((Qt.Key.Key_R, SHIFT), (Qt.Key.Key_A, SHIFT), (Qt.Key.Key_E, NONE)):
+            QTest.keyClick(page._table, key, with_)
+        assert (wishes, page.findChildren(QFileDialog)) == ([], [])
+        assert len(refused) == 3
+        assert all(text.startswith("No task is selected: click on one first") for text in refused)
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("uuid", "said"), [("run0", "runs already, which a revoke does not stop"), ("bad0", "This task is over")]
+)
+def test_the_key_for_revoking_says_why_a_task_can_not_be(
+    page: TasksPage, wishes: list[Wish], refused: list[str], run: Run, uuid: str, said: str
+) -> None:
+    async def story() -> None:
+        await opened(page)
+        await look_at(page, uuid)
+        QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)
+        page._table.select_nothing()
+        QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)  # what is looked at is left
+        assert wishes == []
+        assert [said in text for text in refused] == [True, True]
 
     run(story())
 
@@ -271,7 +316,9 @@ def test_several_rows_are_selected_with_shift_and_control_and_acted_on(
     run(story())
 
 
-def test_a_selection_that_has_nothing_to_revoke_says_so(page: TasksPage, wishes: list[Wish], run: Run) -> None:
+def test_a_selection_that_has_nothing_to_revoke_says_so(
+    page: TasksPage, wishes: list[Wish], refused: list[str], run: Run
+) -> None:
     async def story() -> None:
         await opened(page)
         click(page, "bad0")
@@ -280,6 +327,7 @@ def test_a_selection_that_has_nothing_to_revoke_says_so(page: TasksPage, wishes:
         assert "Every one of these tasks is over" in page._acts.revoke_many.toolTip()
         QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)
         assert wishes == []
+        assert refused == [page._acts.revoke_many.accessibleDescription()]
 
     run(story())
 

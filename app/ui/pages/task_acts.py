@@ -38,6 +38,9 @@ SIGNALS: Final[tuple[tuple[ProcessSignal, str], ...]] = (
 _FILES: Final = "CSV (*.csv);;JSON lines (*.jsonl)"
 #: Rows that are several.
 _SEVERAL: Final = 2
+_SELECT: Final = "No task is selected: click on one first, or on several with Shift or Ctrl."
+_ENDED: Final = "This task is over: nothing is left of it that could be revoked."
+_RUNS: Final = "This task runs already, which a revoke does not stop. Terminate it, from its menu or the inspector."
 _OVER: Final = "Every one of these tasks is over, or runs: a running one can be terminated, one at a time."
 
 
@@ -49,6 +52,11 @@ def is_running(state: str) -> bool:
 def is_revocable(state: str) -> bool:
     """Whether workers may still be told not to run a task; one in doubt may be delivered again."""
     return state not in states.FINAL and not is_running(state)
+
+
+def acts_by(event: QKeyEvent) -> bool:
+    """Whether a key is one of those that begin an act: Shift+R revokes, Shift+A runs again."""
+    return event.key() in (Qt.Key.Key_R, Qt.Key.Key_A) and event.modifiers() == Qt.KeyboardModifier.ShiftModifier
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -68,12 +76,14 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class TaskActs(QObject):
-    """The line under the table, that under the inspector, the menu of rows and the keys. ``wanted`` carries a wish.
+    """The line under the table, that under the inspector, the menu of rows and the keys.
 
     Attributes: ``bar`` is what is said of several selected rows; ``menu`` has what is about no row.
+    Signals: ``wanted`` carries a wish, ``refused`` why a key does nothing.
     """
 
     wanted = Signal(object)
+    refused = Signal(str)
 
     def __init__(
         self, page: View, theme: ThemeManager, table: RecordTable, model: TaskTableModel, inspector: TaskInspector,
@@ -136,24 +146,37 @@ class TaskActs(QObject):
 
     def takes(self, event: QKeyEvent) -> bool:
         """Whether a key is one of those that do something with tasks; then it is done."""
-        key, shift = event.key(), event.modifiers() == Qt.KeyboardModifier.ShiftModifier
+        key = event.key()
         if key == Qt.Key.Key_Escape and self._table.selected_number() >= _SEVERAL:
             self._table.select_nothing()
-        elif key == Qt.Key.Key_E and not event.modifiers() and self._table.selected_number():
-            self._export()
-        elif key in (Qt.Key.Key_R, Qt.Key.Key_A) and shift:
-            if not why_not(self._page.connection):
-                self._by_key(revokes=key == Qt.Key.Key_R)
+        elif key == Qt.Key.Key_E and not event.modifiers():
+            if not self._refuses("" if self._table.selected_number() else _SELECT):
+                self._export()
+        elif acts_by(event):
+            self._by_key(revokes=key == Qt.Key.Key_R)
         else:
             return False
         return True
 
     def _by_key(self, *, revokes: bool) -> None:
         """Keys are for what is selected, and for what is looked at where nothing is."""
-        if self._table.selected_number():
+        selected = bool(self._table.selected_number())
+        meant = [row.state for row in self._rows()] if selected else [] if self._task is None else [self._task.state]
+        refused = why_not(self._page.connection) or ("" if meant else _SELECT)
+        if revokes and not (self.bar.whole or any(map(is_revocable, meant))):
+            refused = refused or (_OVER if len(meant) > 1 else _RUNS if is_running(meant[0]) else _ENDED)
+        if self._refuses(refused):
+            return
+        if selected:
             self._revoke_selected() if revokes else self._run_selected()
-        elif self._task is not None and (not revokes or is_revocable(self._task.state)):
+        else:
             self._revoke_shown() if revokes else self._run_shown()
+
+    def _refuses(self, why: str) -> bool:
+        """Whether a key does nothing; then it is said why."""
+        if why:
+            self.refused.emit(why)
+        return bool(why)
 
     def _rows(self) -> list[TaskRow]:
         return [self._model.record(row) for row in self._table.selected_rows()]

@@ -13,7 +13,7 @@ from app.models.arguments import may_be_cut, of_text
 from app.models.qt.tasks import since_words
 from app.models.records import Task
 from app.ui import fonts
-from app.ui.shapes import StateStyle
+from app.ui.shapes import Shape, StateStyle
 from app.ui.theme import ThemeManager
 from app.ui.widgets import tracebacks
 from app.ui.widgets.facts import Fact, FactList, MarkedLine
@@ -144,8 +144,8 @@ class _EventText(QWidget):
         self._text.show_text(text or "")
         said = _CUT if may_be_cut(text or "") else _DOUBTFUL if doubtful else _COMPLETE
         where = f": {formats.listed(doubtful, _NAMED)}" if said == _DOUBTFUL else ""
-        mark = ("succeeded", "disc") if said == _COMPLETE else ("retrying", "half")
-        self._badge.show_mark(StateStyle(*mark, f"{said}{where}"))
+        shape: Shape = "disc" if said == _COMPLETE else "half"
+        self._badge.show_mark(StateStyle("succeeded" if said == _COMPLETE else "retrying", shape, f"{said}{where}"))
         self._badge.setToolTip(_WHY[said])
 
 

@@ -378,6 +378,7 @@ class TasksPage(View):
         self._ticker.timeout.connect(self._tick)
         self._table.selected.connect(self._selected)
         self._acts.wanted.connect(self.act_wanted)
+        self._acts.refused.connect(self.act_refused)
         self._patience.timeout.connect(lambda: self._filter.set_result("searching …"))
 
     def _lay_out(self) -> None:
