@@ -115,7 +115,8 @@ class Collector:
         history = Path(config.history)
         reach = Reach(broker, self._access, history, self._count_commands, config.keep_arguments, backend)
         subject = Subject(config.name, redact_url(config.url), config.environment)
-        self._desk = Desk(reach, AuditLog(audit_file(), subject), self._put)
+        log = AuditLog(Path(config.audit) if config.audit else audit_file(), subject)
+        self._desk = Desk(reach, log, self._put)
         #: Whether acting was unlocked when that was told last.
         self._unlocked = False
         self._clocks = ClockWatch(self._put)

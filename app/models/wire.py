@@ -24,7 +24,8 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
 
     Tasks are kept for ``keep_seconds``, within a file of ``keep_bytes``; None is no limit. Unless
     ``keep_arguments``, what tasks are called with is not kept, nor what they return. Where the file can't be
-    written, a ``temporary`` one takes its place, for a window; without a window there is no point in that.
+    written, a ``temporary`` one takes its place, for a window; without a window there is no point in that. ``audit`` is
+    the log of acts, "" for the user's own.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     temporary: bool = True
     backend_password: str | None = None
     environment: Environment = "unknown"
+    audit: str = ""
 
 
 class Examine(msgspec.Struct, tag=True, frozen=True):
