@@ -15,6 +15,7 @@ from app.collectors.brokers import broker_of
 from app.collectors.clocks import ClockSet, ClockWatch, Slept, Steady
 from app.collectors.committer import Committer, Job
 from app.collectors.errors import BrokerError
+from app.collectors.exporting import Exporter
 from app.collectors.inquiry import Answer, Inquiry, Inspection
 from app.collectors.normalise import Normaliser
 from app.collectors.peeker import Peeker
@@ -37,6 +38,8 @@ from app.models.wire import (
     Asked,
     Committed,
     Configure,
+    Export,
+    Exported,
     Keeping,
     Message,
     Notice,
@@ -44,6 +47,7 @@ from app.models.wire import (
     Peeked,
     Planned,
     Search,
+    StopExport,
     StopSearch,
     Surveyed,
 )
@@ -69,7 +73,7 @@ END_PATIENCE: Final = 1.0
 
 Emit = Callable[[Message], None]
 #: What goes on to the window as it is.
-Told = Peeked | Surveyed | Planned | Acted | Standing
+Told = Peeked | Surveyed | Exported | Planned | Acted | Standing
 Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | Told
 
 
@@ -103,12 +107,16 @@ class Collector:
         results = None if backend is None else Results(backend, self._put, on_command=self._count_commands)
         self._questions = Questions(self._reducer, inquiry, results, keep_arguments=config.keep_arguments)
         self._peeker = Peeker(broker, config.mode, self._put, on_command=self._count_commands)
+        self._exporter = Exporter(
+            broker, config.mode, self._put, keep_arguments=config.keep_arguments, on_command=self._count_commands
+        )
         self._drop = broker.drop
         self._access = Access(config.mode, config.environment)
         history = Path(config.history)
         reach = Reach(broker, self._access, history, self._count_commands, config.keep_arguments, backend)
         subject = Subject(config.name, redact_url(config.url), config.environment)
-        self._desk = Desk(reach, AuditLog(audit_file(), subject), self._put)
+        log = AuditLog(Path(config.audit) if config.audit else audit_file(), subject)
+        self._desk = Desk(reach, log, self._put)
         #: Whether acting was unlocked when that was told last.
         self._unlocked = False
         self._clocks = ClockWatch(self._put)
@@ -167,9 +175,11 @@ class Collector:
                 self._commit_if_due()
         finally:
             self._desk.stop()
+            self._exporter.stop()
             for asker in askers:
                 asker.stop()
             self._desk.join(END_PATIENCE)
+            self._exporter.join(END_PATIENCE)
             self._finish()
             patience = time.monotonic() + END_PATIENCE
             for asker in askers:
@@ -185,6 +195,8 @@ class Collector:
         """Do what the window asks; may be called from any thread."""
         if isinstance(message, Peek | Search | StopSearch):
             self._peeker.ask(message)
+        elif isinstance(message, Export | StopExport):
+            self._exporter.take(message)
         else:
             self._desk.take(message)
 

@@ -20,6 +20,7 @@ from app.models.wire import (
     Asked,
     Committed,
     Examine,
+    Exported,
     Health,
     Keeping,
     Notice,
@@ -32,6 +33,7 @@ from app.models.wire import (
 )
 from app.ui.acting import Acts
 from app.ui.examiner import Examiner
+from app.ui.exporting import Exports
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
@@ -88,6 +90,8 @@ class Connection(QObject):
         self._watch.timeout.connect(self.committed)
         #: What is done to the broker from here.
         self.acts = Acts(self._say, self)
+        #: What is written to files from there.
+        self.exports = Exports(self._say)
 
     def start(self) -> None:
         """Start the collector, if there is a broker to collect from."""
@@ -260,6 +264,8 @@ class Connection(QObject):
             self._take(message)
         elif isinstance(message, Planned | Acted | Standing):
             self.acts.take(message)
+        elif isinstance(message, Exported):
+            self.exports.take(message)
         elif isinstance(message, Surveyed) and self._searching is not None and self._searching[0] == message.number:
             self._searching[1].put_nowait(message)
 
@@ -275,6 +281,7 @@ class Connection(QObject):
         if self._searching is not None:
             self._searching[1].put_nowait(Surveyed(0, error=why))
         self.acts.break_off(why)
+        self.exports.break_off(why)
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:
