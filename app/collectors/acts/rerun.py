@@ -28,8 +28,8 @@ _SAMPLES: Final = 10
 _PAGE: Final = 500
 
 _NOT_LOOKED_FOR: Final = (
-    "Messages that wait in queues of RabbitMQ are not looked for, since a look marks them. Purge the queue, and run them "
-    "again from its quarantine."
+    "Messages that wait in queues of RabbitMQ are not looked for, since a look marks them. Purge the queue, and run "
+    "them again from its quarantine."
 )
 NEEDS_A_LOOK: Final = "Not sent: its arguments are not known for sure. Look at them, and send it by itself."
 

@@ -185,7 +185,20 @@ def _resumed(actor: Actor, act: str) -> Outcome | None:
         return None
 
 
-def test_who_is_late_does_nothing(actor: Actor, client: Redis, tmp_path: Path) -> None:
+def test_what_arrives_late_is_not_put_in_twice(redis_server: RedisServer, client: Redis) -> None:
+    first, late = (
+        RedisFiller(redis_address(redis_server.url), "act", "mail", Grant(), readdress=False, on_command=lambda _: None)
+        for _ in range(2)
+    )
+    first.fill(0, 2, [message("a"), message("b")])
+    with pytest.raises(BrokerError, match="Somebody else goes on with this act"):
+        late.fill(0, 1, [message("a")])
+    assert (late.reached(), ids_of(client, "mail")) == (2, ["a", "b"])
+    first.close()
+    late.close()
+
+
+def test_it_goes_on_where_it_came_to(actor: Actor, client: Redis, tmp_path: Path) -> None:
     wish = written(tmp_path / "copy", [message("a"), message("b")])
     prepared = actor.prepare(wish)
     client.set(f"{SENT}{prepared.id}", 1)
