@@ -98,15 +98,14 @@ class RestoringFile(Act[RestoreFile]):
         )
         unsaid = 0
         for first, after, raws in self._pieces(reader, filler.reached(), filler.at_once):
-            if self._given_up:
-                return
             filler.fill(first, after, raws)
             self._back += len(raws)
             unsaid += len(raws)
             if unsaid >= min(_STEP, filler.at_once * _STEP):
                 yield Step(others=unsaid)
                 unsaid = 0
-        yield Step(others=unsaid)
+        if unsaid:
+            yield Step(others=unsaid)
 
     def told(self, outcome: Outcome) -> Outcome:
         doubt = self._filler.doubt if self._filler is not None and self._back else ""

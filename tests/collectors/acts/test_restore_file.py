@@ -176,6 +176,26 @@ def test_whatever_breaks_nothing_is_lost_or_doubled(
     assert left == before
 
 
+def test_it_can_be_stopped_and_gone_on_with(
+    actor: Actor, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(client, "mail", range(900))
+    before = lists_of(client, "mail")
+    prepared = actor.prepare(purged(actor, "mail", tmp_path / "copy"))
+    put = RedisFiller.fill
+
+    def stopping(self: RedisFiller, first: int, behind: int, messages: list[bytes]) -> None:
+        prepared.stop()
+        put(self, first, behind, messages)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisFiller, "fill", stopping)
+        outcome = execute(prepared)
+    assert (outcome.state, outcome.done) == ("stopped", 250)
+    assert execute(actor.resume(prepared.id)).state == "done"
+    assert lists_of(client, "mail") == before
+
+
 def _resumed(actor: Actor, act: str) -> Outcome | None:
     """What became of what was left; None where nothing was."""
     try:
