@@ -285,7 +285,7 @@ def test_on_rabbitmq_nothing_is_lost_or_doubled_wherever_the_link_breaks(
 ) -> None:
     rows = [numbered(number, _12=b"\x02") for number in range(4)]
     wish = written(tmp_path / "copy", [packed(*row) for row in rows])
-    broken = 0
+    broken = unheard = 0
     for last in range(1, 200):
         with rabbit(rabbitmq_url) as channel:
             channel.queue_delete("mail")
@@ -298,9 +298,12 @@ def test_on_rabbitmq_nothing_is_lost_or_doubled_wherever_the_link_breaks(
             break
         broken += 1
         if outcome.state != "done":
-            assert execute(on_rabbitmq.resume(prepared.id)).state == "done"
+            rest = execute(on_rabbitmq.resume(prepared.id))
+            assert rest.state == "done"
+            unheard += "was not heard" in rest.text
         assert look(rabbitmq_url, "mail") == rows
     assert broken > 20
+    assert unheard > 2
     names = [each["name"] for each in manage(rabbitmq_server, "GET", f"queues/{host_of(rabbitmq_url)}")]
     assert sum(name.startswith(SENT) for name in names) <= 3, "but for links that broke when all was done"
 
