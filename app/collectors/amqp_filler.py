@@ -54,6 +54,8 @@ class AmqpFiller:
 
     @property
     def doubt(self) -> str:
+        if "_ledger" not in self.__dict__:
+            return ""
         lines = self._ledger.lines
         is_unheard = bool(lines) and not lines[str(self.reached())]
         return " ".join(filter(None, (_UNHEARD if is_unheard else "", _MAYBE if self._is_doubled else "")))

@@ -46,6 +46,8 @@ def test_what_was_purged_is_run_again_exactly_as_it_was(
         "exact", "its message in a quarantine of mail", "the queue mail",
     )  # fmt: skip
     assert (missing["id"], plan.count) == ("none", 1)
+    assert any("are not looked for" in caution.text for caution in plan.cautions)
+    assert not any("are not looked for" in caution.text for caution in actor.plan(Rerun(["b"])).cautions)
     assert any("to restore that runs it, too" in warning for warning in task["warnings"])
     assert actor.do(Rerun(["b"])).done == 1
     with client(rabbitmq_url) as channel:

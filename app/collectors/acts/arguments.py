@@ -1,7 +1,8 @@
 """Finds what tasks were really called with: from the best place that still has it, and graded for what that is worth.
 
-1. The message itself, in its queue, with a worker (``unacked``) or in a quarantine, where the broker shows it without
-   giving it away (Redis). That is *exact* whatever its serializer, as its body is sent again byte by byte.
+1. The message itself, where the broker shows it without giving it away: on Redis in its queue, with a worker
+   (``unacked``) or in a quarantine, on RabbitMQ in a quarantine. That is *exact* whatever its serializer, as its body
+   is sent again byte by byte.
 2. A worker that has the task now, and what one told while it ran for long. That is *exact* where workers take nothing
    but JSON: it tells tuples as lists, and what was pickled in other forms than it had.
 3. The result backend, where results are extended. Celery stores what the arguments are when the task *ended*, and a

@@ -27,6 +27,10 @@ MAX_SHOWN: Final = 2 << 20
 _SAMPLES: Final = 10
 _PAGE: Final = 500
 
+_NOT_LOOKED_FOR: Final = (
+    "Messages that wait in queues of RabbitMQ are not looked for, since a look marks them. Purge the queue, and run "
+    "them again from its quarantine."
+)
 NEEDS_A_LOOK: Final = "Not sent: its arguments are not known for sure. Look at them, and send it by itself."
 
 
@@ -184,6 +188,8 @@ class RerunAct(Act[Rerun]):
         if self._others:
             number = number_of(len(self._others), "task")
             cautions.append(Caution(f"{number} can't be sent as they are: look at their arguments first.", grave=True))
+            if self.reach.broker.marks:
+                cautions.append(Caution(_NOT_LOOKED_FOR))
         cautions += [
             Caution(
                 text if number == len(self._sendable) else f"{number:,} of them: {text}",

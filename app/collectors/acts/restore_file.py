@@ -18,7 +18,7 @@ from app.models.quarantines import origin
 #: Messages of a file that are put into a RabbitMQ at most: each is written down by itself there.
 MOST_OF_RABBITMQ: Final = 100_000
 _SAMPLES: Final = 10
-#: Bytes of messages that are put in at a time, and messages between two looks at whether to stop.
+#: Bytes of messages that are put in at a time, and messages after which it is looked whether to stop.
 _PIECE: Final = 1 << 20
 _STEP: Final = 20
 
@@ -42,9 +42,7 @@ class RestoringFile(Act[RestoreFile]):
 
     def look(self) -> Plan:
         reader = self._opened()
-        about = reader.about
-        known = origin(about.queue)
-        home = about.queue if known is None else known[0]
+        about, home = reader.about, _home(reader)
         self._queue = self.wish.queue or home
         if origin(self._queue) is not None:
             raise Impossible(f"{self._queue} is a quarantine. Name a queue.")
@@ -91,25 +89,23 @@ class RestoringFile(Act[RestoreFile]):
     def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
         del done  # the broker knows how far it came
         reader = self._opened()
-        known = origin(reader.about.queue)
-        home = reader.about.queue if known is None else known[0]
+        readdress = self._queue != _home(reader)
         self._filler = filler = self.reach.broker.filler(
-            act, self._queue, grant, readdress=self._queue != home, on_command=self.reach.on_command
+            act, self._queue, grant, readdress=readdress, on_command=self.reach.on_command
         )
         unsaid = 0
         for first, after, raws in self._pieces(reader, filler.reached(), filler.at_once):
-            if self._given_up:
-                return
             filler.fill(first, after, raws)
             self._back += len(raws)
             unsaid += len(raws)
-            if unsaid >= min(_STEP, filler.at_once * _STEP):
+            if unsaid >= _STEP:
                 yield Step(others=unsaid)
                 unsaid = 0
-        yield Step(others=unsaid)
+        if unsaid:
+            yield Step(others=unsaid)
 
     def told(self, outcome: Outcome) -> Outcome:
-        doubt = self._filler.doubt if self._filler is not None and self._back else ""
+        doubt = self._filler.doubt if self._filler is not None else ""
         back = f"{messages_of(self._back)} went into {self._queue}." if self._back else ""
         return acts.with_text(outcome, " ".join(filter(None, (outcome.text, back, doubt))))
 
@@ -185,3 +181,9 @@ class RestoringFile(Act[RestoreFile]):
         if self._queue != home:
             cautions.append(Caution(f"They were in the queue {home}, and go to {self._queue}."))
         return cautions
+
+
+def _home(reader: BackupReader) -> str:
+    """The queue that the messages of a file are of."""
+    known = origin(reader.about.queue)
+    return reader.about.queue if known is None else known[0]

@@ -176,6 +176,26 @@ def test_whatever_breaks_nothing_is_lost_or_doubled(
     assert left == before
 
 
+def test_it_can_be_stopped_and_gone_on_with(
+    actor: Actor, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(client, "mail", range(900))
+    before = lists_of(client, "mail")
+    prepared = actor.prepare(purged(actor, "mail", tmp_path / "copy"))
+    put = RedisFiller.fill
+
+    def stopping(self: RedisFiller, first: int, behind: int, messages: list[bytes]) -> None:
+        prepared.stop()
+        put(self, first, behind, messages)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisFiller, "fill", stopping)
+        outcome = execute(prepared)
+    assert (outcome.state, outcome.done) == ("stopped", 250)
+    assert execute(actor.resume(prepared.id)).state == "done"
+    assert lists_of(client, "mail") == before
+
+
 def _resumed(actor: Actor, act: str) -> Outcome | None:
     """What became of what was left; None where nothing was."""
     try:
@@ -185,7 +205,20 @@ def _resumed(actor: Actor, act: str) -> Outcome | None:
         return None
 
 
-def test_who_is_late_does_nothing(actor: Actor, client: Redis, tmp_path: Path) -> None:
+def test_what_arrives_late_is_not_put_in_twice(redis_server: RedisServer, client: Redis) -> None:
+    first, late = (
+        RedisFiller(redis_address(redis_server.url), "act", "mail", Grant(), readdress=False, on_command=lambda _: None)
+        for _ in range(2)
+    )
+    first.fill(0, 2, [message("a"), message("b")])
+    with pytest.raises(BrokerError, match="Somebody else goes on with this act"):
+        late.fill(0, 1, [message("a")])
+    assert (late.reached(), ids_of(client, "mail")) == (2, ["a", "b"])
+    first.close()
+    late.close()
+
+
+def test_it_goes_on_where_it_came_to(actor: Actor, client: Redis, tmp_path: Path) -> None:
     wish = written(tmp_path / "copy", [message("a"), message("b")])
     prepared = actor.prepare(wish)
     client.set(f"{SENT}{prepared.id}", 1)
@@ -252,7 +285,7 @@ def test_on_rabbitmq_nothing_is_lost_or_doubled_wherever_the_link_breaks(
 ) -> None:
     rows = [numbered(number, _12=b"\x02") for number in range(4)]
     wish = written(tmp_path / "copy", [packed(*row) for row in rows])
-    broken = 0
+    broken = unheard = 0
     for last in range(1, 200):
         with rabbit(rabbitmq_url) as channel:
             channel.queue_delete("mail")
@@ -265,9 +298,12 @@ def test_on_rabbitmq_nothing_is_lost_or_doubled_wherever_the_link_breaks(
             break
         broken += 1
         if outcome.state != "done":
-            assert execute(on_rabbitmq.resume(prepared.id)).state == "done"
+            rest = execute(on_rabbitmq.resume(prepared.id))
+            assert rest.state == "done"
+            unheard += "was not heard" in rest.text
         assert look(rabbitmq_url, "mail") == rows
     assert broken > 20
+    assert unheard > 2
     names = [each["name"] for each in manage(rabbitmq_server, "GET", f"queues/{host_of(rabbitmq_url)}")]
     assert sum(name.startswith(SENT) for name in names) <= 3, "but for links that broke when all was done"
 
