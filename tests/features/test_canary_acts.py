@@ -166,7 +166,7 @@ TOLD: Final = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_s01_acts_on_redis_write_down_and_say_no_password(
     cloche: Cloche, aviary: Aviary, system: System, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
     redis_server: RedisServer,
@@ -188,7 +188,7 @@ def test_s01_acts_on_redis_write_down_and_say_no_password(
     found_nothing(aviary, *TOLD, "MONITOR", "SLOWLOG")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_s01_acts_on_rabbitmq_write_down_and_say_no_password(
     cloche: Cloche, aviary: Aviary, system: System, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
     rabbitmq_server: RabbitServer, rabbitmq_url: str,
