@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
@@ -280,14 +280,11 @@ class Window:
         self._aviary.listen("standard error", self._process.stderr.read())
 
 
-class Broken(Protocol):
-    """A broker that can have another password from one moment to the next."""
+def story(url: str, change: Callable[[str], object], proxy: FaultProxy, aviary: Aviary, folder: Path) -> None:
+    """A collector acts while the link breaks, while the broker refuses it, and until it is killed itself.
 
-    def __call__(self, password: str) -> None: ...
-
-
-def story(url: str, change: Broken, proxy: FaultProxy, aviary: Aviary, folder: Path) -> None:
-    """A collector acts while the link breaks, while the broker refuses it, and until it is killed itself."""
+    ``change`` gives the broker another password.
+    """
     backend = f"redis://results@{HOST}:1/1"
     config = Configure(
         "shop", url, str(folder / "shop.cloche"), CANARY, "operate", {"result_backend": backend},
