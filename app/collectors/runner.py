@@ -10,6 +10,7 @@ from typing import Final, Literal
 from app.collectors.access import Access
 from app.collectors.acts.act import Reach
 from app.collectors.acts.desk import Desk
+from app.collectors.ages import Ages
 from app.collectors.bell import Bell
 from app.collectors.brokers import broker_of
 from app.collectors.clocks import ClockSet, ClockWatch, Slept, Steady
@@ -21,7 +22,7 @@ from app.collectors.normalise import Normaliser
 from app.collectors.peeker import Peeker
 from app.collectors.pollers import QueuePoller, Trouble
 from app.collectors.questions import Questions
-from app.collectors.queues import Head, Poll
+from app.collectors.queues import Poll
 from app.collectors.results import Ends, Results, results_address
 from app.collectors.shedding import Shedder
 from app.collectors.standing import Gaps, Meter
@@ -126,7 +127,7 @@ class Collector:
         self._shedder = Shedder()
         self._shed = self._shedder.shed
         self._gaps = Gaps(self._writer)
-        self._heads: dict[str, dict[Head, float]] = {}
+        self._ages = Ages(self._reducer.task)
         #: Who says that the broker blocks publishers.
         self._blocking: set[str] = set()
         self._health = Meter()
@@ -292,7 +293,7 @@ class Collector:
             now = self._now()
             if isinstance(item, Poll):
                 self._health.round_trip = item.took
-                self._age(item)
+                self._ages.tell(item)
                 self._reducer.fold_queues(item.queues, self._steady.at(item.at))
             elif isinstance(item, Trouble):
                 self._trouble(item)
@@ -346,26 +347,6 @@ class Collector:
             self._reducer.listen(None, self._now())
         text = f"The clock of this computer was set back by {self._steady.ahead:.0f} s. Times go on as before."
         self._emit(Notice("clock", text if self._steady.ahead else ""))
-
-    def _age(self, poll: Poll) -> None:
-        """How long each queue's oldest message waits: exactly if its ``task-sent`` was seen, else since we saw it."""
-        if poll.heads is not None:
-            for name, found in poll.heads.items():
-                before = self._heads.pop(name, {})
-                heads = {head: before.get(head, poll.at) for head in found}
-                if heads:
-                    self._heads[name] = heads
-        for polled in poll.queues:
-            if polled.ready and (heads_seen := self._heads.get(polled.name)):
-                since, exact = zip(*(self._waits_since(head, seen) for head, seen in heads_seen.items()), strict=True)
-                polled.oldest, polled.oldest_exact = max(0.0, poll.at - min(since)), all(exact)
-
-    def _waits_since(self, head: Head, seen: float) -> tuple[float, bool]:
-        """Since when a message waits, and whether that is exact; it was first seen at a queue's head at ``seen``."""
-        task = self._reducer.task(head.uuid) if head.uuid else None
-        if task is None or task.sent is None:
-            return seen, False
-        return (task.sent if task.eta is None else max(task.sent, task.eta)), True
 
     def _tick(self) -> None:
         now = self._now()

@@ -101,7 +101,8 @@ class LateWorkers:
                 self.asked += 1
             else:
                 self.told += 1
-            if secrets.randbelow(10):
+            # Where nobody was heard, nobody is asked for an answer either.
+            if "reply_to" in asked and secrets.randbelow(10):
                 time.sleep(secrets.choice((0.0, secrets.randbelow(1_000) / 1_000 * (PATIENCE + LATE))))
                 self._reply(asked, {name: {"ok": "pong"}})
 
