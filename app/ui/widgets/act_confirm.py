@@ -102,10 +102,11 @@ class ConfirmPart(QWidget):
         return None
 
     def _show(self) -> None:
-        plan = self._plan
+        # Of nothing there is nothing to confirm.
+        plan = self._plan if self._operates and self._plan is not None and self._plan.count > 0 else None
         for part in (self._says, self.typed):
-            part.setVisible(plan is not None and bool(plan.typed) and self._operates)
-        self._fast.setVisible(plan is not None and plan.rate > 0 and self._operates)
+            part.setVisible(plan is not None and bool(plan.typed))
+        self._fast.setVisible(plan is not None and plan.rate > 0)
 
     def _changed(self) -> None:
         plan = self._plan
