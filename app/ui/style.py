@@ -82,7 +82,7 @@ QLineEdit { min-height: 28px; }
 QSpinBox { background: @field; color: @text; border: 1px solid @line; border-radius: 5px; padding: 0 8px;
     min-height: 26px; selection-background-color: @text_selection; selection-color: @text; }
 QSpinBox:focus { border-color: @accent; }
-QSpinBox QLineEdit { background: transparent; border: none; padding: 0 8px; min-height: 0; }
+QSpinBox QLineEdit { background: transparent; border: none; padding: 0 2px; min-height: 0; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus { border-color: @accent; }
 QLineEdit[state="error"] { border-color: @failed; }

@@ -12,6 +12,7 @@ from app.ui.widgets.labels import PlainLabel
 from app.ui.widgets.unlock import UnlockField
 
 _WIDTH: Final = 84
+_TEXT: Final = 6
 
 
 class ConfirmPart(QWidget):
@@ -33,6 +34,7 @@ class ConfirmPart(QWidget):
         self.rate.setRange(1, round(FASTEST))
         self.rate.setSuffix(" a second")
         self.rate.setMinimumWidth(_WIDTH)
+        self.rate.lineEdit().setTextMargins(_TEXT, 0, 0, 0)  # a style sheet does not reach it
         self.rate.setAccessibleName("How many are done in a second at most")
         self._fast = QWidget()
         fast = QHBoxLayout(self._fast)
