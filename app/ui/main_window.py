@@ -3,9 +3,8 @@
 from typing import Final, cast
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QKeyEvent
 from PySide6.QtWidgets import (
-    QAbstractButton,
     QApplication,
     QHBoxLayout,
     QMainWindow,
@@ -15,10 +14,8 @@ from PySide6.QtWidgets import (
 )
 
 from app import paths
-from app.models.acts import Steer, Wish
+from app.models.acts import Wish
 from app.models.diagnosis import Finding
-from app.models.history.reader import Reader
-from app.models.signs import ALIVE
 from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
@@ -32,11 +29,11 @@ from app.ui.theme import ThemeManager
 from app.ui.ways_in import WaysIn
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
-from app.ui.widgets.keys_dialog import KeysDialog
 from app.ui.widgets.notice_bar import NoticeBar
-from app.ui.widgets.sidebar import ALL_BROKERS, ALL_KEY, CONNECT_KEY, Sidebar
+from app.ui.widgets.sidebar import ALL_BROKERS, Sidebar
 from app.ui.widgets.status_bar import StatusBar
 from app.ui.widgets.top_bar import TopBar
+from app.ui.window_keys import WindowKeys
 from app.ui.window_state import WindowState
 
 _SMALLEST: Final = (860, 560)
@@ -73,7 +70,9 @@ class MainWindow(QMainWindow):
         self._home, self._stack = HomePage(theme), QStackedWidget()
         self._operator = Operator(self, theme, self.scope, self.ways, self._top.badge, self._notices)
         self._lay_out()
-        self._make_keys()
+        self._keys = WindowKeys(
+            self, self.range, self.scope, self._top.pause_button, self.show_page, self.ways.connect_
+        )
         self._state.restore(self)
         self._connect()
         self._clock = QTimer(self)
@@ -117,10 +116,6 @@ class MainWindow(QMainWindow):
     def act(self, wish: Wish | None, *, resumed: str = "") -> None:
         """Plan a wish about the broker that is shown, and do it if that is confirmed; see `Operator.act`."""
         self._operator.act(wish, resumed=resumed)
-
-    def show_keys(self) -> None:
-        """Show what each key does."""
-        KeysDialog(self).open()
 
     def _add(self, connection: Connection) -> None:
         self.scope.add(connection)
@@ -235,16 +230,7 @@ class MainWindow(QMainWindow):
             cast("TablePage", self.pages[name]).inspect(action.target)
 
     def _want_events(self) -> None:
-        connection = self.scope.one
-        if connection is not None and connection.operates:
-            self.page.spawn(self._wish_events(connection))
-
-    async def _wish_events(self, connection: Connection) -> None:
-        """Wish that those workers tell of their tasks that do not."""
-        workers = await connection.query(Reader.workers)
-        mute = [worker.hostname for worker in workers if worker.events is False and worker.state in ALIVE]
-        if mute and connection is self.scope.one:
-            self.act(Steer("enable_events", mute))
+        self.page.spawn(self._operator.turn_events_on())
 
     def _range_changed(self) -> None:
         if not self.range.paused:
@@ -284,41 +270,15 @@ class MainWindow(QMainWindow):
         for wanted in (pages.tasks.events_wanted, pages.workers.events_wanted):
             wanted.connect(self._want_events)
 
-    def _make_keys(self) -> None:
-        for entry in PAGES:
-            self._key(entry.key, lambda name=entry.name: self.show_page(name))
-        self._key(ALL_KEY, self.scope.choose_all)
-        for place in range(9):
-            self._key(f"Ctrl+{place + 1}", lambda place=place: self.scope.choose(place))
-        self._key(CONNECT_KEY, self.ways.connect_)
-        self._key("Space", self._space)
-        self._key("Home", self.range.go_live)
-
-    def _key(self, key: str, act: object) -> None:
-        QShortcut(QKeySequence(key), self).activated.connect(act)
-
-    def _space(self) -> None:
-        """Space presses the button that has the focus, as everywhere; otherwise it freezes the picture."""
-        focused = QApplication.focusWidget()
-        if isinstance(focused, QAbstractButton) and focused is not self._top.pause_button:
-            focused.click()
-        else:
-            self.range.set_paused(not self.range.paused)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Signs go by what is typed, wherever the keyboard has them; a page's own keys work from anywhere."""
+        """A page's own keys work from anywhere."""
         focused = QApplication.focusWidget()
-        match event.text():
-            case "[":
-                self.range.step_by(-1.0)
-            case "]":
-                self.range.step_by(1.0)
-            case "?":
-                self.show_keys()
-            case _ if focused is None or not self.page.isAncestorOf(focused):
-                self.page.keyPressEvent(event)
-            case _:
-                super().keyPressEvent(event)
+        if self._keys.takes(event):
+            return
+        if focused is None or not self.page.isAncestorOf(focused):
+            self.page.keyPressEvent(event)
+        else:
+            super().keyPressEvent(event)
 
     def _lay_out(self) -> None:
         for page in (self._home, *self._pages.each):

@@ -5,10 +5,12 @@ from typing import Literal, cast
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from app.models.acts import Outcome, Plan, Purge, Rerun, Revoke, Wish
+from app.models.acts import Outcome, Plan, Purge, Rerun, Revoke, Steer, Wish
 from app.models.formats import count, number_of
+from app.models.history.reader import Reader
 from app.models.options import REDIS_SCHEMES, scheme_of
 from app.models.profiles import Mode
+from app.models.signs import ALIVE
 from app.models.wire import Notice
 from app.ui.scope import Scope
 from app.ui.supervisor import Connection
@@ -60,6 +62,16 @@ class Operator(QObject):
         dialog.mode_wanted.connect(lambda: self._ways.change_mode(connection, "operate"))
         dialog.ended.connect(lambda plan, outcome: self._ended(dialog, connection, plan, outcome))
         dialog.open()
+
+    async def turn_events_on(self) -> None:
+        """Wish that those workers tell of their tasks that do not. May raise `HistoryError`."""
+        connection = self._scope.one
+        if connection is None or not connection.operates:
+            return
+        workers = await connection.query(Reader.workers)
+        mute = [worker.hostname for worker in workers if worker.events is False and worker.state in ALIVE]
+        if mute and connection is self._scope.one:
+            self.act(Steer("enable_events", mute))
 
     def refuse(self, why: str) -> None:
         """Say why what was wanted can't be done, or with an empty text that it can."""

@@ -24,7 +24,7 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.message_row import MessageRow
 from tests.models.qt.drawing import drawn
-from tests.ui.conftest import Run, emitted, loaded
+from tests.ui.conftest import Run, emitted, loaded, put_on
 from tests.ui.histories import History, Stand
 
 LOCKED_AWAY = "mail.quarantine.20261122T010203456Z"
@@ -83,18 +83,7 @@ def stand(history: History) -> Iterator[Peeking]:
 
 @pytest.fixture
 def page(qtbot: QtBot, theme: ThemeManager, stand: Peeking) -> QueuesPage:
-    made = QueuesPage(theme, TimeRange())
-    qtbot.addWidget(made)
-    made.resize(1300, 700)
-    made.set_connection(stand)  # type: ignore[arg-type]
-    return made
-
-
-@pytest.fixture
-def wishes(page: QueuesPage) -> list[Wish]:
-    made: list[Wish] = []
-    page.act_wanted.connect(made.append)
-    return made
+    return put_on(qtbot, QueuesPage(theme, TimeRange()), stand, height=700)
 
 
 async def look_at(page: QueuesPage, queue: str) -> None:

@@ -23,7 +23,7 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.send_dialog import SendDialog
 from app.ui.widgets.stamp_dialog import StampDialog
-from tests.ui.conftest import Run, loaded, until
+from tests.ui.conftest import Run, loaded, put_on, until
 from tests.ui.histories import History, Stand, failed, received, sent, started, succeeded
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -49,28 +49,9 @@ def history(tmp_path: Path, now: float) -> Iterator[History]:
 
 
 @pytest.fixture
-def stand(history: History) -> Iterator[Stand]:
-    made = Stand(history.path)
-    made.operates = True
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def page(qtbot: QtBot, theme: ThemeManager, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> TasksPage:
     monkeypatch.setattr("app.ui.pages.pace._LONG", math.inf)
-    made = TasksPage(theme, TimeRange())
-    qtbot.addWidget(made)
-    made.resize(1300, 600)
-    made.set_connection(stand)  # type: ignore[arg-type]
-    return made
-
-
-@pytest.fixture
-def wishes(page: TasksPage) -> list[Wish]:
-    made: list[Wish] = []
-    page.act_wanted.connect(made.append)
-    return made
+    return put_on(qtbot, TasksPage(theme, TimeRange()), stand)
 
 
 def row_of(page: TasksPage, uuid: str) -> int:

@@ -49,7 +49,7 @@ def test_another_queue_is_named_or_chosen_and_where_it_was_is_the_default(qtbot:
         option.activateWindow()
     edit = option.field.edit
     edit.setFocus()
-    assert (edit.text(), edit.placeholderText()) == ("", "where each was")
+    assert (edit.text(), edit.placeholderText()) == ("", "where it was")
     assert option.edited(wish) == wish
     completer = edit.completer()
     assert completer is not None

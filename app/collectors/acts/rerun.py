@@ -168,7 +168,7 @@ class RerunAct(Act[Rerun]):
         facts += [("Names", ", ".join(f"{name} × {number:,}" for name, number in names.most_common(5)))]
         facts += [("To", ", ".join(f"{route} × {number:,}" for route, number in routes.most_common(5)))]
         return Plan(
-            title=f"Run {number_of(count, 'task')} again",
+            title=f"Run {number_of(count, 'task')} again" if count else "Look at the arguments first",
             verb="Run again",
             count=count,
             things="task",
@@ -186,8 +186,9 @@ class RerunAct(Act[Rerun]):
         lost = Counter(f"Not kept: {what}." for case in self._sendable for what in case.lost)
         cautions = [Caution(trouble) for trouble in self._lookup.troubles]
         if self._others:
-            number = number_of(len(self._others), "task")
-            cautions.append(Caution(f"{number} can't be sent as they are: look at their arguments first.", grave=True))
+            number, one = number_of(len(self._others), "task"), len(self._others) == 1
+            as_are, its = ("as it is", "its") if one else ("as they are", "their")
+            cautions.append(Caution(f"{number} can't be sent {as_are}: look at {its} arguments first.", grave=True))
             if self.reach.broker.marks:
                 cautions.append(Caution(_NOT_LOOKED_FOR))
         cautions += [

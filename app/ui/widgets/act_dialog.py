@@ -191,6 +191,7 @@ class ActDialog(Sheet):
             self._turn("outdated")
         elif self._stage == "asking":
             self._left.setText(f"May be confirmed for {left:.0f} s" if left <= _SAY_LEFT else "")
+            self._left.setVisible(left <= _SAY_LEFT)
         self._tell()
 
     def _tell(self) -> None:
@@ -277,7 +278,7 @@ class ActDialog(Sheet):
         self.confirming.setVisible(stage == "asking")
         self.run_view.setVisible(stage in ("running", "ended"))
         self._why.setVisible(stage == "outdated")
-        self._left.setVisible(stage == "asking")
+        self._left.setVisible(stage == "asking" and bool(self._left.text()))
         self.stop.setVisible(stage == "running")
         self.again.setVisible(stage in ("outdated", "refused") or (stage == "ended" and nothing_done))
         self.undo.setVisible(stage == "ended" and self._outcome is not None and self._outcome.undo is not None)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QPlainTextEdit, QPushButton, QWidget
 
 from app.models import formats
@@ -67,7 +68,7 @@ class StampDialog(FormDialog):
             button.setToolTip(plain_tip(told))
             button.setAutoDefault(False)
             button.clicked.connect(partial(self._take, header, values))
-            self.below.addWidget(button)
+            self.below.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _take(self, header: str, values: Sequence[str]) -> None:
         self.header.setText(header)

@@ -17,7 +17,6 @@ from app.ui.widgets.wish_parts import WishPart
 
 _COPY: Final = "Also write a copy of the messages to a file"
 _QUEUE: Final = "Send to the queue"
-_WHERE_IT_WAS: Final = "where each was"
 _TAKE_OUT: Final = "Also take the messages of those that still wait out of their queue"
 
 
@@ -92,7 +91,7 @@ class QueueOption(WishPart):
     def __init__(self, theme: ThemeManager, wish: Rerun, known: Sequence[str]) -> None:
         super().__init__()
         self.field = OfferField(theme, _QUEUE, known, wish.queue or "")
-        self.field.edit.setPlaceholderText(_WHERE_IT_WAS)
+        self.field.edit.setPlaceholderText("where it was" if len(wish.ids) == 1 else "where each was")
         self.field.edit.textChanged.connect(self.changed)
         label = PlainLabel(_QUEUE, role="secondary")
         label.setBuddy(self.field.edit)

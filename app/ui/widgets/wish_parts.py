@@ -71,12 +71,12 @@ class WishParts(QObject):
             part.hide()
             (self._below if part.small else self._body).removeWidget(part)
             part.deleteLater()
-        for place, part in enumerate(self._shown):
-            if part.small:
-                self._below.insertWidget(place, part)
-            else:
-                self._body.insertWidget(self._body.indexOf(self._plan) + 1, part)
+        for part in self._shown:
             part.changed.connect(self.changed)
+            if not part.small:
+                self._body.insertWidget(self._body.indexOf(self._plan) + 1, part)
+        for place, part in enumerate(part for part in self._shown if part.small):
+            self._below.insertWidget(place, part)
 
     def set_visible(self, *, on: bool) -> None:
         """Show them, or none."""
