@@ -120,18 +120,23 @@ def _timed(moving: Iterator[int], signs: subprocess.Popen[str]) -> dict[str, Any
 
 
 def _check(worked: Sequence[int], left: Iterator[int], sent: int) -> None:
-    """Whether each message that was sent was worked off once or waits, and in its place."""
+    """Whether each message that was sent was worked off once or waits, and in its place.
+
+    Within a priority, those that were purged have kept their order, and so have the others, among which they are put
+    back. So all together are in two orders at most.
+    """
     seen = bytearray(sent)
-    turns, latest = [0] * PRIORITIES, [-1] * PRIORITIES
+    orders = [(-1, -1)] * PRIORITIES
     for numbers in (worked, left):
         for number in numbers:
             seen[number] += 1
-            priority = number % PRIORITIES
-            turns[priority] += number < latest[priority]
-            latest[priority] = number
-    # What was purged comes behind what was worked off meanwhile, or came since: once, the numbers begin anew.
-    if max(turns) > 1:
-        raise WrongMessages(f"Messages were out of their order: it turns {max(turns)} times.")
+            later, earlier = orders[number % PRIORITIES]
+            if number > later:
+                orders[number % PRIORITIES] = (number, earlier)
+            elif number > earlier:
+                orders[number % PRIORITIES] = (later, number)
+            else:
+                raise WrongMessages(f"Message {number} came after {later} and {earlier}.")
     if seen.count(1) != sent:
         raise WrongMessages(
             f"Of {sent} messages {seen.count(0)} are lost, and {sent - seen.count(0) - seen.count(1)} doubled."
