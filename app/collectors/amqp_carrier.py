@@ -37,6 +37,8 @@ _CONSUMER: Final = "cloche"
 #: Seconds to wait for another connection to be done with, and for what it held to be back.
 _PATIENCE: Final = 5.0
 _LATE: Final = 1.0
+#: Seconds to wait for a transaction: RabbitMQ may be busy writing to its disk what came before.
+_COMMITTED_WITHIN: Final = 60.0
 _PAUSE: Final = 0.05
 
 _BUSY: Final = (
@@ -218,11 +220,13 @@ class Carrier:
 
     def end_commit(self, unless_arrived: int | None = None) -> None:
         """Return when what was published is safe; or, in any case, when so many messages have arrived."""
+        deadline = time.monotonic() + _COMMITTED_WITHIN
         try:
             while not self._inbox.committed:
                 if unless_arrived is not None and self.arrived >= unless_arrived:
                     return
-                self.listen()
+                if not self.listen(_PAUSE) and time.monotonic() > deadline:
+                    raise TimeoutError
         except PreconditionFailed as error:
             # What RabbitMQ says when a queue refused a message of a transaction: "partial tx completion".
             raise BrokerError("full", _REFUSED.format(self._address.shown)) from error

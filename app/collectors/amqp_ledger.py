@@ -71,7 +71,7 @@ class Ledger:
     def write(self, ids: Iterable[str] = (), change: int = 0, *, moving: bool = True) -> None:
         """Say in the open transaction which copies are open, besides what is doubtful; and how many are there more."""
         self.held = None if self.held is None else self.held + change
-        page = _Page(self.held, _ranges([*self.doubtful, *ids]), moving and self._forgetful, self.shaken)
+        page = _Page(self.held, as_ranges([*self.doubtful, *ids]), moving and self._forgetful, self.shaken)
         self._carrier.publish(self._queue, _PERSISTENT_JSON, msgspec.json.encode(page))
         self._carrier.publish(self._queue, _TRANSIENT, b"")
 
@@ -104,7 +104,7 @@ class _Page(msgspec.Struct):
                 yield from (f"{run}:{number}" for number in range(first, last + 1))
 
 
-def _ranges(ids: Iterable[str]) -> dict[str, list[tuple[int, int]]]:
+def as_ranges(ids: Iterable[str]) -> dict[str, list[tuple[int, int]]]:
     """The ids that are ours, in few words; any other was given to a message by somebody else."""
     found: dict[str, list[tuple[int, int]]] = {}
     for run, number in sorted((told[1], int(told[2])) for id_ in ids if (told := _ID.fullmatch(id_))):

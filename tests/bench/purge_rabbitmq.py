@@ -19,6 +19,7 @@ import psutil
 from app.collectors.access import Grant
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_carrier import Carrier
+from app.collectors.amqp_intake import MOST
 from app.collectors.amqp_publish import RawMessage
 from app.collectors.amqp_vault import AmqpVault
 from app.models.quarantines import quarantine_name
@@ -37,7 +38,11 @@ SIGNS: Final = "signs"
 #: How many times as many messages are worked off as are sent, and how many of them a worker holds.
 WORKED: Final = 2.0
 PREFETCH: Final = 50
+#: How many messages a purge may be handed, at most, that it gives back.
+MOST_AGAIN: Final = 3 * MOST
 _CHUNK: Final = 2_000
+#: What a quorum queue notes in a message that was handed out before.
+_NOTE: Final = b"x-delivery-count"
 #: What a message has besides its number, as Celery sends it.
 _HEADERS: Final = {b"lang": b"py", b"task": b"shop.buy", b"origin": b"gen1@host", b"argsrepr": b"()"}
 _TABLE: Final = b"".join(short(key) + b"S" + long(value) for key, value in _HEADERS.items())
@@ -53,11 +58,26 @@ def message(number: int, size: int) -> Raw:
 
 
 def number_of(raw: Raw) -> int:
-    """The number of a message. Raises `WrongMessages` where it is not as it was sent."""
+    """The number of a message, below 0 where it was handed out before, which a quorum queue notes in its headers.
+
+    Raises `WrongMessages` where all else of it is not as it was sent.
+    """
     number = int(raw.body[2 : raw.body.index(b"]")])
-    if raw != message(number, len(raw.body)):
-        raise WrongMessages(f"Message {number} was changed.")
-    return number
+    sent = message(number, len(raw.body))
+    if raw == sent:
+        return number
+    if _NOTE in raw.properties and _unmarked(raw.properties) == _unmarked(sent.properties):
+        return -1 - number
+    raise WrongMessages(f"Message {number} was changed.")
+
+
+def _unmarked(properties: bytes) -> set[tuple[str, object]]:
+    """What a message has besides that note."""
+    told = amqp.Message()
+    told._load_properties(60, properties, 0)
+    headers = told.properties.pop("application_headers")
+    headers.pop(_NOTE.decode(), None)
+    return {*told.properties.items(), *headers.items()}
 
 
 def measure(messages: int, size: int, rate: float, seconds: float, kind: str) -> dict[str, Any]:
@@ -84,7 +104,8 @@ def measure(messages: int, size: int, rate: float, seconds: float, kind: str) ->
         if figures["purge"]["moved"] != figures["restore"]["moved"]:
             raise WrongMessages("As many messages were not restored as were purged.")
         figures |= {"sent_meanwhile": sent - messages, "worked_off_meanwhile": len(worked)}
-        _check(worked, (number_of(each) for each in drained(server.url, QUEUE)), sent)
+        again = _check(worked, (number_of(each) for each in drained(server.url, QUEUE)), sent)
+        figures["handed_out_twice"] = again
         return figures | {"identical_in_order": True, "our_memory_mb": _memory()}
 
 
@@ -119,17 +140,22 @@ def _timed(moving: Iterator[int], signs: subprocess.Popen[str]) -> dict[str, Any
     }
 
 
-def _check(worked: Sequence[int], left: Iterator[int], sent: int) -> None:
-    """Whether each message that was sent was worked off once or waits, and in its place.
+def _check(worked: Sequence[int], left: Iterator[int], sent: int) -> int:
+    """Whether each message that was sent is there once, and in its place; how many were handed out twice.
 
     Within a priority, those that were purged have kept their order, and so have the others, among which they are put
-    back. So all together are in two orders at most.
+    back. So all together are in two orders at most. But where a purge of a quorum queue ends, it may have been handed
+    some of those that came since: these it gives back, and workers may have taken later ones by then.
     """
-    seen = bytearray(sent)
+    seen, again = bytearray(sent), 0
     orders = [(-1, -1)] * PRIORITIES
     for numbers in (worked, left):
-        for number in numbers:
+        for told in numbers:
+            number = max(told, -1 - told)
             seen[number] += 1
+            if told < 0:
+                again += 1
+                continue
             later, earlier = orders[number % PRIORITIES]
             if number > later:
                 orders[number % PRIORITIES] = (number, earlier)
@@ -141,6 +167,9 @@ def _check(worked: Sequence[int], left: Iterator[int], sent: int) -> None:
         raise WrongMessages(
             f"Of {sent} messages {seen.count(0)} are lost, and {sent - seen.count(0) - seen.count(1)} doubled."
         )
+    if again > MOST_AGAIN:
+        raise WrongMessages(f"{again} messages were handed out twice.")
+    return again
 
 
 def _memory() -> int:

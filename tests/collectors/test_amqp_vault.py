@@ -240,6 +240,80 @@ def test_what_a_worker_has_already_is_not_moved(rabbitmq_url: str, channel: amqp
     assert bodies(look(rabbitmq_url, "mail")) == [0]
 
 
+def test_what_is_sent_after_a_purge_began_stays_and_is_not_even_touched(
+    rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault
+) -> None:
+    fill(channel, [numbered(n) for n in range(2_000)])
+    moving = vault.lock_away("mail", QUARANTINE, Grant())
+    moved = next(moving)
+    with client(rabbitmq_url) as other:
+        send(other, "mail", [numbered(n) for n in range(2_000, 3_000)])
+        eventually(lambda: length(other, "mail") >= 1_000, "the newcomers")
+    assert moved + sum(moving) == 2_000
+    assert bodies_inside(vault) == [*range(2_000)]
+    got = [channel.basic_get("mail") for _ in range(1_000)]
+    assert [int(each.body) for each in got] == [*range(2_000, 3_000)]
+    assert not any(each.delivery_info["redelivered"] for each in got)
+
+
+def test_a_queue_that_goes_with_its_last_consumer_does_not_go_with_a_purge(
+    rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault
+) -> None:
+    channel.queue_declare("mail", durable=True, auto_delete=True)
+    send(channel, "mail", [numbered(n) for n in range(700)])
+    eventually(lambda: length(channel, "mail") == 700)
+    assert lock_away(vault) == 700
+    assert put_back(vault) == 700
+    assert bodies(look_by_get(channel)) == [*range(700)]
+
+
+def look_by_get(channel: amqp.Channel) -> list[Raw]:
+    channel.auto_decode = False
+    found = []
+    while (got := channel.basic_get("mail")) is not None:
+        found.append(Raw(b"", got.body))
+    return found
+
+
+@pytest.mark.parametrize("exclusive", [False, True], ids=["single active consumer", "exclusive consumer"])
+def test_a_queue_whose_messages_go_to_one_consumer_only_is_purged_beside_it(
+    rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault, *, exclusive: bool
+) -> None:
+    single = {} if exclusive else {"x-single-active-consumer": True}
+    fill(channel, [numbered(n) for n in range(300)], CLASSIC | single)
+    with client(rabbitmq_url) as worker:
+        worker.basic_qos(0, 1, False)
+        has: list[amqp.Message] = []
+        worker.basic_consume("mail", exclusive=exclusive, callback=has.append)
+        while not has:
+            worker.connection.drain_events()
+        assert lock_away(vault) == 299
+    assert bodies_inside(vault) == [*range(1, 300)]
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_copy_that_lacks_what_somebody_else_has_is_not_called_whole(
+    rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(channel, [numbered(n) for n in range(40)], {"x-queue-type": kind})
+    lock_away(vault)
+    length_of = Carrier.length
+
+    def slow(carrier: Carrier, queue: str) -> tuple[int, int]:
+        """Somebody takes one as soon as it was told how many there are."""
+        told = length_of(carrier, queue)
+        monkeypatch.setattr(Carrier, "length", length_of)
+        taken.append(channel.basic_get(QUARANTINE))
+        return told
+
+    taken: list[amqp.Message] = []
+    monkeypatch.setattr(Carrier, "length", slow)
+    with pytest.raises(BrokerError, match=r"1 message of the quarantine could not be read"):
+        bodies_inside(vault)
+    channel.basic_reject(taken[0].delivery_tag, requeue=True)
+    eventually(lambda: length(channel, QUARANTINE) == 40)
+
+
 # --- single ones, moving, deleting -----------------------------------------------------------------------------------
 
 
