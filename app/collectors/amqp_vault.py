@@ -1,10 +1,8 @@
 """Quarantines on RabbitMQ: durable queues of ours, into which messages are carried, and from which they come back."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
-
-import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress
@@ -13,8 +11,9 @@ from app.collectors.amqp_content import locked, packed, sendable, task_id, unloc
 from app.collectors.amqp_dangers import BEHIND, SHAKEN, dangers, doubts, nature_to_move
 from app.collectors.amqp_guard import LEDGER, LOOKING, Guard, is_quarantine, moving, reckoning
 from app.collectors.amqp_inbox import Taken
-from app.collectors.amqp_intake import MOST, Intake
+from app.collectors.amqp_intake import Intake
 from app.collectors.amqp_ledger import Ledger, new_ids
+from app.collectors.amqp_transfer import Carried, transferred
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.management import Nature
@@ -27,27 +26,10 @@ from app.models.quarantines import origin, quarantine_name
 #: How often a message of a quarantine may be looked at, where RabbitMQ counts that (it would drop it after 20).
 _LOOKS: Final = 1_000_000
 
-_UNDER_WAY: Final = (
-    f"Nothing is lost. At most {MOST} messages that were under way may be in both places: which these are is noted in "
-    "RabbitMQ, and Cloche does not put them back twice."
-)
 _NOT_SINGLE: Final = (
     "RabbitMQ can't take single messages out of a queue without taking all that are before them. Purge the queue, and "
     "move single ones from the quarantine."
 )
-
-
-class _Carried(msgspec.Struct):
-    """A message on its way: how it was taken, its ``id`` in the quarantine, its own properties, and those to send."""
-
-    taken: Taken
-    id: str
-    own: bytes
-    sent: bytes
-
-
-#: What becomes of a message that was taken; None to leave it where it is.
-_Remake = Callable[[Taken], _Carried | None]
 
 
 class AmqpVault:
@@ -175,7 +157,7 @@ class AmqpVault:
             Ledger(carrier, quarantine).delete()
 
     def give_up(self) -> None:
-        """Begin nothing new; may be called from any thread. What is under way ends within the time for an answer."""
+        """Begin nothing new; may be called from any thread. What is under way ends within a minute."""
         self._given_up = True
 
     def close(self) -> None:
@@ -183,7 +165,7 @@ class AmqpVault:
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
-    def _into(self, queue: str, quarantine: str, grant: Grant) -> Iterator[list[_Carried]]:
+    def _into(self, queue: str, quarantine: str, grant: Grant) -> Iterator[list[Carried]]:
         _require_quarantine(quarantine)
         if len(quarantine.encode()) + len(LEDGER) > MAX_NAME:
             raise BrokerError(
@@ -203,11 +185,11 @@ class AmqpVault:
             expected, _ = carrier.length(quarantine)
             id_of = new_ids()
 
-            def remade(taken: Taken) -> _Carried:
+            def remade(taken: Taken) -> Carried:
                 own, id_ = unlocked(taken.properties).properties, id_of(taken.tag)
-                return _Carried(taken, id_, own, locked(own, id_))
+                return Carried(taken, id_, own, locked(own, id_))
 
-            def check(piece: list[_Carried]) -> None:
+            def check(piece: list[Carried]) -> None:
                 nonlocal expected
                 expected += len(piece)
                 there, _ = carrier.length(quarantine)
@@ -219,7 +201,7 @@ class AmqpVault:
                     )
 
             intake = Intake(carrier, queue, nature, count, exactly=True)
-            yield from self._carry(carrier, ledger, intake, quarantine, remade, check)
+            yield from transferred(carrier, ledger, intake, quarantine, remade, check, self._on_command)
             ledger.close()
 
     def _out_of(
@@ -231,7 +213,7 @@ class AmqpVault:
         count: int | None = None,
         ids: set[str] | None = None,
         all_of_it: bool = False,
-    ) -> Iterator[list[_Carried]]:
+    ) -> Iterator[list[Carried]]:
         """What is found of ``ids`` is taken out of them; ``all_of_it`` is also what is doubtful."""
         _require_quarantine(quarantine)
         if is_quarantine(queue):
@@ -252,7 +234,7 @@ class AmqpVault:
             held = len(doubtful) if ids is None else there
             intake = Intake(carrier, quarantine, nature, there if count is None else count, held=held)
 
-            def remade(taken: Taken) -> _Carried | None:
+            def remade(taken: Taken) -> Carried | None:
                 was = unlocked(taken.properties)
                 if was.id in doubtful:
                     return None
@@ -264,64 +246,15 @@ class AmqpVault:
                     if not ids:
                         intake.end()
                 sent = sendable(was.properties, self._address.username)
-                return _Carried(taken, was.id, was.properties, sent)
+                return Carried(taken, was.id, was.properties, sent)
 
-            yield from self._carry(carrier, ledger, intake, queue, remade, None)
+            yield from transferred(carrier, ledger, intake, queue, remade, None, self._on_command)
             carrier.give_back()
             if ledger.held == 0 and alone:
                 carrier.delete(quarantine)
                 ledger.delete()
             else:
                 ledger.close()
-
-    def _carry(
-        self,
-        carrier: Carrier,
-        ledger: Ledger,
-        intake: Intake,
-        target: str,
-        remade: _Remake,
-        check: Callable[[list[_Carried]], None] | None,
-    ) -> Iterator[list[_Carried]]:
-        def ready(taken: list[Taken]) -> list[_Carried]:
-            piece = [carried for each in taken if (carried := remade(each)) is not None]
-            intake.keep(len(taken) - len(piece))
-            return piece
-
-        following: list[_Carried] = []
-        while True:
-            piece = following
-            while not piece and (taken := intake.take()):
-                piece = ready(taken)
-            if not piece:
-                return
-            with _under_way(carrier):
-                for each in piece:
-                    carrier.publish(target, each.sent, each.taken.body)
-                # Only on the way into a quarantine there is something to check.
-                ledger.write((each.id for each in piece), len(piece) if check else 0)
-                carrier.begin_commit()
-                following = ready(intake.ahead())
-                carrier.end_commit()
-                if check:
-                    check(piece)
-                intake.acknowledging(len(piece))
-                carrier.acknowledge(each.taken.tag for each in piece)
-                ledger.doubtful -= {each.id for each in piece}
-                ledger.write((), 0 if check else -len(piece))
-                carrier.begin_commit()
-            self._on_command(2 * len(piece) + 4)
-            try:
-                # What is left of it RabbitMQ does whatever happens here.
-                yield piece
-            except GeneratorExit:
-                # No more is wanted. Where that can't be noted, the ledger says less good than is.
-                with suppress(BrokerError, *FAILURES):
-                    carrier.end_commit()
-                    ledger.close()
-                raise
-            with _under_way(carrier):
-                carrier.end_commit()
 
     @contextmanager
     def _carrier(self, guard: Guard) -> Iterator[Carrier]:
@@ -342,16 +275,6 @@ class AmqpVault:
             carrier.close(broken=broken)
 
 
-@contextmanager
-def _under_way(carrier: Carrier) -> Iterator[None]:
-    """Say of what goes wrong what becomes of the messages that are under way."""
-    try:
-        yield
-    except (*FAILURES, BrokerError) as error:
-        said = carrier.translate(error)
-        raise BrokerError(said.fault, f"{said} {_UNDER_WAY}") from error
-
-
 def _like(nature: Nature) -> dict[str, str | int]:
     """Arguments of a quarantine for what comes from a queue: it refuses what is too much, and drops nothing."""
     told: dict[str, str | int] = {"x-queue-type": nature.kind, "x-overflow": "reject-publish"}
@@ -362,7 +285,7 @@ def _like(nature: Nature) -> dict[str, str | int]:
     return told
 
 
-def _items(piece: list[_Carried]) -> list[Item]:
+def _items(piece: list[Carried]) -> list[Item]:
     return [Item(task_id(each.own), ok=True) for each in piece]
 
 
