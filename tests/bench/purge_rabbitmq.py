@@ -104,7 +104,7 @@ def measure(messages: int, size: int, rate: float, seconds: float, kind: str) ->
         if figures["purge"]["moved"] != figures["restore"]["moved"]:
             raise WrongMessages("As many messages were not restored as were purged.")
         figures |= {"sent_meanwhile": sent - messages, "worked_off_meanwhile": len(worked)}
-        again = _check(worked, (number_of(each) for each in drained(server.url, QUEUE)), sent)
+        again = check(worked, (number_of(each) for each in drained(server.url, QUEUE)), sent)
         figures["handed_out_twice"] = again
         return figures | {"identical_in_order": True, "our_memory_mb": _memory()}
 
@@ -140,7 +140,7 @@ def _timed(moving: Iterator[int], signs: subprocess.Popen[str]) -> dict[str, Any
     }
 
 
-def _check(worked: Sequence[int], left: Iterator[int], sent: int) -> int:
+def check(worked: Sequence[int], left: Iterator[int], sent: int) -> int:
     """Whether each message that was sent is there once, and in its place; how many were handed out twice.
 
     Within a priority, those that were purged have kept their order, and so have the others, among which they are put
