@@ -21,6 +21,7 @@ from amqp.exceptions import (
 from amqp.transport import SSLTransport, TCPTransport
 
 from app import __version__
+from app.collectors.amqp_frames import Cutter
 from app.collectors.amqp_guard import Guard
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
@@ -39,6 +40,8 @@ OPTIONS: Final = (*RABBITMQ, *SSH)
 #: Seconds of silence after which RabbitMQ gives us up, at the earliest. Ours for it are much shorter: it can be asked.
 HEARTBEAT: Final = 60
 MAX_HEARTBEAT: Final = 3_600
+#: Bytes to ask a socket for, where all that came is read at once.
+_READ_AT_ONCE: Final = 1 << 16
 #: Characters of RabbitMQ's own words that are passed on, and bytes of a name in AMQP.
 MAX_WORDS: Final = 300
 MAX_NAME: Final = 255
@@ -144,6 +147,32 @@ class _OverLine:
 
     address: AmqpAddress
     guard: Guard
+    _ahead: Cutter | None = None
+
+    def read_ahead(self) -> None:
+        """From now on, read all that came at once, and not each part of a frame: that is nine calls for each message.
+
+        Not where anybody else reads from the socket.
+        """
+        self._ahead = Cutter()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is a frame that came already."""
+        return self._ahead is not None and bool(self._ahead.frames)
+
+    def read_frame(self, *args: Any) -> tuple[int, int, bytes]:
+        ahead = self._ahead
+        if ahead is None:
+            told: tuple[int, int, bytes] = super().read_frame(*args)  # type: ignore[misc]
+            return told
+        while not ahead.frames:
+            data = self.sock.recv(_READ_AT_ONCE)
+            if not data:
+                self.connected = False
+                raise ConnectionResetError("The broker closed the connection.")
+            ahead.feed(data)
+        return ahead.frames.popleft()
 
     def _connect(self, host: str, port: int, timeout: float) -> None:
         self.sock = self.address.line.connect(host, port, timeout)

@@ -15,6 +15,7 @@ each as the bytes it had, none where it was not there.
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -66,6 +67,8 @@ def locked(properties: bytes, id_: str) -> bytes:
 
 def unlocked(properties: bytes) -> Unlocked:
     """What `locked` was given; also where RabbitMQ sorted the headers meanwhile, or added some, as quorum queues do."""
+    if HEADER not in properties:
+        return Unlocked(properties, "")
     fields = _fields(properties)
     headers = fields.get(_HEADERS, b"\0\0\0\0")[4:]
     note = next((headers[value + 4 : stop] for name, _, value, stop in _entries(headers) if name == HEADER), None)
@@ -80,6 +83,9 @@ def unlocked(properties: bytes) -> Unlocked:
 
 def sendable(properties: bytes, username: str) -> bytes:
     """Properties without what RabbitMQ would refuse from this user, or take as an order to send copies elsewhere."""
+    (flags,) = _short.unpack_from(properties)
+    if not flags & 1 << _USER_ID and not any(map(properties.__contains__, _ROUTES)):
+        return properties
     fields = _fields(properties)
     if fields.get(_USER_ID, b" ")[1:] != username.encode():
         fields.pop(_USER_ID, None)
@@ -117,17 +123,22 @@ def _fields(properties: bytes) -> dict[int, bytes]:
     if flags & ((1 << _LAST) - 1):
         raise ValueError("flags of properties that AMQP 0-9-1 does not have")
     at, found = _short.size, {}
-    for bit in range(15, _LAST - 1, -1):
-        if flags & 1 << bit:
-            if bit == _HEADERS:
-                size = _long.size + _long.unpack_from(properties, at)[0]
-            else:
-                size = _FIXED.get(bit) or 1 + properties[at]
-            found[bit] = properties[at : at + size]
-            at += size
+    for bit in _bits(flags):
+        if bit == _HEADERS:
+            size = _long.size + _long.unpack_from(properties, at)[0]
+        else:
+            size = _FIXED.get(bit) or 1 + properties[at]
+        found[bit] = properties[at : at + size]
+        at += size
     if at != len(properties):
         raise ValueError("properties of another length than told")
     return found
+
+
+@lru_cache(64)
+def _bits(flags: int) -> list[int]:
+    """Those that are set, the highest first."""
+    return [bit for bit in range(15, _LAST - 1, -1) if flags & 1 << bit]
 
 
 def _joined(fields: dict[int, bytes]) -> bytes:
@@ -148,6 +159,8 @@ def _entries(table: bytes) -> Iterator[tuple[bytes, int, int, int]]:
 
 
 def _without(table: bytes, names: tuple[bytes, ...]) -> bytes:
+    if not any(map(table.__contains__, names)):  # which is told much sooner than by reading it
+        return table
     return b"".join(table[start:stop] for name, start, _, stop in _entries(table) if name not in names)
 
 

@@ -7,6 +7,7 @@ Frames that hold another method, or one of these about somebody else's queue or 
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from amqp import spec
@@ -107,10 +108,17 @@ class Guard:
         if allows is None:
             return False
         try:
-            arguments, _ = loads(_FORMS[signature], payload, 4)
+            arguments = _arguments(signature, payload)
         except (struct.error, LookupError, ValueError):
             return False
         return allows(arguments)
+
+
+@lru_cache(64)
+def _arguments(signature: Signature, payload: bytes) -> Sequence[Any]:
+    """What a method is said with; who carries messages says the same again and again."""
+    arguments: Sequence[Any] = loads(_FORMS[signature], payload, 4)[0]
+    return arguments
 
 
 def listener(exchange: str) -> str:
@@ -266,6 +274,7 @@ def reckoning(mode: Mode) -> Guard:
             ),
             spec.Basic.Get: lambda arguments: _is_ours_to_read(arguments) and not arguments[2],
             spec.Basic.Consume: lambda arguments: _is_ours_to_read(arguments) and not arguments[4],
+            spec.Basic.Cancel: _anything,
             spec.Basic.Qos: _bounds_a_consumer,
         }
     )
@@ -305,6 +314,7 @@ def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
             spec.Basic.Get: granted(lambda arguments: arguments[1] in names and not arguments[2]),
             spec.Basic.Consume: granted(lambda arguments: arguments[1] in names and not arguments[4]),
             spec.Basic.Qos: granted(_bounds_a_consumer),
+            spec.Basic.Cancel: _anything,
             spec.Basic.Publish: granted(lambda arguments: arguments[1] == "" and arguments[2] in {target} | ours),
             spec.Basic.Ack: granted(_anything),
             spec.Tx.Select: granted(_anything),

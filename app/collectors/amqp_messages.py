@@ -111,7 +111,8 @@ def nature_of(connection: amqp.Connection, queue: str) -> Nature | None:
             name, value = differs["name"], differs["value"]
             if name == "x-queue-type":
                 priorities = arguments.get("x-max-priority")
-                return Nature(clean_word(value or "classic"), priorities=priorities)
+                kind = clean_word(value or "classic")
+                return Nature(kind, priorities=priorities, auto_delete=flags["auto_delete"])
             if value is None or name in arguments:
                 break
             if name in flags:

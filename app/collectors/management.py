@@ -40,7 +40,7 @@ _COLUMNS: Final = ",".join(
         *(f"message_stats.{kind},message_stats.{kind}_details.rate" for kind in _RATES),
     )
 )  # fmt: skip
-_NATURE: Final = "type,arguments,effective_policy_definition,delivery_limit"
+_NATURE: Final = "type,auto_delete,arguments,effective_policy_definition,delivery_limit"
 _REFUSED: Final = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
 #: What it answers to the question for alarms while there are some.
 _ALARMED: Final = http.client.SERVICE_UNAVAILABLE
@@ -88,12 +88,14 @@ class Binding(msgspec.Struct, frozen=True):
 class Nature(msgspec.Struct, frozen=True):
     """What a queue is: ``classic``, ``quorum`` or ``stream``; and after how many deliveries it drops a message.
 
-    ``priorities`` is the highest one that it tells from others, where it does.
+    ``priorities`` is the highest one that it tells from others, where it does. With ``auto_delete`` it goes with its
+    last consumer.
     """
 
     kind: str
     limit: int | None = None
     priorities: int | None = None
+    auto_delete: bool = False
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -117,6 +119,7 @@ class _Arguments(msgspec.Struct):
 
 class _Nature(msgspec.Struct):
     type: str = "classic"
+    auto_delete: bool = False
     arguments: _Arguments = msgspec.field(default_factory=_Arguments)
     effective_policy_definition: _Policy | list[Any] | None = None
     delivery_limit: int | str | None = None
@@ -213,7 +216,8 @@ class Management(msgspec.Struct):
         policy = found.effective_policy_definition
         limits = (found.arguments.limit, policy.limit if isinstance(policy, _Policy) else None, found.delivery_limit)
         known = [limit for limit in limits if isinstance(limit, int) and limit >= 0]
-        return Nature(clean_word(found.type[:MAX_WORD]), min(known, default=None), found.arguments.priorities)
+        kind, limit = clean_word(found.type[:MAX_WORD]), min(known, default=None)
+        return Nature(kind, limit, found.arguments.priorities, found.auto_delete)
 
     def policies(self, queue: str) -> list[Policy]:
         """Those that hold for a queue of a name, whether it is there or not: a policy and an operator's, if there are.

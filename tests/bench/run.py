@@ -87,8 +87,11 @@ def control(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def purge_rabbitmq(given: argparse.Namespace) -> dict[str, Any]:
-    """A queue of RabbitMQ into a quarantine and back, byte by byte."""
-    return {kind: purging_rabbitmq.measure(given.messages, given.size, kind) for kind in ("classic", "quorum")}
+    """A queue of RabbitMQ is purged and restored while others use it: how long they wait, and that all is as it was."""
+    return {
+        kind: purging_rabbitmq.measure(given.messages, given.size, given.rate, given.seconds, kind)
+        for kind in ("classic", "quorum")
+    }
 
 
 @contextmanager
@@ -163,7 +166,13 @@ def main() -> int:
         times=(50, "times that they are told something"),
         forged=(20_000, "forged answers"),
     )
-    part(purge_rabbitmq, messages=(100_000, "messages"), size=(500, "bytes of each body"))
+    part(
+        purge_rabbitmq,
+        messages=(1_000_000, "messages, of a classic queue at four priorities"),
+        size=(500, "bytes of each body"),
+        rate=(100.0, "messages that are sent in a second meanwhile"),
+        seconds=(10.0, "length of each phase in which nobody acts"),
+    )
     given = parser.parse_args(sys.argv[1:] or ["short"])
     if not hasattr(given, "action"):
         parser.error("name a part")

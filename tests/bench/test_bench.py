@@ -14,11 +14,13 @@ from redis import Redis
 from app.models.history.reader import Reader
 from tests.bench import load, machine
 from tests.bench import purge as purging
+from tests.bench import purge_rabbitmq as purging_rabbitmq
 from tests.bench import queues as long_queues
 from tests.bench import recorder as recorder_module
 from tests.bench.beside_flower import compare
 from tests.bench.purge import WrongMessages
 from tests.bench.recorder import Recorder, WrongHistory, faults, found_states
+from tests.helpers.amqp_raw import Raw
 from tests.helpers.messages import key_of
 
 
@@ -156,3 +158,44 @@ def test_a02_a_message_that_is_lost_doubled_changed_or_out_of_order_is_an_error(
         assert "in its place" in check(raw(4), raw(0), raw(8), taken=others)
         assert "changed" in check(raw(0), raw(4), raw(8).replace(b"mail", b"liam"), taken=others)
         assert "out of their order" in check(raw(8), taken=[4, 0, 7, 3, 2, 1, 5, 6, 4, 0])
+
+
+@pytest.mark.parametrize(
+    ("worked", "left", "wrong"),
+    [
+        # Two were worked off, eight and twelve came since; four was purged with sixteen, and both are back behind.
+        ([0, 1, 2, 3, 8, 12], [20, 4, 16, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19], ""),
+        ([0, 1, 2, 3, 8, 12], [20, 16, 4, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19], "4 came after 20 and 16"),
+        ([0, 4, 8], [1, 2, 3, 5, 6, 7, -21, 9, -13, -17, 10, 11, 13, 13, 14, 15, 17, 18, 19], "1 doubled"),
+        ([0, 4, 8], [1, 2, 3, 5, 6, 7, -21, 9, -13, -17, 10, 11, 13, 14, 15, 17, 18, 19], ""),
+        ([0, 4, 8, 12, 16, 20], [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18], "1 are lost"),
+    ],
+)
+def test_what_is_lost_doubled_or_out_of_its_order_on_rabbitmq_is_an_error(
+    worked: list[int], left: list[int], wrong: str
+) -> None:
+    if wrong:
+        with pytest.raises(WrongMessages, match=wrong):
+            purging_rabbitmq.check(worked, iter(left), 21)
+    else:
+        found = sum(number < 0 for number in left)
+        assert purging_rabbitmq.check(worked, iter(left), 21) == found
+
+
+def test_a_message_that_was_changed_is_an_error_and_that_it_was_handed_out_before_is_none() -> None:
+    sent = purging_rabbitmq.message(7, 50)
+    assert purging_rabbitmq.number_of(sent) == 7
+    note = b"\x10x-delivery-count" + b"l" + bytes(7) + b"\x01"
+    at = sent.properties.index(b"\x04lang") - 4
+    size = int.from_bytes(sent.properties[at : at + 4], "big") + len(note)
+    table_end = at + size + 4 - len(note)
+    marked = sent.properties[:at] + size.to_bytes(4, "big") + sent.properties[at + 4 : table_end] + note
+    marked += sent.properties[table_end:]
+    assert purging_rabbitmq.number_of(Raw(marked, sent.body)) == -8
+    for changed in (
+        Raw(sent.properties.replace(b"shop.buy", b"shop.sell"[:8]), sent.body),
+        Raw(marked.replace(b"gen1", b"gen2"), sent.body),
+        Raw(sent.properties, sent.body.replace(b"{}", b"[]")),
+    ):
+        with pytest.raises(WrongMessages, match="7 was changed"):
+            purging_rabbitmq.number_of(changed)

@@ -7,10 +7,20 @@ from typing import Any
 import amqp
 import pytest
 from amqp import spec
+from amqp.exceptions import UnexpectedFrame
+from amqp.serialization import loads
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.collectors.amqp_frames import MAX_FRAME, Content, Frames, Method, content_type_and_compression
+from app.collectors.amqp_frames import (
+    MAX_FRAME,
+    Content,
+    Cutter,
+    Frames,
+    Method,
+    content_type_and_compression,
+    published,
+)
 from app.collectors.subscriber import DamagedStream
 
 HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
@@ -164,3 +174,34 @@ def test_a_content_is_its_header_and_its_body() -> None:
     (content,), _ = Frames(100).feed(delivery(b"{}", content_type="application/json"))
     expected: Content = (header(2, content_type="application/json"), b"{}")
     assert content == expected
+
+
+def test_frames_are_the_same_wherever_the_bytes_are_cut() -> None:
+    stream = method(spec.Tx.CommitOk) + HEARTBEAT + delivery(b"abcdef", 2, 5)
+    whole = Cutter()
+    whole.feed(stream)
+    assert [kind for kind, _, _ in whole.frames] == [1, 8, 1, 2, 3, 3, 3]
+    for at in range(len(stream)):
+        cut = Cutter()
+        cut.feed(stream[:at])
+        cut.feed(stream[at:])
+        assert cut.frames == whole.frames
+
+
+@pytest.mark.parametrize("damaged", [b"\x01\0\x01\0\0\0\x01xy", struct.pack(">BHI", 3, 1, MAX_FRAME + 1) + b"x"])
+def test_what_are_no_frames_is_refused(damaged: bytes) -> None:
+    with pytest.raises(UnexpectedFrame):
+        Cutter().feed(damaged)
+
+
+@given(st.binary(max_size=200), st.integers(16, 64))
+def test_what_is_published_is_in_frames_of_the_size_that_was_agreed(body: bytes, most: int) -> None:
+    cutter = Cutter()
+    cutter.feed(published(7, "mail", b"\0\0", body, most))
+    (_, _, told), (kind, _, head), *bodies = cutter.frames
+    assert {channel for _, channel, _ in cutter.frames} == {7}
+    arguments, _ = loads("Bssbb", told, 4)
+    assert (struct.unpack_from(">HH", told), arguments) == (spec.Basic.Publish, [0, "", "mail", True, False])
+    assert (kind, head) == (2, struct.pack(">HHQ", 60, 0, len(body)) + b"\0\0")
+    assert b"".join(payload for _, _, payload in bodies) == body
+    assert all(kind == 3 and len(payload) <= most - 8 for kind, _, payload in bodies)

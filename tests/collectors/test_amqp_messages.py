@@ -184,6 +184,7 @@ def test_what_asks_for_the_kind_of_a_queue_makes_none_even_where_it_went_meanwhi
          Nature("classic", priorities=9)),
         ({"x-queue-type": "classic", "x-max-priority": 3}, {"durable": False}, Nature("classic", priorities=3)),
         (QUORUM | {"x-delivery-limit": 3}, {}, Nature("quorum")),
+        ({}, {"auto_delete": True}, Nature("classic", auto_delete=True)),
     ],
 )  # fmt: skip
 def test_what_a_queue_is_can_be_asked_for_in_amqp_alone(

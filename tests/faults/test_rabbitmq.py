@@ -13,8 +13,8 @@ from amqp.exceptions import error_for_code
 from app.collectors import amqp_content, questions
 from app.collectors.access import Grant
 from app.collectors.amqp import amqp_address, amqp_error, blocked
-from app.collectors.amqp_carrier import MOST
 from app.collectors.amqp_control import AmqpControl
+from app.collectors.amqp_intake import MOST
 from app.collectors.amqp_publisher import AmqpPublisher
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.amqp_vault import AmqpVault

@@ -33,7 +33,7 @@ from tests.helpers.servers import RabbitServer
 from tests.helpers.waiting import eventually
 
 QUARANTINE: Final = "mail.quarantine.20260101T120000000Z"
-#: Messages of a piece here, and all of them: a piece is about 16 things that are said.
+#: Messages of a piece here, and all of them: a piece is about 27 frames.
 PIECE: Final = 5
 MESSAGES: Final = 26
 #: Every so many points are tried in the suite.
@@ -42,18 +42,21 @@ SOME: Final = 17
 #: Purges or restores, and kills itself once it has said so many things.
 _ACT: Final = f"""
 import os, signal, sys
-from app.collectors import amqp, amqp_carrier
+from app.collectors import amqp, amqp_intake
 from app.collectors.access import Grant
 from app.collectors.amqp_vault import AmqpVault
 url, act, last = sys.argv[1:]
-amqp_carrier.MOST = {PIECE}
+amqp_intake.MOST = {PIECE}
 said, write = 0, amqp._OverLine.write
 def counted(self, data):
     global said
-    write(self, data)
-    said += 1
-    if said == int(last):
-        os.kill(os.getpid(), signal.SIGKILL)
+    at = 0
+    while at < len(data):
+        stop = at + 8 + int.from_bytes(data[at + 3 : at + 7], "big")
+        write(self, data[at:stop])
+        said, at = said + 1, stop
+        if said == int(last):
+            os.kill(os.getpid(), signal.SIGKILL)
 amqp._OverLine.write = counted
 vault = AmqpVault(amqp.amqp_address(url), "operate", on_command=lambda _: None)
 away, back = vault.lock_away("mail", "{QUARANTINE}", Grant()), vault.put_back("{QUARANTINE}", "mail", Grant())

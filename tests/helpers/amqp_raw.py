@@ -35,8 +35,12 @@ def look(url: str, queue: str) -> list[Raw]:
     """All that waits in a queue, in order, and back to where it was."""
     carrier = Carrier(amqp_address(url), Everything())
     count, _ = carrier.length(queue)
-    carrier.consume(queue, min(count, 65_535))
-    taken = carrier.take(queue, count)
+    taken = []
+    if count:
+        carrier.consume(queue, min(count, 65_535))
+        while carrier.arrived < count and carrier.listen(5.0):
+            pass
+        taken = carrier.take(count)
     found = [Raw(each.properties, each.body) for each in taken]
     carrier.give_back()
     carrier.close()
@@ -46,8 +50,13 @@ def look(url: str, queue: str) -> list[Raw]:
 def drained(url: str, queue: str) -> Iterator[Raw]:
     """All that waits in a queue, in order, and it is gone then."""
     carrier = Carrier(amqp_address(url), Everything())
-    carrier.consume(queue, 1_000)
-    while taken := carrier.take(queue, 1_000):
+    count, _ = carrier.length(queue)
+    carrier.consume(queue, 2_000)
+    while count:
+        while carrier.arrived < min(count, 1_000):
+            carrier.listen()
+        taken = carrier.take(1_000)
+        count -= len(taken)
         yield from (Raw(each.properties, each.body) for each in taken)
         carrier.acknowledge(each.tag for each in taken)
         carrier.commit()
