@@ -170,11 +170,11 @@ def heeded(bench: Bench) -> str:
 
 def revoked(bench: Bench) -> str:
     """What is stored of tasks that succeeded, failed, or run, once their worker hears that they are revoked."""
-    done, failed, running = bench.run(), bench.run(fails=True), ""
-    for uuid, state in ((done, "SUCCESS"), (failed, "FAILURE")):
-        bench.release(uuid)
-        eventually(lambda: bench.result(uuid) == state, "its result", within=PATIENCE)  # noqa: B023
-    ids = [done, failed]
+    ids, running = [], ""
+    for fails, state in ((False, "SUCCESS"), (True, "FAILURE")):
+        ids.append(bench.run(fails=fails))
+        bench.release(ids[-1])
+        eventually(lambda: bench.result(ids[-1]) == state, "its result", within=PATIENCE)  # noqa: B023
     if bench.pool != "solo":  # who runs a task there hears of nothing
         running = bench.run()
         ids.append(running)
