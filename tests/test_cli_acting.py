@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import cli
-from app.models import audit
+from app.models import audit_chain
 from app.models.target import target_of
 from app.paths import audit_file
 from tests.helpers.acting import telling
@@ -38,7 +38,7 @@ def test_a_revoke_is_planned_done_and_written_down(redis_server: RedisServer) ->
         assert done.exit_code == 0, done.output
         assert "ok      t1  revoke asked, 4 workers told" in done.output
         assert heard.said("revoke") == [{"task_id": ["t1", "t2"], "terminate": False, "signal": "SIGTERM"}]
-    kinds = [entry.kind for entry, _ in audit.read(audit_file())]
+    kinds = [entry.kind for entry, _ in audit_chain.read(audit_file())]
     assert kinds[-3:] == ["intent", "items", "outcome"]
 
 

@@ -10,7 +10,10 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from app.cli import cli
-from app.models import audit
+from app.collectors.amqp_content import packed
+from app.collectors.envelope import Known, for_amqp, made
+from app.models import audit_chain
+from app.models.backups import About, BackupWriter
 from app.paths import audit_file
 from tests.helpers.celery_apps import make_app, marks, worker
 from tests.helpers.messages import fill, ids_of, lists_of
@@ -71,7 +74,7 @@ def test_a_queue_is_purged_listed_restored_and_discarded(redis_server: RedisServ
     assert found["total"] == 1
     assert acted("discard", url, found["name"])["outcome"]["done"] == 1
     assert json.loads(cloche("quarantines", url, "--json").stdout) == []
-    kinds = [entry.kind for entry, _ in audit.read(audit_file())]
+    kinds = [entry.kind for entry, _ in audit_chain.read(audit_file())]
     assert kinds.count("intent") == kinds.count("outcome") == 7
 
 
@@ -163,3 +166,44 @@ def test_a_task_that_was_moved_is_retried_in_the_queue_that_it_was_moved_to(
     assert client.llen("mail") == 0
     assert lists_of(client, "mail") == {}
     app.close()
+
+
+def test_a_file_is_put_back(redis_server: RedisServer, client: Redis, tmp_path: Path) -> None:
+    fill(client, "mail", range(40))
+    before, url, file = lists_of(client, "mail"), redis_server.url, str(tmp_path / "copy")
+    quarantine = acted("purge", url, "mail", "--backup", file)["outcome"]["undo"]["quarantine"]
+    there = cloche("restore", url, "--file", file, "--mode", "operate", "--yes")
+    assert (there.exit_code, lists_of(client, "mail")) == (1, {})
+    assert "All 40 messages of the file are in the broker already." in there.stderr
+    acted("discard", url, quarantine)
+    plan = cloche("restore", url, "--file", file, "--mode", "operate", "--plan")
+    assert plan.stdout.startswith("Put 40 messages of a file into the queue mail\n")
+    assert acted("restore", url, "--file", file)["outcome"]["done"] == 40
+    assert lists_of(client, "mail") == before
+    acted("restore", url, "--file", file, "--queue", "slow", "--again")
+    assert ids_of(client, "slow") == ids_of(client, "mail")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "Name a quarantine, or a file"),
+        ((QUARANTINE, "--file", __file__), "Name a quarantine, or a file"),
+        (("--file", __file__, "--count", "3"), "restored as a whole"),
+        ((QUARANTINE, "--again"), "are for files"),
+        ((QUARANTINE, "--queue", "x"), "are for files"),
+    ],
+)
+def test_what_makes_no_sense_to_restore_is_said(words: tuple[str, ...], why: str) -> None:
+    done = cloche("restore", "redis://127.0.0.1:1/0", *words)
+    assert done.exit_code == 2
+    assert why in done.stderr
+
+
+def test_a_file_of_rabbitmq_is_shown(tmp_path: Path) -> None:
+    sent = for_amqp(made(Known(name="shop.bill", args=["two"], kwargs={}, id="one", priority=6)))
+    with BackupWriter(tmp_path / "copy", About("elsewhere", "mail", 0.0)) as file:
+        file.write([packed(sent._serialize_properties(), sent.body)])
+        file.finish()
+    (shown,) = json.loads(cloche("backup", str(tmp_path / "copy"), "--json").stdout)["first"]
+    assert (shown["id"], shown["name"], shown["args"], shown["priority"]) == ("one", "shop.bill", '["two"]', 6)

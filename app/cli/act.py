@@ -78,7 +78,8 @@ def carry_out(target: Target, wish: Wish | None, how: Wishes, *, resumed: str = 
     from app.collectors.acts.engine import prepare, resume
     from app.collectors.brokers import broker_of
     from app.collectors.results import results_address
-    from app.models.audit import AuditError, AuditLog, Subject
+    from app.models.audit import AuditLog, Subject
+    from app.models.audit_chain import AuditError
     from app.models.redact import redact_url
     from app.paths import audit_file
 

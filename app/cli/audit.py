@@ -30,7 +30,7 @@ def audit() -> None:
 @audit.command()
 def verify() -> None:
     """Whether the log is as it was written. Exit code 1 if a line was changed, moved or taken out."""
-    from app.models.audit import verify
+    from app.models.audit_chain import verify
 
     verdict = _read(lambda: verify(audit_file()))
     for fault in verdict.faults:
@@ -167,7 +167,7 @@ def _origin(deed: "Deed") -> str:
 
 
 def _read(function: Callable[[], T]) -> T:
-    from app.models.audit import AuditError
+    from app.models.audit_chain import AuditError
 
     try:
         return function()

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,26 +138,22 @@ def _page(broker: "Broker", mode: Mode, queue: str, asked: _Asked) -> "Page":
 
 def _export(broker: "Broker", target: Target, queue: str, path: Path, *, yes: bool) -> int:
     """Raises `BrokerError`, and `Sentence` where the file can't be written."""
+    from app.collectors.exporting import export
     from app.collectors.listing import missing
-    from app.models.backups import About, BackupError, BackupWriter
+    from app.models.backups import BackupError
 
-    if not target.keep_arguments:
-        raise Sentence("What tasks are called with is not to be kept of this broker, and messages hold it.")
     if broker.marks:
         _agree(target.mode, None, yes=yes)
-    vault = broker.vault(target.mode, on_command=lambda _number: None)
+    keep, number = target.keep_arguments, 0
+    written = export(broker, target.mode, queue, path, keep_arguments=keep, on_command=lambda _number: None)
     try:
-        with BackupWriter(path, About(broker.shown, queue, time.time())) as file:
-            for raws in vault.raw(queue):
-                file.write(raws)
-            if not file.count and (error := missing(broker, target.mode, queue)) is not None:
-                raise error
-            file.finish()
+        with closing(written):
+            for number in written:
+                if not number and (absent := missing(broker, target.mode, queue)) is not None:
+                    raise absent
     except BackupError as error:
         raise Sentence(str(error)) from error
-    finally:
-        vault.close()
-    click.echo(f"{number_of(file.count, 'message')} of {queue} are in {path}.", err=True)
+    click.echo(f"{number_of(number, 'message')} of {queue} are in {path}.", err=True)
     return 0
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from app.cli.act import act_on, act_options
 from app.cli.words import Sentence, json_option, mode_option, option_option, password_option, target_at, told
-from app.models.acts import Delete, Discard, Move, Purge, Restore
+from app.models.acts import Delete, Discard, Move, Purge, Restore, RestoreFile
 from app.models.formats import age, bytes_, date_time, number_of
 from app.models.profiles import Mode
 
@@ -36,15 +36,45 @@ def purge(url: str, queue: str, backup: Path | None, **how: Any) -> None:
 
 @click.command()
 @_broker
-@click.argument("quarantine")
+@click.argument("quarantine", required=False)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Instead of a quarantine, the messages of a file that `purge --backup` or `messages --export` wrote.",
+)
+@click.option("--queue", default="", metavar="NAME", help="Put those of the file into this queue, instead of theirs.")
+@click.option("--again", is_flag=True, help="Also those of the file that are in the broker already.")
 @click.option("--count", "number", type=click.IntRange(1), metavar="N", help="Only the N that are taken next.")
 @_ids
 @act_options
-def restore(url: str, quarantine: str, number: int | None, ids: Sequence[str], **how: Any) -> None:
-    """Put what was purged back into its queue, in its old order, before what came since."""
+def restore(
+    url: str,
+    quarantine: str | None,
+    file: Path | None,
+    queue: str,
+    number: int | None,
+    ids: Sequence[str],
+    *,
+    again: bool,
+    **how: Any,
+) -> None:
+    """Put what was purged back into its queue, in its old order, before what came since.
+
+    Messages of a file go behind what came since.
+    """
+    if (quarantine is None) == (file is None):
+        raise click.UsageError("Name a quarantine, or a file with --file.")
+    if file is not None:
+        if number is not None or ids:
+            raise click.UsageError("A file is restored as a whole, without --count and --id.")
+        act_on(url, RestoreFile(str(file.absolute()), queue, again), **how)
+        return
+    if queue or again:
+        raise click.UsageError("--queue and --again are for files, with --file.")
     if number is not None and ids:
         raise click.UsageError("--count and --id choose messages in two ways: use one of them.")
-    act_on(url, Restore(quarantine, number, list(ids)), **how)
+    act_on(url, Restore(str(quarantine), number, list(ids)), **how)
 
 
 @click.command()
@@ -116,14 +146,14 @@ def quarantines(url: str, options: Sequence[str], mode: Mode | None, *, password
 def backup(file: Path, limit: int, *, as_json: bool) -> None:
     """Check a file of messages that `purge --backup` or `messages --export` wrote, and show what it holds."""
     from app.cli.messages import message_line
-    from app.collectors.messages import read_message
+    from app.collectors.filler import message_in
     from app.models.backups import BackupError, BackupReader
 
     try:
         reader = BackupReader(file)
         # Nothing is told of a file that is not whole.
         number = reader.verify()
-        shown = [read_message(raw) for raw, _ in zip(reader.messages(), range(limit), strict=False)]
+        shown = [message_in(raw) for raw, _ in zip(reader.messages(), range(limit), strict=False)]
     except BackupError as error:
         raise Sentence(str(error)) from error
     about = reader.about

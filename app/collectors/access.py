@@ -8,7 +8,7 @@ from typing import Final
 from app.collectors.clocks import elapsed
 from app.collectors.errors import BrokerError
 from app.models.acts import Standing
-from app.models.profiles import Environment, Mode
+from app.models.profiles import TO_OPERATE, Environment, Mode
 
 #: Seconds for which acting is unlocked.
 UNLOCKED: Final = 900.0
@@ -91,7 +91,4 @@ class Access:
 
 
 def _refusal(mode: Mode) -> str:
-    return (
-        f"In the access mode “{mode}” nothing is done to this broker. Change the mode of this connection to operate, "
-        "or start Cloche with --mode operate."
-    )
+    return f"In the access mode “{mode}” nothing is done to this broker: {TO_OPERATE}."

@@ -244,6 +244,15 @@ def amqp_connection(address: AmqpAddress, name: str, guard: Guard, **options: An
     return connection
 
 
+def amqp_channel(connection: amqp.Connection, address: AmqpAddress) -> amqp.Channel:
+    """The first channel of a connection, which is broken off where there can't be one. Raises `BrokerError`."""
+    try:
+        return connection.channel()
+    except (*FAILURES, BrokerError) as error:
+        connection.collect()
+        raise amqp_error(error, address) from error
+
+
 def _socket_settings() -> dict[int, int]:
     """py-amqp gives a connection up when a packet is not confirmed within a second; networks are lossier than that."""
     return {socket.TCP_USER_TIMEOUT: int(ANSWER_TIMEOUT * 2_000)} if hasattr(socket, "TCP_USER_TIMEOUT") else {}

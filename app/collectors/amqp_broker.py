@@ -9,6 +9,8 @@ from app.collectors import amqp_messages
 from app.collectors.access import Grant
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_events import AmqpEvents
+from app.collectors.amqp_filler import AmqpFiller
+from app.collectors.amqp_finder import AmqpFinder
 from app.collectors.amqp_guard import SIGNING_IN
 from app.collectors.amqp_publisher import AmqpPublisher
 from app.collectors.amqp_queues import AmqpQueues
@@ -18,9 +20,10 @@ from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
+from app.collectors.filler import Filler, Product
+from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
-from app.collectors.redis_finder import Found
 from app.collectors.redis_messages import Page
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
@@ -79,6 +82,10 @@ class AmqpBroker(msgspec.Struct, frozen=True):
         return AmqpControl(self.address, mode, on_command=on_command, grant=grant)
 
     @property
+    def product(self) -> Product:
+        return "RabbitMQ"
+
+    @property
     def marks(self) -> bool:
         return True
 
@@ -94,17 +101,17 @@ class AmqpBroker(msgspec.Struct, frozen=True):
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
         return AmqpVault(self.address, mode, on_command=on_command)
 
-    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
-        del ids, queues, give_up  # a look would mark them, and take them from workers for a moment
-        return {}
-
-    @property
-    def tells_sent(self) -> bool:
-        return False
+    def find(
+        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
+    ) -> dict[str, Found]:
+        return AmqpFinder(self.address, mode, give_up).find(ids, queues)
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
-        del act  # what was sent can't be written down in RabbitMQ
-        return AmqpPublisher(self.address, grant, on_command=on_command)
+        return AmqpPublisher(self.address, act, grant, on_command=on_command)
+
+    def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
+        del readdress  # a message does not say where it is
+        return AmqpFiller(self.address, act, queue, grant, on_command=on_command)
 
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.

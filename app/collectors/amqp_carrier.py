@@ -23,7 +23,7 @@ from typing import Any, Final
 from amqp import spec
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 
-from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error, blocked
+from app.collectors.amqp import FAILURES, AmqpAddress, amqp_channel, amqp_connection, amqp_error, blocked
 from app.collectors.amqp_frames import published
 from app.collectors.amqp_guard import LOCK, Guard
 from app.collectors.amqp_inbox import Inbox, Taken
@@ -61,7 +61,7 @@ class Carrier:
         self.connection = amqp_connection(address, "cloche-vault", guard, frame_handler=self._inbox.handler)
         self.connection.transport.read_ahead()
         self.connection.on_blocked = self._on_blocked
-        self._channel = self.connection.channel()
+        self._channel = amqp_channel(self.connection, address)
         self._in_transactions = False
         #: Tags of messages that were taken and not acknowledged.
         self._outstanding: set[int] = set()

@@ -1,20 +1,23 @@
-"""Publishing to RabbitMQ so that it is known whether it arrived: one message at a time, each of them confirmed."""
+"""Publishing to RabbitMQ in transactions, each of which is carried out as a whole, or not at all."""
 
-import threading
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 import amqp
-from amqp.exceptions import NotFound
+from amqp import spec
+from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 
-from app.collectors.amqp import FAILURES, AmqpAddress, amqp_connection, amqp_error, blocked
+from app.collectors.amqp import AmqpAddress, amqp_channel, amqp_connection, blocked
 from app.collectors.amqp_guard import Guard
-from app.collectors.clean import clean_word
-from app.collectors.errors import BrokerError
-from app.collectors.transport import ANSWER_TIMEOUT
 
-#: Seconds to listen at once, so that `ConfirmedPublisher.give_up` is heard.
-_PATIENCE: Final = 0.1
+#: Seconds to wait for another connection to be done with.
+_PATIENCE: Final = 5.0
+_PAUSE: Final = 0.05
+
+
+#: A message, and where it is published to: an exchange, with a routing key.
+Publication = tuple[amqp.Message, str, str]
 
 
 class RawMessage(amqp.Message):  # type: ignore[misc]
@@ -32,109 +35,117 @@ class RawMessage(amqp.Message):  # type: ignore[misc]
         return self._raw
 
 
-class ConfirmedPublisher:
-    """Publishes over one connection, with publisher confirms. Not thread-safe, but for `give_up`.
+class NotTaken(Exception):
+    """RabbitMQ did not take a message of a transaction; a sentence.
 
-    What may be published is up to the ``guard``. ``name`` is how RabbitMQ lists the connection, which is made with the
-    first message.
+    It was refused by a queue that is ``full``, or leads nowhere. All of the transaction was ``forgotten`` then, or else
+    the others were carried out.
     """
 
-    def __init__(self, address: AmqpAddress, guard: Guard, name: str = "cloche-publisher") -> None:
+    def __init__(self, text: str, *, full: bool = False, forgotten: bool = False) -> None:
+        super().__init__(text)
+        self.full = full
+        self.forgotten = forgotten
+
+
+class Transactions:
+    """One connection with one channel that publishes in transactions. Not thread-safe.
+
+    ``name`` is how RabbitMQ lists it. Raises what `amqp_error` makes a `BrokerError` of; then it is of no use any more.
+    """
+
+    def __init__(self, address: AmqpAddress, guard: Guard, name: str) -> None:
         self._address = address
-        self._guard = guard
-        self._name = name
-        self._connection: amqp.Connection | None = None
-        self._stopping = threading.Event()
-        self._blocked = ""
-        #: How the broker answered the message that is under way: True where it took it, None before it answered.
-        self._taken: bool | None = None
-        self._unroutable = False
+        self._connection = amqp_connection(address, name, guard)
+        self._connection.on_blocked = self._on_blocked
+        self._returned = 0
+        self._channel = self._prepared(amqp_channel(self._connection, address))
+        self._in_transactions = False
 
-    def publish(self, message: amqp.Message, exchange: str, routing_key: str) -> None:
-        """Publish one message, and return once the broker has it in all queues that it belongs to, on disk or mirrored.
-
-        Raises `BrokerError`: of the fault *absent* where no queue takes messages of this exchange and key, *full* where
-        a queue refused it, and with another one where it can't be told whether it arrived. (While the broker blocks
-        publishers it may take what it was sent when that is over.)
-        """
-        self._taken, self._unroutable = None, False
+    def length(self, queue: str) -> int | None:
+        """How many messages wait in a queue; None where there is none."""
         try:
-            channel = self._channel()
-            channel.basic_publish(message, exchange, routing_key, mandatory=True)
-            self._wait(channel.connection)
+            return int(self._channel.queue_declare(queue, passive=True).message_count)
         except NotFound:
-            self._break_off()
-            text = f"The broker {self._address.shown} has no exchange {clean_word(exchange)!r}."
-            raise BrokerError("absent", text) from None
-        except (*FAILURES, BrokerError) as error:
-            self._break_off()
-            raise amqp_error(error, self._address) from error
-        where = f"{clean_word(routing_key)!r}" + (f" by the exchange {clean_word(exchange)!r}" if exchange else "")
-        if self._unroutable:
-            raise BrokerError(
-                "absent", f"The broker {self._address.shown} has no queue that takes messages to {where}."
-            )
-        if not self._taken:
-            raise BrokerError("full", f"A queue of the broker {self._address.shown} refused a message to {where}.")
+            self._anew()
+            return None
 
-    def give_up(self) -> None:
-        """Wait for nothing any more; may be called from any thread."""
-        self._stopping.set()
+    def declare(self, queue: str, arguments: dict[str, Any]) -> None:
+        """A durable queue."""
+        self._channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
 
-    def close(self) -> None:
-        """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+    def delete(self, queue: str) -> None:
+        """Delete a queue."""
+        self._channel.queue_delete(queue)
+
+    def lock(self, queue: str) -> bool:
+        """Have a queue that only one connection can have, as long as it lasts; whether that is this one."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
             try:
-                connection.close()
-            except FAILURES:
-                connection.collect()
+                # A classic queue, as only those can be exclusive.
+                self._channel.queue_declare(queue, exclusive=True, arguments={"x-queue-type": "classic"})
+            except ResourceLocked:
+                self._anew()
+                time.sleep(_PAUSE)
+            else:
+                return True
+        return False
 
-    def _channel(self) -> amqp.Channel:
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = amqp_connection(self._address, self._name, self._guard)
-            connection.on_blocked, connection.on_unblocked = self._on_blocked, self._on_unblocked
-        channel = connection.channels.get(1)
-        if channel is None:
-            channel = connection.channel(1)
-            channel.confirm_select()
-            channel.events["basic_ack"].add(self._on_ack)
-            channel.events["basic_nack"].add(self._on_nack)
-            channel.events["basic_return"].add(self._on_return)
+    def look(self, queue: str) -> list[bytes]:
+        """The bodies of all messages in a queue, which stay there."""
+        bodies = []
+        while (got := self._channel.basic_get(queue)) is not None:
+            bodies.append(got.body if isinstance(got.body, bytes) else str(got.body).encode())
+        self._anew()
+        return bodies
+
+    def carry_out(self, messages: Iterable[Publication]) -> None:
+        """Publish messages in one transaction, and return when that is safe: on disk, or with most of a cluster.
+
+        Raises `NotTaken`, after which it can be gone on with.
+        """
+        self._returned = 0
+        if not self._in_transactions:
+            self._channel.tx_select()
+            self._in_transactions = True
+        try:
+            for message, exchange, routing_key in messages:
+                # Not by `basic_publish`, which listens each time.
+                self._channel.send_method(spec.Basic.Publish, "Bssbb", (0, exchange, routing_key, True, False), message)
+            self._channel.tx_commit()
+        except NotFound as error:
+            self._anew()
+            raise NotTaken(f"The broker {self._address.shown} has no such exchange.", forgotten=True) from error
+        except PreconditionFailed as error:
+            # What RabbitMQ says when a queue refused a message of a transaction: "partial tx completion".
+            self._anew()
+            text = f"A queue of the broker {self._address.shown} refused what was published: it is full."
+            raise NotTaken(text, full=True) from error
+        if self._returned:
+            raise NotTaken(f"The broker {self._address.shown} has no queue that takes it.")
+
+    def close(self, *, broken: bool = False) -> None:
+        """Close the connection; without a goodbye where it is ``broken``: a broker that blocks us does not read it."""
+        try:
+            if not broken:
+                self._connection.close()
+        finally:
+            self._connection.collect()
+
+    def _anew(self) -> None:
+        """Another channel: what was taken and not acknowledged is back where it was."""
+        self._channel.close()
+        self._channel = self._prepared(self._connection.channel())
+        self._in_transactions = False
+
+    def _prepared(self, channel: amqp.Channel) -> amqp.Channel:
+        channel.auto_decode = False
+        channel.events["basic_return"].add(self._on_return)
         return channel
 
-    def _wait(self, connection: amqp.Connection) -> None:
-        deadline = time.monotonic() + ANSWER_TIMEOUT
-        while self._taken is None:
-            if self._blocked:
-                raise blocked(self._address, self._blocked)
-            if self._stopping.is_set() or time.monotonic() > deadline:
-                text = f"The broker {self._address.shown} did not confirm a message in time: it may have it, or not."
-                raise BrokerError("slow", text)
-            try:
-                connection.drain_events(timeout=_PATIENCE)
-            except TimeoutError:
-                continue
-
-    def _break_off(self) -> None:
-        """Without a goodbye: a broker that blocks us does not read it."""
-        connection, self._connection = self._connection, None
-        self._blocked = ""
-        if connection is not None:
-            connection.collect()
-
-    def _on_ack(self, *_: Any) -> None:
-        self._taken = True
-
-    def _on_nack(self, *_: Any) -> None:
-        self._taken = False
-
     def _on_return(self, *_: Any) -> None:
-        self._unroutable = True
+        self._returned += 1
 
     def _on_blocked(self, reason: str) -> None:
-        self._blocked = reason or "blocked"
-
-    def _on_unblocked(self) -> None:
-        self._blocked = ""
+        raise blocked(self._address, reason)

@@ -1,56 +1,55 @@
-"""Publishes tasks to RabbitMQ: each message is confirmed by it, or known not to have been taken.
+"""Publishes tasks to RabbitMQ, each of them once, however often an act is taken up again; see `amqp_sent`."""
 
-RabbitMQ can't be asked whether it has a message. Where the program dies between a message and its confirmation, or
-before that is written down, the message is sent again when the act is taken up: with the same id, and that is told.
-"""
-
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from amqp import spec
+from collections.abc import Callable
 
 from app.collectors.access import Grant
 from app.collectors.amqp import AmqpAddress
-from app.collectors.amqp_guard import Guard
-from app.collectors.amqp_publish import ConfirmedPublisher
+from app.collectors.amqp_publish import NotTaken
+from app.collectors.amqp_sent import SentLedger, publishing
 from app.collectors.envelope import TaskMessage, for_amqp
-from app.collectors.errors import BrokerError
-from app.collectors.publisher import MAILBOX, Route, Sent, Unroutable, unroutable
-
-
-def _publishing(address: AmqpAddress, grant: Grant) -> Guard:
-    """Lets messages through that RabbitMQ has to give back where they lead nowhere, while an act has its grant."""
-
-    def publishes(arguments: Sequence[Any]) -> bool:
-        _, exchange, routing_key, mandatory, _ = arguments
-        grant.require()
-        is_mailbox = exchange.endswith(MAILBOX) or routing_key.endswith(MAILBOX)
-        return bool(mandatory) and not is_mailbox and exchange != address.event_exchange
-
-    return Guard({spec.Basic.Publish: publishes, spec.Confirm.Select: lambda _: True})
+from app.collectors.publisher import MAILBOX, SENT, Route, Sent, Unroutable, unroutable
 
 
 class AmqpPublisher:
-    """Publishes the messages of one act to RabbitMQ."""
+    """Publishes the messages of one act to RabbitMQ; it connects with the first of them."""
 
-    def __init__(self, address: AmqpAddress, grant: Grant, *, on_command: Callable[[int], None]) -> None:
-        self._publisher = ConfirmedPublisher(address, _publishing(address, grant), "cloche-acts")
+    def __init__(self, address: AmqpAddress, act: str, grant: Grant, *, on_command: Callable[[int], None]) -> None:
+        self._address = address
+        self._act = act
+        self._guard = publishing(act, grant, self._takes)
         self._on_command = on_command
+        self._ledger: SentLedger | None = None
 
     def publish(self, message: TaskMessage, route: Route) -> Sent:
+        ledger = self._connected()
         self._on_command(1)
+        before = ledger.before(message.id)
+        if before == "heard":
+            return "before"
+        if before == "unheard":
+            if not route.exchange and not ledger.there(route.routing_key):
+                raise unroutable(route)
+            return "unheard"
         try:
-            self._publisher.publish(for_amqp(message), route.exchange, route.routing_key)
-        except BrokerError as error:
-            if error.fault == "absent":
-                raise unroutable(route) from error
-            if error.fault == "full":
-                raise Unroutable(str(error)) from error
-            raise
-        return "sent"
+            ledger.carry_out(message.id, [(for_amqp(message), route.exchange, route.routing_key)])
+        except NotTaken as error:
+            raise Unroutable(str(error)) if error.full else unroutable(route) from error
+        return "again" if before == "maybe" else "sent"
 
     def settle(self) -> None:
-        """Nothing was written down."""
+        self._on_command(1)
+        self._connected().delete()
 
     def close(self) -> None:
-        self._publisher.close()
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _connected(self) -> SentLedger:
+        if self._ledger is None:
+            self._ledger = SentLedger(self._address, self._act, self._guard)
+        return self._ledger
+
+    def _takes(self, exchange: str, routing_key: str) -> bool:
+        """Whether tasks may go there: anywhere but to events, workers' mailboxes and ledgers."""
+        is_mailbox = exchange.endswith(MAILBOX) or routing_key.endswith(MAILBOX)
+        return not is_mailbox and exchange != self._address.event_exchange and not routing_key.startswith(SENT)

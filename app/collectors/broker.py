@@ -7,9 +7,10 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.control import Control
+from app.collectors.filler import Filler, Product
+from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
-from app.collectors.redis_finder import Found
 from app.collectors.redis_messages import Page
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
@@ -80,6 +81,10 @@ class Broker(Protocol):
         """What asks its workers, and tells them what to do under a grant; None where that is not possible."""
 
     @property
+    def product(self) -> Product | None:
+        """Whose messages it has, where these can be put into files and back."""
+
+    @property
     def marks(self) -> bool:
         """Whether messages are marked by a look, so that it takes operate mode and somebody who wants it."""
 
@@ -92,18 +97,22 @@ class Broker(Protocol):
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
         """What moves its messages. Raises `BrokerError` where that can't be done."""
 
-    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+    def find(
+        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
+    ) -> dict[str, Found]:
         """The messages of tasks, as they lie in the broker, by the ids; of those that can be found without taking any.
 
-        It looks into these ``queues`` first. Raises `BrokerError`.
+        It looks into these ``queues`` first, as far as the mode lets it. Raises `BrokerError`.
         """
-
-    @property
-    def tells_sent(self) -> bool:
-        """Whether it is known after a crash what a publisher sent."""
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         """What publishes the messages of one act. Raises `BrokerError` where that can't be done."""
+
+    def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
+        """What puts messages of a file into a queue, ``readdress`` where that is not theirs.
+
+        Raises `BrokerError` where that can't be done.
+        """
 
     def drop(self) -> None:
         """Break off connections that may be dead since the computer slept."""

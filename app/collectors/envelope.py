@@ -8,11 +8,12 @@ the one below the other; a header ``retried_from`` names it too.
 """
 
 import base64
-import binascii
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import amqp
@@ -60,12 +61,16 @@ class TaskMessage(msgspec.Struct, frozen=True):
 
 
 class Original(msgspec.Struct, frozen=True):
-    """A message that was found, with where it was sent to; ``sent`` is when, where that is known (epoch)."""
+    """A message that was found, with where it was sent to; ``sent`` is when, where that is known (epoch).
+
+    It is in the form of protocol 2, whichever ``protocol`` it had.
+    """
 
     message: TaskMessage
     exchange: str
     routing_key: str
     sent: float | None = None
+    protocol: int = 2
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -97,8 +102,13 @@ def new_id(act: str, old: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"cloche:{act}:{old}"))
 
 
-def made(known: Known, retried_from: str | None = None) -> TaskMessage:
-    """The message of a task of which no message is known, as ``Celery.send_task`` would make it."""
+def made(
+    known: Known, retried_from: str | None = None, followers: Mapping[str, Any] = MappingProxyType({})
+) -> TaskMessage:
+    """The message of a task of which no message is known, as ``Celery.send_task`` would make it.
+
+    ``followers`` are what follows it, as bodies of protocol 2 have that.
+    """
     headers: dict[str, Any] = {
         "lang": "py",
         "task": known.name,
@@ -120,7 +130,7 @@ def made(known: Known, retried_from: str | None = None) -> TaskMessage:
         "stamps": {},
         **({} if retried_from is None else {RETRIED_FROM: retried_from}),
     }
-    body = _encoded([known.args, known.kwargs, _NOTHING])
+    body = _encoded([known.args, known.kwargs, {**_NOTHING, **followers}])
     expiration = None if known.expires is None else _milliseconds(known.expires - time.time())
     return TaskMessage(headers, body, priority=known.priority, expiration=expiration)
 
@@ -203,40 +213,6 @@ def for_amqp(message: TaskMessage) -> amqp.Message:
     return amqp.Message(message.body, **{key: value for key, value in properties.items() if value is not None})
 
 
-def read_original(raw: bytes | str, sent: float | None = None) -> Original | None:
-    """The message that lies in a list of Redis, whole and as it is; None where it is none of protocol 2."""
-    try:
-        envelope = json.loads(raw)
-        headers, properties, body = envelope["headers"], envelope["properties"], envelope["body"]
-        info = properties["delivery_info"]
-        encoded = properties.get("body_encoding") == "base64"
-        message = msgspec.convert(
-            {
-                "headers": headers,
-                "body": base64.b64decode(body, validate=True) if encoded else body.encode(),
-                "content_type": envelope["content-type"],
-                "content_encoding": envelope["content-encoding"],
-                "priority": properties.get("priority"),
-                "delivery_mode": properties.get("delivery_mode", 2),
-                "expiration": properties.get("expiration"),
-            },
-            TaskMessage,
-        )
-        if not (isinstance(headers["id"], str) and isinstance(headers["task"], str)):
-            return None
-        return Original(message, str(info["exchange"] or ""), str(info["routing_key"] or ""), sent)
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        binascii.Error,
-        msgspec.ValidationError,
-    ):
-        return None
-
-
 def arguments_of(message: TaskMessage) -> tuple[list[Any], dict[str, Any]] | None:
     """What a task is called with; None where its body is not JSON."""
     try:
@@ -278,6 +254,16 @@ def _body(
 
 def _parts(message: TaskMessage) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     """Arguments and what follows, from a body of JSON. Raises `Unfaithful` with a half sentence."""
+    match loaded(message):
+        case [list() as args, dict() as kwargs, dict() as embed]:
+            return args, kwargs, embed
+        case [list() as args, dict() as kwargs, None]:
+            return args, kwargs, {}
+    raise Unfaithful("its body is not that of a task")
+
+
+def loaded(message: TaskMessage) -> Any:
+    """What a body of JSON holds, compressed or not. Raises `Unfaithful` with a half sentence."""
     if message.content_type != _JSON:
         raise Unfaithful(f"a body of the kind {message.content_type} is not loaded")
     body, compression = message.body, message.headers.get("compression")
@@ -286,15 +272,9 @@ def _parts(message: TaskMessage) -> tuple[list[Any], dict[str, Any], dict[str, A
             body = inflate(body, str(compression), MAX_BODY)
         if len(body) > MAX_BODY:
             raise Unfaithful("its body is too large to be read here")
-        value = json.loads(body)
+        return json.loads(body)
     except (Refused, ValueError, RecursionError):
         raise Unfaithful("its body can't be read") from None
-    match value:
-        case [list() as args, dict() as kwargs, dict() as embed]:
-            return args, kwargs, embed
-        case [list() as args, dict() as kwargs, None]:
-            return args, kwargs, {}
-    raise Unfaithful("its body is not that of a task")
 
 
 def _lifetime(original: Original, now: float) -> tuple[float | None, list[str], list[str]]:

@@ -9,10 +9,11 @@ from app.collectors.access import Grant
 from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
+from app.collectors.filler import Filler
 from app.collectors.kombu_events import KombuAddress, KombuEvents
+from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import NoQueues, Queues
-from app.collectors.redis_finder import Found
 from app.collectors.redis_messages import Page
 from app.collectors.subscriber import Subscriber
 from app.collectors.vault import Vault
@@ -61,6 +62,9 @@ class KombuBroker(msgspec.Struct, frozen=True):
         del mode, on_command, grant
 
     @property
+    def product(self) -> None: ...
+
+    @property
     def marks(self) -> bool:
         return False
 
@@ -76,16 +80,18 @@ class KombuBroker(msgspec.Struct, frozen=True):
         del mode, on_command
         raise BrokerError("protocol", f"Messages can't be moved over kombu's transport {self.address.scheme!r}.")
 
-    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
-        del ids, queues, give_up
+    def find(
+        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
+    ) -> dict[str, Found]:
+        del ids, queues, mode, give_up
         return {}
-
-    @property
-    def tells_sent(self) -> bool:
-        return False
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         del act, grant, on_command
         raise BrokerError("protocol", "Cloche sends tasks over Redis and RabbitMQ only.")
+
+    def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
+        del act, queue, grant, readdress, on_command
+        raise BrokerError("protocol", _TAKES)
 
     def drop(self) -> None: ...

@@ -7,8 +7,18 @@ import msgspec
 from app.collectors.clean import clean_word
 from app.collectors.envelope import TaskMessage
 
-#: Whether a message was *sent* now, or had been sent *before* a crash. *Again* is both, maybe: RabbitMQ can't tell.
-Sent = Literal["sent", "before", "again"]
+#: Whether a message was *sent* now, or had been sent *before* a crash. RabbitMQ may be in doubt about one: it is sent
+#: *again*, maybe, where RabbitMQ itself ended; and *unheard* is that it was sent before, but not whether it was taken.
+Sent = Literal["sent", "before", "again", "unheard"]
+#: What is called so, with an act's id behind, tells in a broker what that act sent.
+SENT: Final = "cloche.sent."
+#: The same for people, with the new id.
+SAID: Final[dict[Sent, str]] = {
+    "sent": "sent as {}",
+    "before": "was sent as {} before",
+    "again": "sent as {}, maybe for the second time: the broker ended while it was sent",
+    "unheard": "was sent as {} before; whether a queue took it was not heard",
+}
 #: Names of exchanges and lists that carry remote control, and no tasks.
 MAILBOX: Final = ".pidbox"
 

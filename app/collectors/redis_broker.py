@@ -8,14 +8,17 @@ import redis
 from app.collectors.access import Grant
 from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.control import Control
+from app.collectors.filler import Filler, Product
 from app.collectors.guard import GREETING
+from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_control import RedisControl
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
-from app.collectors.redis_finder import Found, RedisFinder
+from app.collectors.redis_filler import RedisFiller
+from app.collectors.redis_finder import RedisFinder
 from app.collectors.redis_messages import Page, peek
 from app.collectors.redis_publisher import RedisPublisher
 from app.collectors.redis_queues import RedisQueues
@@ -81,6 +84,10 @@ class RedisBroker(msgspec.Struct, frozen=True):
         return RedisControl(self.address, mode, on_command=on_command, grant=grant)
 
     @property
+    def product(self) -> Product:
+        return "Redis"
+
+    @property
     def marks(self) -> bool:
         return False
 
@@ -95,15 +102,17 @@ class RedisBroker(msgspec.Struct, frozen=True):
         del mode  # nothing is moved without a grant
         return RedisVault(self.address, on_command=on_command)
 
-    def find(self, ids: Iterable[str], queues: Iterable[str], *, give_up: Callable[[], bool]) -> dict[str, Found]:
+    def find(
+        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
+    ) -> dict[str, Found]:
+        del mode  # a look takes and marks nothing
         return RedisFinder(self.address, give_up).find(ids, queues)
-
-    @property
-    def tells_sent(self) -> bool:
-        return True
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         return RedisPublisher(self.address, act, grant, on_command=on_command)
+
+    def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
+        return RedisFiller(self.address, act, queue, grant, readdress=readdress, on_command=on_command)
 
     def drop(self) -> None:
         self.address.line.drop()

@@ -8,20 +8,19 @@ senders add.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import msgspec
 import redis
 
 from app.collectors.guard import FINDING, MOST_AT_ONCE
+from app.collectors.originals import Found, Place, Unreadable, of_redis
 from app.collectors.redis_client import redis_client, text_of
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
 from app.collectors.redis_lists import QueueList, measure
 from app.collectors.transport import RedisAddress
 from app.models.quarantines import MARK, origin
-
-Place = Literal["queue", "unacked", "quarantine"]
 
 #: Bytes of one piece, seconds between two, and messages and bytes that are looked at for one plan.
 PIECE: Final = 1 << 20
@@ -35,20 +34,17 @@ _KEYS: Final = 20_000
 _KEYS_AT_ONCE: Final = 1_000
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A message as it lies in a list of Redis: in the queue, in a quarantine of it, or with a worker (``unacked``)."""
-
-    raw: bytes
-    place: Place
-    queue: str
-
-
 class _Headers(msgspec.Struct):
     id: Any = None
 
 
+class _Properties(msgspec.Struct):
+    correlation_id: Any = None
+
+
 class _Envelope(msgspec.Struct):
     headers: _Headers = msgspec.field(default_factory=_Headers)
+    properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
 _decode: Final = msgspec.json.Decoder(_Envelope).decode
@@ -143,10 +139,13 @@ class RedisFinder:
     def _take(self, raw: bytes, place: Place, queue: str) -> None:
         self._looked += 1
         self._bytes += len(raw)
-        id_ = _id(raw)
+        id_ = id_of(raw)
         if isinstance(id_, str) and id_ in self._wanted:
             self._wanted.discard(id_)
-            self._found[id_] = Found(raw, place, queue)
+            try:
+                self._found[id_] = Found(place, queue, of_redis(raw))
+            except Unreadable as error:
+                self._found[id_] = Found(place, queue, None, str(error))
 
 
 def _unwrapped(value: bytes) -> tuple[bytes, str]:
@@ -162,10 +161,11 @@ def _unwrapped(value: bytes) -> tuple[bytes, str]:
             return b"", ""
 
 
-def _id(raw: bytes) -> object:
-    """The id of a message's task; None where it has none."""
+def id_of(raw: bytes) -> object:
+    """The id of a message's task, which protocol 1 has among its properties; None where it has none."""
     try:
-        return _decode(raw).headers.id
+        envelope = _decode(raw)
+        return envelope.headers.id or envelope.properties.correlation_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             # Text with half of a surrogate pair is fine for Python's JSON, and so for Celery.

@@ -16,13 +16,11 @@ from app.collectors.clean import clean_word
 from app.collectors.envelope import TaskMessage, for_redis
 from app.collectors.errors import BrokerError
 from app.collectors.guard import Guard
-from app.collectors.publisher import MAILBOX, Route, Sent, Unroutable, unroutable
+from app.collectors.publisher import MAILBOX, SENT, Route, Sent, Unroutable, unroutable
 from app.collectors.redis_client import redis_client, text_of
 from app.collectors.redis_errors import broker_error
 from app.collectors.transport import RedisAddress
 
-#: What the hash is called that tells what an act sent; the act's id follows.
-MARKER: Final = "cloche.sent."
 #: Pushes a message onto a list, and writes its id down with the list's name, unless that was done before.
 PUSH: Final = """
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 0 end
@@ -47,7 +45,7 @@ class _Publishing(Guard):
 
         def is_push(words: Sequence[str]) -> bool:
             script, number, hash_, list_, *_ = words
-            is_queue = not (list_.startswith((bindings, others, address.key(MARKER))) or list_.endswith(MAILBOX))
+            is_queue = not (list_.startswith((bindings, others, address.key(SENT))) or list_.endswith(MAILBOX))
             return (script, number, hash_) == (PUSH, "2", marker) and is_queue
 
         def is_binding(words: Sequence[str]) -> bool:
@@ -74,7 +72,7 @@ class RedisPublisher:
 
     def __init__(self, address: RedisAddress, act: str, grant: Grant, *, on_command: Callable[[int], None]) -> None:
         self._address = address
-        self._marker = address.key(f"{MARKER}{act}")
+        self._marker = address.key(f"{SENT}{act}")
         self._client = redis_client(address, "cloche-acts", _Publishing(address, self._marker, grant))
         self._on_command = on_command
         self._queues: dict[Route, list[str]] = {}
@@ -82,7 +80,7 @@ class RedisPublisher:
     def publish(self, message: TaskMessage, route: Route) -> Sent:
         payload = for_redis(message, route.exchange, route.routing_key)
         try:
-            keys = [self._list(queue, message.priority) for queue in self._queues_of(route)]
+            keys = [list_for(self._address, queue, message.priority) for queue in self._queues_of(route)]
             # Each of several queues by itself: what is missing after a crash is made good.
             pushed = [self._push(key, message.id, payload) for key in keys]
         except redis.ResponseError as error:
@@ -106,11 +104,6 @@ class RedisPublisher:
     def _push(self, key: str, id_: str, payload: bytes) -> bool:
         self._on_command(1)
         return bool(self._client.eval(PUSH, 2, self._marker, key, f"{id_} {key}", payload))
-
-    def _list(self, queue: str, priority: int | None) -> str:
-        """The list for a priority: that of the highest step that is not above it (``kombu.transport.redis``)."""
-        steps = self._address.steps
-        return self._address.priority_keys(queue)[max(0, bisect(steps, min(max(priority or 0, 0), 9)) - 1)]
 
     def _queues_of(self, route: Route) -> list[str]:
         if not route.exchange:
@@ -145,6 +138,11 @@ class RedisPublisher:
             if not cursor:
                 return
         raise BrokerError("busy", f"The exchange {clean_word(exchange)} has too many bindings to be looked through.")
+
+
+def list_for(address: RedisAddress, queue: str, priority: int | None) -> str:
+    """The list for a priority: that of the highest step that is not above it (``kombu.transport.redis``)."""
+    return address.priority_keys(queue)[max(0, bisect(address.steps, min(max(priority or 0, 0), 9)) - 1)]
 
 
 def _matches(wildcards: str, routing_key: str) -> bool:

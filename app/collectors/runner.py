@@ -10,17 +10,19 @@ from typing import Final, Literal
 from app.collectors.access import Access
 from app.collectors.acts.act import Reach
 from app.collectors.acts.desk import Desk
+from app.collectors.ages import Ages
 from app.collectors.bell import Bell
 from app.collectors.brokers import broker_of
 from app.collectors.clocks import ClockSet, ClockWatch, Slept, Steady
 from app.collectors.committer import Committer, Job
 from app.collectors.errors import BrokerError
+from app.collectors.exporting import Exporter
 from app.collectors.inquiry import Answer, Inquiry, Inspection
 from app.collectors.normalise import Normaliser
 from app.collectors.peeker import Peeker
 from app.collectors.pollers import QueuePoller, Trouble
 from app.collectors.questions import Questions
-from app.collectors.queues import Head, Poll
+from app.collectors.queues import Poll
 from app.collectors.results import Ends, Results, results_address
 from app.collectors.shedding import Shedder
 from app.collectors.standing import Gaps, Meter
@@ -37,6 +39,8 @@ from app.models.wire import (
     Asked,
     Committed,
     Configure,
+    Export,
+    Exported,
     Keeping,
     Message,
     Notice,
@@ -44,6 +48,7 @@ from app.models.wire import (
     Peeked,
     Planned,
     Search,
+    StopExport,
     StopSearch,
     Surveyed,
 )
@@ -69,7 +74,7 @@ END_PATIENCE: Final = 1.0
 
 Emit = Callable[[Message], None]
 #: What goes on to the window as it is.
-Told = Peeked | Surveyed | Planned | Acted | Standing
+Told = Peeked | Surveyed | Exported | Planned | Acted | Standing
 Item = Poll | Answer | Ends | Trouble | Slept | ClockSet | Told
 
 
@@ -103,12 +108,16 @@ class Collector:
         results = None if backend is None else Results(backend, self._put, on_command=self._count_commands)
         self._questions = Questions(self._reducer, inquiry, results, keep_arguments=config.keep_arguments)
         self._peeker = Peeker(broker, config.mode, self._put, on_command=self._count_commands)
+        self._exporter = Exporter(
+            broker, config.mode, self._put, keep_arguments=config.keep_arguments, on_command=self._count_commands
+        )
         self._drop = broker.drop
         self._access = Access(config.mode, config.environment)
         history = Path(config.history)
         reach = Reach(broker, self._access, history, self._count_commands, config.keep_arguments, backend)
         subject = Subject(config.name, redact_url(config.url), config.environment)
-        self._desk = Desk(reach, AuditLog(audit_file(), subject), self._put)
+        log = AuditLog(Path(config.audit) if config.audit else audit_file(), subject)
+        self._desk = Desk(reach, log, self._put)
         #: Whether acting was unlocked when that was told last.
         self._unlocked = False
         self._clocks = ClockWatch(self._put)
@@ -118,7 +127,7 @@ class Collector:
         self._shedder = Shedder()
         self._shed = self._shedder.shed
         self._gaps = Gaps(self._writer)
-        self._heads: dict[str, dict[Head, float]] = {}
+        self._ages = Ages(self._reducer.task)
         #: Who says that the broker blocks publishers.
         self._blocking: set[str] = set()
         self._health = Meter()
@@ -167,9 +176,11 @@ class Collector:
                 self._commit_if_due()
         finally:
             self._desk.stop()
+            self._exporter.stop()
             for asker in askers:
                 asker.stop()
             self._desk.join(END_PATIENCE)
+            self._exporter.join(END_PATIENCE)
             self._finish()
             patience = time.monotonic() + END_PATIENCE
             for asker in askers:
@@ -185,6 +196,8 @@ class Collector:
         """Do what the window asks; may be called from any thread."""
         if isinstance(message, Peek | Search | StopSearch):
             self._peeker.ask(message)
+        elif isinstance(message, Export | StopExport):
+            self._exporter.take(message)
         else:
             self._desk.take(message)
 
@@ -280,7 +293,7 @@ class Collector:
             now = self._now()
             if isinstance(item, Poll):
                 self._health.round_trip = item.took
-                self._age(item)
+                self._ages.tell(item)
                 self._reducer.fold_queues(item.queues, self._steady.at(item.at))
             elif isinstance(item, Trouble):
                 self._trouble(item)
@@ -334,26 +347,6 @@ class Collector:
             self._reducer.listen(None, self._now())
         text = f"The clock of this computer was set back by {self._steady.ahead:.0f} s. Times go on as before."
         self._emit(Notice("clock", text if self._steady.ahead else ""))
-
-    def _age(self, poll: Poll) -> None:
-        """How long each queue's oldest message waits: exactly if its ``task-sent`` was seen, else since we saw it."""
-        if poll.heads is not None:
-            for name, found in poll.heads.items():
-                before = self._heads.pop(name, {})
-                heads = {head: before.get(head, poll.at) for head in found}
-                if heads:
-                    self._heads[name] = heads
-        for polled in poll.queues:
-            if polled.ready and (heads_seen := self._heads.get(polled.name)):
-                since, exact = zip(*(self._waits_since(head, seen) for head, seen in heads_seen.items()), strict=True)
-                polled.oldest, polled.oldest_exact = max(0.0, poll.at - min(since)), all(exact)
-
-    def _waits_since(self, head: Head, seen: float) -> tuple[float, bool]:
-        """Since when a message waits, and whether that is exact; it was first seen at a queue's head at ``seen``."""
-        task = self._reducer.task(head.uuid) if head.uuid else None
-        if task is None or task.sent is None:
-            return seen, False
-        return (task.sent if task.eta is None else max(task.sent, task.eta)), True
 
     def _tick(self) -> None:
         now = self._now()

@@ -3,13 +3,14 @@
 import signal
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
 from app import display
-from app.demo.fleet import Fleet
+from app.demo.fleet import DemoBroker, Fleet
 from app.models.target import Target
 
 #: Seconds of work that pictures wait for, so that charts have something to show.
@@ -28,15 +29,21 @@ def run_demo(*, duration: float | None, shots: Path | None, window: bool) -> int
         if not window:
             _wait(duration)
             return 0
-        targets = [
-            Target(broker.name, Path(folder) / f"{broker.name}.cloche", broker.url, environment=broker.environment)
-            for broker in fleet.brokers
-        ]
+        targets = targets_in(Path(folder), fleet.brokers)
         if display.go_offscreen():
             shots = shots or PICTURES
             click.echo(f"There is no display ({display.why_none()}): the same window runs offscreen, draws its pages")
             click.echo(f"as pictures into {shots}, prints its figures and ends.")
         return _run_window(targets, duration, shots)
+
+
+def targets_in(folder: Path, brokers: Sequence[DemoBroker]) -> list[Target]:
+    """The brokers of the demo as targets; their histories, and what is done to them, are kept in this folder only."""
+    log = folder / "audit" / "audit.jsonl"
+    return [
+        Target(each.name, folder / f"{each.name}.cloche", each.url, environment=each.environment, audit=log)
+        for each in brokers
+    ]
 
 
 def _run_window(targets: list[Target], duration: float | None, shots: Path | None) -> int:

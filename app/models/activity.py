@@ -9,9 +9,9 @@ from typing import Final, Literal, TextIO
 
 import msgspec
 
-from app.models import audit
+from app.models import audit, audit_chain
 from app.models.acts import MOST_ITEMS, Item, Outcome, Plan, State, Wish
-from app.models.audit import Entry
+from app.models.audit_chain import Entry
 from app.models.export import is_formula
 from app.models.formats import count, iso_utc, number_of
 
@@ -106,7 +106,7 @@ class Activity:
             self._before.clear()
             self._at = 0
         until = time.monotonic() + seconds
-        for entry, at in audit.read(self.path, self._at):
+        for entry, at in audit_chain.read(self.path, self._at):
             self._fold(entry)
             self._at = at
             if time.monotonic() > until:
@@ -175,7 +175,7 @@ def story(path: Path, deed: Deed) -> Story:
     items: list[Item] = []
     again: dict[str, int] = {}
     lines: list[int] = []
-    for entry, _ in audit.read(path, deed.start):
+    for entry, _ in audit_chain.read(path, deed.start):
         if entry.number > deed.last:
             break
         if entry.act != deed.act:
@@ -224,10 +224,10 @@ def export(path: Path, out: TextIO, *, format: Format, wanted: Callable[[Deed], 
         writer.writerow(COLUMNS)
         writer.writerows([_cell(column, getattr(deed, column)) for column in COLUMNS] for deed in deeds)
     elif wanted is None:
-        out.writelines(line.decode(errors="backslashreplace") for line in audit.raw(path))
+        out.writelines(line.decode(errors="backslashreplace") for line in audit_chain.raw(path))
     else:
         acts = {deed.act for deed in deeds}
-        for entry, _ in audit.read(path):
+        for entry, _ in audit_chain.read(path):
             if entry.act in acts:
                 out.write(msgspec.json.encode(entry).decode() + "\n")
     return len(deeds)

@@ -114,6 +114,19 @@ class Restore(msgspec.Struct, tag=True, frozen=True):
     ids: list[str] = []
 
 
+class RestoreFile(msgspec.Struct, tag=True, frozen=True):
+    """Put the messages of a file into the queue that they came from, or another ``queue``, behind what waits there.
+
+    Those that are in the broker already are left out, unless wanted ``again``. ``digest`` is of a file that was looked
+    at: no other one is taken for it.
+    """
+
+    file: str
+    queue: str = ""
+    again: bool = False
+    digest: str = ""
+
+
 class Discard(msgspec.Struct, tag=True, frozen=True):
     """Really delete a quarantine. There is no way back."""
 
@@ -155,7 +168,7 @@ class Steer(msgspec.Struct, tag=True, frozen=True):
     hard: float | None = None
 
 
-Wish = Revoke | RevokeStamped | Rerun | Send | Purge | Restore | Discard | Delete | Move | Steer
+Wish = Revoke | RevokeStamped | Rerun | Send | Purge | Restore | RestoreFile | Discard | Delete | Move | Steer
 
 
 class Caution(msgspec.Struct, frozen=True):

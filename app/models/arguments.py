@@ -70,6 +70,11 @@ def of_text(
     )
 
 
+def may_be_cut(text: str) -> bool:
+    """Whether a text of arguments or of a result may leave something out: it says so, or is as long as any can be."""
+    return len(text) >= CUT or DOTS in text
+
+
 def checked(args: str, kwargs: str) -> tuple[list[Any], dict[str, Any]]:
     """Arguments that somebody wrote as JSON. Raises ``ValueError`` with a sentence where they are none."""
     positional, named = (

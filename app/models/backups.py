@@ -110,6 +110,8 @@ class BackupReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        #: The SHA-256 of the file, in hexadecimal, once its end was reached.
+        self.digest = ""
         self.about = next(self._read(only=True))[1]
 
     def messages(self) -> Iterator[bytes]:
@@ -158,6 +160,7 @@ class BackupReader:
         expected = digest.digest()
         if told != count or take(_DIGEST) != expected or file.read(1):
             raise self._changed()
+        self.digest = expected.hex()
 
     def _known(self, length: int) -> int:
         if length > LARGEST:

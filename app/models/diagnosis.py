@@ -11,6 +11,7 @@ import msgspec
 
 from app.models import states
 from app.models.formats import age, clock_offset, clock_time, coarse, count, duration, listed, number_of
+from app.models.profiles import TO_OPERATE
 from app.models.records import Worker
 from app.models.search import quote
 from app.models.signs import ALIVE, MOST, Signs
@@ -211,7 +212,7 @@ def _no_events(signs: Signs) -> Iterator[Finding]:
             None,
             f"{number_of(len(mute), 'worker')} {'runs' if one else 'run'} without -E.",
             f"Nothing is heard of {'its' if one else 'their'} tasks: {listed([w.hostname for w in mute])}",
-            f"Start {'it' if one else 'them'} with -E, or open Cloche with --mode operate and turn events on.",
+            f"Start {'it' if one else 'them'} with -E, or {TO_OPERATE}, and turn events on.",
             Action("events"),
         )
 

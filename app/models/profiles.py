@@ -21,6 +21,8 @@ Key = Literal["kept", "asked"]
 LOCKS: Final[tuple[Lock, ...]] = get_args(Lock)
 #: Access modes, from the safest on.
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
+#: How a broker comes to be acted on, within a sentence: in the window and on the command line alike.
+TO_OPERATE: Final = "change the access mode to operate, at the upper right of the window or by --mode operate"
 
 #: How much of a history is kept if nothing else is said: thirty days, and bytes.
 KEEP_SECONDS: Final = 30 * 86_400.0

@@ -7,19 +7,13 @@ from typing import Final
 
 import msgspec
 
+from app.models.arguments import may_be_cut
 from app.models.records import Task
 from app.models.redact import redact_url
 from app.models.target import Target
 
-#: Celery cuts what its events tell of arguments at this many characters (``AMQP.argsrepr_maxsize``).
-EVENT_LIMIT: Final = 1024
 #: What stands for arguments that are not known: a name that Python does not know either, so that nothing is sent.
 UNKNOWN: Final = "FILL_IN"
-
-
-def is_cut(text: str) -> bool:
-    """Whether an event's text of arguments or of a result leaves something out (``saferepr``: too long or too deep)."""
-    return len(text) >= EVENT_LIMIT or "..." in text
 
 
 def as_json(task: Task) -> str:
@@ -66,7 +60,7 @@ def _literal(text: str) -> object:
 
     ``saferepr`` writes bytes in a way that Python reads as others, so that these are not taken.
     """
-    if is_cut(text):
+    if may_be_cut(text):
         return None
     try:
         with warnings.catch_warnings():

@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from app.models.formats import count, number_of
+from app.models.profiles import TO_OPERATE
 from app.models.records import Message
 
 #: Messages that are found at once; there may be more of them.
@@ -17,10 +18,7 @@ MARKS: Final = (
     "RabbitMQ shows messages only to who fetches them. Those that are looked at are kept from workers for a moment, "
     "and go back to where they were, marked as redelivered for good: tasks may tell, and a quorum queue counts it."
 )
-OPERATE_ONLY: Final = (
-    f"{MARKS} So they are looked at in operate mode only: change the access mode of this connection, or start Cloche "
-    "with --mode operate."
-)
+OPERATE_ONLY: Final = f"{MARKS} So they are looked at in operate mode only: {TO_OPERATE}."
 
 State = Literal["looking", "paused", "stopped", "over"]
 

@@ -27,7 +27,8 @@ class Target(msgspec.Struct, frozen=True):
     """A broker to collect from (``url`` without password), or a history to read where ``url`` is empty.
 
     What is collected is kept for ``keep_seconds`` and within ``keep_bytes``, see `Configure`. ``backend_password`` is
-    that of the option ``result_backend``; ``profile`` the id of a kept connection's.
+    that of the option ``result_backend``; ``profile`` the id of a kept connection's. ``audit`` is where acts are
+    written down, None for the user's own log.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Target(msgspec.Struct, frozen=True):
     keep_arguments: bool = True
     backend_password: str | None = None
     profile: str = ""
+    audit: Path | None = None
 
     @property
     def pinned(self) -> bool:
@@ -55,6 +57,7 @@ class Target(msgspec.Struct, frozen=True):
         return Configure(
             self.name, self.url, str(history), self.password, mode or self.mode, self.options, self.queues,
             self.keep_seconds, self.keep_bytes, self.keep_arguments, temporary, self.backend_password, self.environment,
+            "" if self.audit is None else str(self.audit),
         )  # fmt: skip
 
     def examine(self, *, connect: bool = True) -> Examine:

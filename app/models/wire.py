@@ -24,7 +24,8 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
 
     Tasks are kept for ``keep_seconds``, within a file of ``keep_bytes``; None is no limit. Unless
     ``keep_arguments``, what tasks are called with is not kept, nor what they return. Where the file can't be
-    written, a ``temporary`` one takes its place, for a window; without a window there is no point in that.
+    written, a ``temporary`` one takes its place, for a window; without a window there is no point in that. ``audit`` is
+    the log of acts, "" for the user's own.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     temporary: bool = True
     backend_password: str | None = None
     environment: Environment = "unknown"
+    audit: str = ""
 
 
 class Examine(msgspec.Struct, tag=True, frozen=True):
@@ -188,6 +190,29 @@ class Surveyed(msgspec.Struct, tag=True, frozen=True):
     error: str = ""
 
 
+class Export(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: write all messages of a queue to a new file at ``path``; answers have the same ``number``."""
+
+    number: int
+    queue: str
+    path: str
+
+
+class StopExport(msgspec.Struct, tag=True, frozen=True):
+    """To a collector: write no more, and leave no file."""
+
+    number: int
+
+
+class Exported(msgspec.Struct, tag=True, frozen=True):
+    """How many messages were written so far; the last answer is not *writing* any more. ``text`` is why it failed."""
+
+    number: int
+    count: int = 0
+    state: Literal["writing", "done", "stopped", "failed"] = "writing"
+    text: str = ""
+
+
 class Unlock(msgspec.Struct, tag=True, frozen=True):
     """To a collector in *operate* mode: allow acting for a while; the answer is a `Standing`."""
 
@@ -243,10 +268,10 @@ class Acted(msgspec.Struct, tag=True, frozen=True):
 
 #: What a collector is asked while it runs.
 Acting = Unlock | Lock | PlanAct | DoAct | DropAct
-Asked = Peek | Search | StopSearch | Acting
+Asked = Peek | Search | StopSearch | Export | StopExport | Acting
 Message = (
     Configure | Examine | Asked | Committed | Keeping | Health | Notice | Peeked | Surveyed | Found | Refused
-    | Standing | Planned | Acted
+    | Exported | Standing | Planned | Acted
 )  # fmt: skip
 
 _decode = msgspec.json.Decoder(Message).decode

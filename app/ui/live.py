@@ -103,6 +103,8 @@ class View(QWidget):
     loaded = Signal()
     #: Something is to be done to the broker of the page: a `Wish`, which is planned and confirmed before it is done.
     act_wanted = Signal(object)
+    #: Why what was wanted by a key can't be done, as a sentence: no button was there to say it.
+    act_refused = Signal(str)
 
     def __init__(self, time_range: TimeRange, parent: QWidget | None = None) -> None:
         super().__init__(parent)

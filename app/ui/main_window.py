@@ -1,11 +1,10 @@
 """The window: which broker, which page, which span of time. It holds the pages and knows nothing of what they show."""
 
-from typing import Final, cast, get_args
+from typing import Final, cast
 
-from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QShortcut
+from PySide6.QtCore import QSettings, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QKeyEvent
 from PySide6.QtWidgets import (
-    QAbstractButton,
     QApplication,
     QHBoxLayout,
     QMainWindow,
@@ -15,45 +14,28 @@ from PySide6.QtWidgets import (
 )
 
 from app import paths
-from app.models.acts import Steer, Wish
+from app.models.acts import Wish
 from app.models.diagnosis import Finding
-from app.models.history.reader import Reader
-from app.models.signs import ALIVE
 from app.models.wire import Notice
 from app.ui import attention, words
 from app.ui.kept import Kept
-from app.ui.live import RANGES, TimeRange, View
+from app.ui.live import TimeRange, View
 from app.ui.operating import Operator
-from app.ui.pages.across import AcrossQueues, AcrossWorkers
-from app.ui.pages.across_overview import AcrossOverview
-from app.ui.pages.across_tasks import AcrossTasks
-from app.ui.pages.activity import ActivityPage
-from app.ui.pages.overview import OverviewPage
-from app.ui.pages.queues import QueuesPage
+from app.ui.pages.all_pages import PAGES, TITLES, Across, AllPages
 from app.ui.pages.table_page import TablePage
-from app.ui.pages.tasks import TasksPage
-from app.ui.pages.workers import WorkersPage
 from app.ui.scope import Scope
 from app.ui.supervisor import Connection, Supervisor
-from app.ui.theme import Mode, ThemeManager
+from app.ui.theme import ThemeManager
 from app.ui.ways_in import WaysIn
 from app.ui.widgets.edge import Edge
 from app.ui.widgets.home import HomePage
-from app.ui.widgets.keys_dialog import KeysDialog
 from app.ui.widgets.notice_bar import NoticeBar
-from app.ui.widgets.sidebar import ALL_BROKERS, ALL_KEY, CONNECT_KEY, PageEntry, Sidebar
+from app.ui.widgets.sidebar import ALL_BROKERS, Sidebar
 from app.ui.widgets.status_bar import StatusBar
 from app.ui.widgets.top_bar import TopBar
+from app.ui.window_keys import WindowKeys
+from app.ui.window_state import WindowState
 
-PAGES: Final = (
-    PageEntry("overview", "Overview", "layout-dashboard", "Alt+1"),
-    PageEntry("tasks", "Tasks", "list-checks", "Alt+2"),
-    PageEntry("workers", "Workers", "server", "Alt+3"),
-    PageEntry("queues", "Queues", "layers", "Alt+4"),
-    PageEntry("activity", "Activity", "history", "Alt+5"),
-)
-_TITLES: Final = {entry.name: entry.title for entry in PAGES}
-_SIZE: Final = (1280, 800)
 _SMALLEST: Final = (860, 560)
 _TICK_MS: Final = 1000
 
@@ -61,8 +43,8 @@ _TICK_MS: Final = 1000
 class MainWindow(QMainWindow):
     """One window over all connections of a supervisor.
 
-    Attributes: ``range`` is the span that all pages show, ``pages`` the pages by name, ``across`` those over all
-    brokers, and ``ways`` how connections come and go.
+    Attributes: ``range`` is the span that all pages show, ``scope`` the brokers that they are about, and ``ways`` how
+    connections come and go.
     Signals: ``closed`` when the user closed it; what the window looked like is in the settings by then.
     """
 
@@ -76,39 +58,11 @@ class MainWindow(QMainWindow):
         self.ways = WaysIn(self, theme, supervisor, kept or Kept(paths.profiles_file()))
         self.setWindowTitle("Cloche")
         self.setMinimumSize(*_SMALLEST)
-        self._theme = theme
-        self._settings = settings
+        self._state = WindowState(settings, theme)
         self.range = TimeRange(self)
-        self._restore_span()
-        overview, tasks = OverviewPage(theme, self.range), TasksPage(theme, self.range)
-        workers = WorkersPage(theme, self.range)
-        activity = ActivityPage(theme, self.range, paths.audit_file())
-        self.pages: dict[str, View] = {
-            "overview": overview,
-            "tasks": tasks,
-            "workers": workers,
-            "queues": QueuesPage(theme, self.range),
-            "activity": activity,
-        }
-        self._all_overview, self._all_tasks = AcrossOverview(theme, self.range), AcrossTasks(theme, self.range)
-        self.across: dict[str, AcrossOverview | AcrossTasks | AcrossQueues | AcrossWorkers | ActivityPage] = {
-            "overview": self._all_overview,
-            "tasks": self._all_tasks,
-            "workers": AcrossWorkers(theme, self.range),
-            "queues": AcrossQueues(theme, self.range),
-            "activity": ActivityPage(theme, self.range, paths.audit_file(), across=True),
-        }
-        for across in self.across.values():
-            across.opened.connect(self._open_on)
-        overview.name_opened.connect(lambda name: self._show_tasks(f'name:"{name}"'))
-        overview.acted.connect(self._act)
-        workers.task_opened.connect(self._show_task)
-        activity.resume_wanted.connect(lambda act: self.act(None, resumed=act))
-        for wanted in (tasks.events_wanted, workers.events_wanted):
-            wanted.connect(self._want_events)
-        self._overview, self._tasks_page = overview, tasks
-        self._page = str(self._settings.value("window/page", "overview"))
-        self._page = self._page if self._page in self.pages else "overview"
+        self._state.restore_span(self.range)
+        self._pages = AllPages(theme, self.range, self)
+        self._page = self._state.page if self._state.page in self._pages.one else "overview"
         self.scope = Scope(self)
         self._paused_at: int | None = None
         self._edge, self._sidebar = Edge(theme), Sidebar(theme, PAGES)
@@ -116,17 +70,11 @@ class MainWindow(QMainWindow):
         self._home, self._stack = HomePage(theme), QStackedWidget()
         self._operator = Operator(self, theme, self.scope, self.ways, self._top.badge, self._notices)
         self._lay_out()
-        self._make_keys()
-        self._restore()
-        self._sidebar.page_chosen.connect(self.show_page)
-        self._sidebar.broker_chosen.connect(self.scope.choose)
-        self._sidebar.all_chosen.connect(self.scope.choose_all)
-        self.scope.changed.connect(self._scope_changed)
-        self.scope.told.connect(self._show_brokers)
-        self.range.changed.connect(self._range_changed)
-        for name, page in self.pages.items():
-            page.trouble.connect(lambda text, name=name: self._show_trouble(name, text))
-            page.act_wanted.connect(self.act)
+        self._keys = WindowKeys(
+            self, self.range, self.scope, self._top.pause_button, self.show_page, self.ways.connect_
+        )
+        self._state.restore(self)
+        self._connect()
         self._clock = QTimer(self)
         for shown in (self._show_brokers, self._operator.show):
             self._clock.timeout.connect(shown)
@@ -138,6 +86,16 @@ class MainWindow(QMainWindow):
         self._show_place()
         self.ways.serve(self._sidebar, self._home, self._notices)
         self.ways.chosen.connect(lambda connection: self.scope.choose(self.scope.find(connection)))
+
+    @property
+    def pages(self) -> dict[str, View]:
+        """The pages over one broker, by name."""
+        return self._pages.one
+
+    @property
+    def across(self) -> dict[str, Across]:
+        """The pages over all brokers, by name."""
+        return self._pages.across
 
     @property
     def page(self) -> View:
@@ -158,10 +116,6 @@ class MainWindow(QMainWindow):
     def act(self, wish: Wish | None, *, resumed: str = "") -> None:
         """Plan a wish about the broker that is shown, and do it if that is confirmed; see `Operator.act`."""
         self._operator.act(wish, resumed=resumed)
-
-    def show_keys(self) -> None:
-        """Show what each key does."""
-        KeysDialog(self).open()
 
     def _add(self, connection: Connection) -> None:
         self.scope.add(connection)
@@ -186,11 +140,8 @@ class MainWindow(QMainWindow):
     def _scope_changed(self) -> None:
         self._paused_at = None
         self.range.set_paused(False)
-        # What was searched for on one broker is searched for on all, and the other way round.
-        if self.scope.all != bool(self._all_tasks.connections):
-            was, comes = (self._tasks_page, self._all_tasks) if self.scope.all else (self._all_tasks, self._tasks_page)
-            if was.search_text != comes.search_text:
-                comes.search_for(was.search_text)
+        if self.scope.all != bool(self._pages.all_tasks.connections):
+            self._pages.carry_search(to_all=self.scope.all)
         # Hidden pages watch nothing.
         pages, hidden = (self.across, self.pages) if self.scope.all else (self.pages, self.across)
         for page in pages.values():
@@ -218,7 +169,7 @@ class MainWindow(QMainWindow):
         self.show_notice(Notice(f"page.{page}", "" if coming else text))
 
     def _show_place(self) -> None:
-        scope, title = self.scope, _TITLES[self._page]
+        scope, title = self.scope, TITLES[self._page]
         self._stack.setCurrentWidget(self.page if scope.shown else self._home)
         self._sidebar.choose_page(self._page)
         one = scope.one
@@ -247,19 +198,19 @@ class MainWindow(QMainWindow):
         scope = self.scope
         states = [attention.broker_state(vitals) for vitals in scope.brokers]
         self._sidebar.show_brokers(states, attention.all_state(scope.brokers) if len(states) > 1 else None)
-        self._all_overview.show_states(states)
+        self._pages.all_overview.show_states(states)
         health, vital = scope.health, scope.vital
         self._status.show_health(health)
         if health is not None:
             self._top.range_button.set_heard(health.state not in ("disconnected", "stopped"))
         self._status.show_vital(vital)
         found = [finding for vitals in scope.shown for finding in attention.pressing(vitals)]
-        for name in _TITLES:
+        for name in TITLES:
             self._sidebar.show_badge(name, attention.badge([one for one in found if attention.page_of(one) == name]))
         if vital is None:
             return
         if scope.one is not None:
-            self._overview.show_findings(vital.findings, vital.looked, operates=scope.one.operates)
+            self._pages.overview.show_findings(vital.findings, vital.looked, operates=scope.one.operates)
         if self.range.paused and self._paused_at is not None:
             self._top.pause_button.show_new(vital.last_task - self._paused_at)
 
@@ -279,16 +230,7 @@ class MainWindow(QMainWindow):
             cast("TablePage", self.pages[name]).inspect(action.target)
 
     def _want_events(self) -> None:
-        connection = self.scope.one
-        if connection is not None and connection.operates:
-            self.page.spawn(self._wish_events(connection))
-
-    async def _wish_events(self, connection: Connection) -> None:
-        """Wish that those workers tell of their tasks that do not."""
-        workers = await connection.query(Reader.workers)
-        mute = [worker.hostname for worker in workers if worker.events is False and worker.state in ALIVE]
-        if mute and connection is self.scope.one:
-            self.act(Steer("enable_events", mute))
+        self.page.spawn(self._operator.turn_events_on())
 
     def _range_changed(self) -> None:
         if not self.range.paused:
@@ -299,51 +241,47 @@ class MainWindow(QMainWindow):
             self._paused_at = None if vital is None else vital.last_task
 
     def _show_tasks(self, search: str) -> None:
-        self._tasks_page.search_for(search)
+        self._pages.tasks.search_for(search)
         self.show_page("tasks")
 
     def _show_task(self, uuid: str) -> None:
-        self._tasks_page.show_task(uuid)
+        self._pages.tasks.show_task(uuid)
         self.show_page("tasks")
 
-    def _make_keys(self) -> None:
-        for entry in PAGES:
-            self._key(entry.key, lambda name=entry.name: self.show_page(name))
-        self._key(ALL_KEY, self.scope.choose_all)
-        for place in range(9):
-            self._key(f"Ctrl+{place + 1}", lambda place=place: self.scope.choose(place))
-        self._key(CONNECT_KEY, self.ways.connect_)
-        self._key("Space", self._space)
-        self._key("Home", self.range.go_live)
-
-    def _key(self, key: str, act: object) -> None:
-        QShortcut(QKeySequence(key), self).activated.connect(act)
-
-    def _space(self) -> None:
-        """Space presses the button that has the focus, as everywhere; otherwise it freezes the picture."""
-        focused = QApplication.focusWidget()
-        if isinstance(focused, QAbstractButton) and focused is not self._top.pause_button:
-            focused.click()
-        else:
-            self.range.set_paused(not self.range.paused)
+    def _connect(self) -> None:
+        pages = self._pages
+        self._sidebar.page_chosen.connect(self.show_page)
+        self._sidebar.broker_chosen.connect(self.scope.choose)
+        self._sidebar.all_chosen.connect(self.scope.choose_all)
+        self.scope.changed.connect(self._scope_changed)
+        self.scope.told.connect(self._show_brokers)
+        self.range.changed.connect(self._range_changed)
+        for across in pages.across.values():
+            across.opened.connect(self._open_on)
+        for name, page in pages.one.items():
+            page.trouble.connect(lambda text, name=name: self._show_trouble(name, text))
+            page.act_wanted.connect(self.act)
+        for page in pages.each:
+            page.act_refused.connect(self._operator.refuse)
+        pages.overview.name_opened.connect(lambda name: self._show_tasks(f'name:"{name}"'))
+        pages.overview.acted.connect(self._act)
+        pages.workers.task_opened.connect(self._show_task)
+        pages.activity.resume_wanted.connect(lambda act: self.act(None, resumed=act))
+        for wanted in (pages.tasks.events_wanted, pages.workers.events_wanted):
+            wanted.connect(self._want_events)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Signs go by what is typed, wherever the keyboard has them; a page's own keys work from anywhere."""
+        """A page's own keys work from anywhere."""
         focused = QApplication.focusWidget()
-        match event.text():
-            case "[":
-                self.range.step_by(-1.0)
-            case "]":
-                self.range.step_by(1.0)
-            case "?":
-                self.show_keys()
-            case _ if focused is None or not self.page.isAncestorOf(focused):
-                self.page.keyPressEvent(event)
-            case _:
-                super().keyPressEvent(event)
+        if self._keys.takes(event):
+            return
+        if focused is None or not self.page.isAncestorOf(focused):
+            self.page.keyPressEvent(event)
+        else:
+            super().keyPressEvent(event)
 
     def _lay_out(self) -> None:
-        for page in (self._home, *self.pages.values(), *self.across.values()):
+        for page in (self._home, *self._pages.each):
             self._stack.addWidget(page)
         right = QVBoxLayout()
         right.setSpacing(0)
@@ -364,25 +302,8 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(whole)
         self._operator.frame(whole)
 
-    def _restore_span(self) -> None:
-        span = self._settings.value("window/span", 900.0, float)
-        self.range.go_live(span if span in RANGES else None)
-
-    def _restore(self) -> None:
-        geometry = self._settings.value("window/geometry")
-        if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
-            self.resize(*_SIZE)
-        mode = str(self._settings.value("window/theme", self._theme.mode))
-        if mode in get_args(Mode):
-            self._theme.set_mode(cast("Mode", mode))
-
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self.range.span in RANGES:
-            self._settings.setValue("window/span", self.range.span)
-        self._settings.setValue("window/page", self._page)
-        self._settings.setValue("window/theme", self._theme.mode)
-        self._settings.setValue("window/geometry", self.saveGeometry())
-        self._settings.sync()
+        self._state.keep(self, self._page, self.range.span)
         self._clock.stop()
         self.scope.stop()
         super().closeEvent(event)

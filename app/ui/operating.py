@@ -1,31 +1,30 @@
 """How the window acts: the safety lock, the dialog in which a wish becomes an act, and word of what ended unseen."""
 
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from app.models.acts import Outcome, Plan, Purge, Rerun, Revoke, Wish
+from app.models.acts import Outcome, Plan, Purge, Rerun, Revoke, Steer, Wish
 from app.models.formats import count, number_of
+from app.models.history.reader import Reader
 from app.models.options import REDIS_SCHEMES, scheme_of
 from app.models.profiles import Mode
+from app.models.signs import ALIVE
 from app.models.wire import Notice
 from app.ui.scope import Scope
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.ways_in import WaysIn
-from app.ui.widgets.act_dialog import ActDialog, Extras
+from app.ui.widgets.act_buttons import no_broker
+from app.ui.widgets.act_dialog import ActDialog
 from app.ui.widgets.argument_editor import ArgumentEditor
 from app.ui.widgets.edge import HotFrame
 from app.ui.widgets.mode_badge import ModeBadge
 from app.ui.widgets.notice_bar import NoticeBar, Remedy
 from app.ui.widgets.unlock import UnlockDialog
-from app.ui.widgets.wish_options import BackupOption, TakeOutOption
-
-_CHOOSE: Final = "Each act is on one broker. Choose that first."
-_FILE: Final = (
-    "Nothing can be done to a history file: there is no broker behind it. Connect to the broker to act on it."
-)
+from app.ui.widgets.wish_options import BackupOption, QueueOption, TakeOutOption
+from app.ui.widgets.wish_parts import Extras, WishPart
 
 
 class Operator(QObject):
@@ -38,9 +37,9 @@ class Operator(QObject):
         self._window, self._theme, self._scope, self._ways = window, theme, scope, ways
         self._badge, self._notices = badge, notices
         self._extras: Extras = {
-            Rerun: self._arguments,
-            Purge: lambda _plan, wish, _before: BackupOption(theme, wish),
-            Revoke: self._take_out,
+            Rerun: (self._arguments, self._another_queue),
+            Purge: (lambda _plan, wish, _before: BackupOption(theme, wish),),
+            Revoke: (self._take_out,),
         }
         self._frame: HotFrame | None = None
         badge.unlock_wanted.connect(self._unlock)
@@ -54,14 +53,29 @@ class Operator(QObject):
     def act(self, wish: Wish | None, *, resumed: str = "") -> None:
         """Plan a wish, and do it if that is confirmed; without one, what is left of the act ``resumed``."""
         connection = self._scope.one
-        if connection is None or not connection.live:
-            self._notices.show_notice(Notice("act", _CHOOSE if connection is None else _FILE, "info"))
+        refused = no_broker(connection)
+        self.refuse(refused)
+        if connection is None or refused:
             return
         dialog = ActDialog(self._window, self._theme, connection, wish, resumed=resumed, extras=self._extras)
         dialog.undo_wanted.connect(self.act)
         dialog.mode_wanted.connect(lambda: self._ways.change_mode(connection, "operate"))
         dialog.ended.connect(lambda plan, outcome: self._ended(dialog, connection, plan, outcome))
         dialog.open()
+
+    async def turn_events_on(self) -> None:
+        """Wish that those workers tell of their tasks that do not. May raise `HistoryError`."""
+        connection = self._scope.one
+        if connection is None or not connection.operates:
+            return
+        workers = await connection.query(Reader.workers)
+        mute = [worker.hostname for worker in workers if worker.events is False and worker.state in ALIVE]
+        if mute and connection is self._scope.one:
+            self.act(Steer("enable_events", mute))
+
+    def refuse(self, why: str) -> None:
+        """Say why what was wanted can't be done, or with an empty text that it can."""
+        self._notices.show_notice(Notice("act", why, "info"))
 
     def show(self) -> None:
         """Show whether acting is unlocked, and for how long still."""
@@ -76,13 +90,17 @@ class Operator(QObject):
         if self._frame is not None:
             self._frame.show_hot(hot=hot)
 
-    def _arguments(self, plan: Plan, wish: Rerun, before: QWidget | None) -> ArgumentEditor | None:
+    def _arguments(self, plan: Plan, wish: Rerun, before: WishPart | None) -> ArgumentEditor | None:
         """Where arguments are looked at that are not known for sure."""
         if not plan.needs_edit and not wish.edited:
             return None
         return ArgumentEditor(self._theme, plan, wish, before if isinstance(before, ArgumentEditor) else None)
 
-    def _take_out(self, _plan: Plan, wish: Revoke, _before: QWidget | None) -> TakeOutOption | None:
+    def _another_queue(self, _plan: Plan, wish: Rerun, _before: WishPart | None) -> QueueOption:
+        vital = self._scope.vital
+        return QueueOption(self._theme, wish, () if vital is None else vital.queues)
+
+    def _take_out(self, _plan: Plan, wish: Revoke, _before: WishPart | None) -> TakeOutOption | None:
         """Where a broker can give single messages of a queue away, that is offered."""
         connection = self._scope.one
         can = connection is not None and scheme_of(connection.target.url) in REDIS_SCHEMES

@@ -17,9 +17,10 @@ from app.models.profiles import Profile
 from app.models.target import Target
 from app.models.wire import (
     Acted,
-    Acting,
+    Asked,
     Committed,
     Examine,
+    Exported,
     Health,
     Keeping,
     Notice,
@@ -32,12 +33,14 @@ from app.models.wire import (
 )
 from app.ui.acting import Acts
 from app.ui.examiner import Examiner
+from app.ui.exporting import Exports
 from app.ui.link import CollectorLink, Ended
 
 T = TypeVar("T")
 
 _RECORDED: Final = "This was recorded. What waits in a queue is seen while Cloche is connected."
 _CLOSED: Final = "The connection is closed."
+_AWAY: Final = "The collector is not running at this moment, so nothing can be asked."
 
 #: Milliseconds after which a collector that ended unexpectedly is started again, and how often that is done within a
 #: minute (SAFETY F23).
@@ -87,6 +90,8 @@ class Connection(QObject):
         self._watch.timeout.connect(self.committed)
         #: What is done to the broker from here.
         self.acts = Acts(self._say, self)
+        #: What is written to files from there.
+        self.exports = Exports(self._say)
 
     def start(self) -> None:
         """Start the collector, if there is a broker to collect from."""
@@ -123,12 +128,21 @@ class Connection(QObject):
         self.renewed.emit()
         self.health_changed.emit()
 
-    def _say(self, message: Acting) -> bool:
+    def _say(self, message: Asked) -> bool:
         """Pass something on to the collector, if one runs: what is said to one that ended nobody answers."""
-        if self._link is None or not self._link.pid or not self.live or self._closing:
+        if self._link is None or self._unheard:
             return False
         self._link.send(message)
         return True
+
+    @property
+    def _unheard(self) -> str:
+        """Why nobody would answer what is asked now; "" where somebody will, or all are told that nobody does."""
+        if not self.live:
+            return _RECORDED
+        if self._closing:
+            return _CLOSED
+        return _AWAY if self._link is None or not self._link.pid or self._renewing else ""
 
     @property
     def operates(self) -> bool:
@@ -140,37 +154,31 @@ class Connection(QObject):
 
         ``agreed`` is whether the user knows that it marks them, where it does.
         """
-        if self._link is None or not self.live:
-            return Peeked(0, error=_RECORDED)
-        if self._closing:
-            return Peeked(0, error=_CLOSED)
         self._asked += 1
+        number = self._asked
+        if not self._say(Peek(number, queue, start, count, newest, agreed)):
+            return Peeked(number, error=self._unheard)
         answer: asyncio.Future[Peeked] = asyncio.get_running_loop().create_future()
-        self._answers[self._asked] = answer
-        self._link.send(Peek(self._asked, queue, start, count, newest, agreed))
+        self._answers[number] = answer
         try:
             return await answer
         finally:
-            self._answers.pop(self._asked, None)
+            del self._answers[number]
 
     async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncGenerator[Surveyed, None]:
         """Look through a queue for a message, or for names: what is found, again and again until it ended.
 
         See `wire.Search`. It ends any other, and by itself when nobody listens any more.
         """
-        if self._link is None or not self.live:
-            yield Surveyed(0, error=_RECORDED)
-            return
-        if self._closing:
-            yield Surveyed(0, error=_CLOSED)
+        self._asked += 1
+        if not self._say(Search(self._asked, queue, wanted, further)):
+            yield Surveyed(self._asked, error=self._unheard)
             return
         before, self._searching = self._searching, None
-        self._asked += 1
         answers = asyncio.Queue[Surveyed]()
         searching = self._searching = self._asked, answers
         if before is not None:
             before[1].put_nowait(Surveyed(before[0]))
-        self._link.send(Search(self._asked, queue, wanted, further))
         try:
             while True:
                 answer = await answers.get()
@@ -190,8 +198,8 @@ class Connection(QObject):
 
     def stop_search(self) -> None:
         """Look no further through the queue that is looked through; what was found is still told."""
-        if self._searching is not None and self._link is not None:
-            self._link.send(StopSearch(self._searching[0]))
+        if self._searching is not None:
+            self._say(StopSearch(self._searching[0]))
 
     def stop(self) -> None:
         """Ask the collector to end."""
@@ -256,6 +264,8 @@ class Connection(QObject):
             self._take(message)
         elif isinstance(message, Planned | Acted | Standing):
             self.acts.take(message)
+        elif isinstance(message, Exported):
+            self.exports.take(message)
         elif isinstance(message, Surveyed) and self._searching is not None and self._searching[0] == message.number:
             self._searching[1].put_nowait(message)
 
@@ -271,6 +281,7 @@ class Connection(QObject):
         if self._searching is not None:
             self._searching[1].put_nowait(Surveyed(0, error=why))
         self.acts.break_off(why)
+        self.exports.break_off(why)
 
     def _ended(self, ended: Ended) -> None:
         if self._closing:

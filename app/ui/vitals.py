@@ -27,7 +27,8 @@ class Vital(msgspec.Struct, frozen=True):
     """Facts of a history as last read; ``last_task`` is the id of its newest task, ``waiting`` None where unknown.
 
     ``missed`` are the tasks that workers began and did not tell us of, None where no worker says how many it began.
-    ``counting`` is how many seconds it took to count ``tasks``, ``looking`` to look for ``findings``.
+    ``counting`` is how many seconds it took to count ``tasks``, ``looking`` to look for ``findings``. ``queues`` are
+    the names of those that tasks may be sent to.
     """
 
     accounting: Accounting = Accounting()
@@ -42,6 +43,7 @@ class Vital(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     looked: float = 0.0
     looking: float = 0.0
+    queues: tuple[str, ...] = ()
 
 
 class Vitals(QObject):
@@ -120,7 +122,8 @@ def _vital(reader: Reader, known: Vital | None, looked: Vital | None, now: float
         found, when, looking = looked.findings, looked.looked, looked.looking
     told = [worker for worker in reader.workers() if worker.processed is not None]
     newest = reader.tasks(limit=1)
-    ready = [queue.ready for queue in reader.queues() if queue.ready is not None and not queue.rests]
+    queues = [queue for queue in reader.queues() if not queue.rests]
+    ready = [queue.ready for queue in queues if queue.ready is not None]
     return Vital(
         accounting=reader.accounting(),
         tasks=tasks,
@@ -134,4 +137,5 @@ def _vital(reader: Reader, known: Vital | None, looked: Vital | None, now: float
         findings=found,
         looked=when,
         looking=looking,
+        queues=tuple(queue.name for queue in queues),
     )

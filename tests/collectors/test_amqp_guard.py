@@ -29,6 +29,7 @@ from app.collectors.amqp_guard import (
     peeking,
     reckoning,
 )
+from app.collectors.amqp_sent import publishing
 from app.collectors.control import Request
 from app.collectors.errors import BrokerError
 from app.collectors.guard import NotAllowed
@@ -54,6 +55,7 @@ GUARDS = {
     "reckoning, observe": reckoning("observe"),
 }
 QUARANTINE = "mail.quarantine.20260101T120000000Z"
+SENT_BY_US = "cloche.sent.act"
 
 
 class Said(NamedTuple):
@@ -290,6 +292,7 @@ def test_the_lists_are_those_that_are_published() -> None:
         "asking workers": GUARDS["asking"].methods,
         "looking at messages": GUARDS["peeking"].methods,
         "looking into quarantines": GUARDS["reckoning"].methods,
+        "running tasks again, sending one, putting a file back": publishing("act", Grant(), _is_mail).methods,
         "moving messages": moving("a", "b", QUARANTINE, Grant()).methods,
     }
 
@@ -351,6 +354,51 @@ def test_only_what_cloche_made_is_taken_for_a_quarantine() -> None:
     for said in (delete("celery"), durable("celery"), publish("", "celery"), get("celery"), declare("celery.lock")):
         with pytest.raises(NotAllowed):
             sent(guard, said)
+
+
+def _is_mail(exchange: str, routing_key: str) -> bool:
+    return (exchange, routing_key) == ("", "mail")
+
+
+#: What it takes to publish what an act sends, to ``mail``.
+SENDS = {
+    "publish": publish("", "mail"),
+    "write the ledger": publish("", SENT_BY_US),
+    "read the ledger": get(SENT_BY_US),
+    "begin": Said(spec.Tx.Select),
+    "commit": Said(spec.Tx.Commit),
+    "make the ledger": declare(
+        SENT_BY_US, exclusive=False, auto_delete=False, durable=True, arguments={"x-expires": 1}
+    ),
+    "hold the lock": declare(SENT_BY_US + LOCK),
+    "delete the ledger": delete(SENT_BY_US),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SENDS.values(), ids=SENDS)
+def test_what_it_takes_to_send_tasks_is_sent_as_long_as_that_is_granted(said: Said) -> None:
+    grant = Grant()
+    guard = publishing("act", grant, _is_mail)
+    assert sent(guard, said) == sent(_Everything(), said)
+    grant.end()
+    with pytest.raises(BrokerError, match="locked"):
+        sent(guard, said)
+    assert sent(guard, declare("mail", passive=True)), "to ask is still allowed"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [said for name, said in HARMFUL.items() if name != "begin a transaction"]
+    + [
+        get("mail"), get(SENT_BY_US, no_ack=True), get("cloche.sent.other"), consume(SENT_BY_US), delete("mail"),
+        publish("", "cloche.sent.other"), publish("mail", "mail"), durable(SENT_BY_US), declare(SENT_BY_US),
+        declare("mail.lock"), Said(spec.Basic.Publish, "Bssbb", (0, "", "mail", False, False), amqp.Message("x")),
+        Said(spec.Tx.Rollback),
+    ],
+)  # fmt: skip
+def test_nothing_else_is_sent_while_tasks_are_sent(said: Said) -> None:
+    with pytest.raises(NotAllowed):
+        sent(publishing("act", Grant(), _is_mail), said)
 
 
 class _Everything(Guard):

@@ -578,7 +578,9 @@ def test_a_connection_that_breaks_around_a_commit_doubles_nothing(
                      vault.put_back(QUARANTINE, "mail", Grant()))  # fmt: skip
             monkeypatch.setattr(Carrier, "begin_commit", commit)
             left.append(check(vault, rabbitmq_url, channel, total))
-    assert {0, 1, 5} <= {*left}, "some were in two places"
+    # How many of a piece have arrived when it is made is up to RabbitMQ.
+    assert min(left) == 0, "before and after"
+    assert 1 <= max(left) <= amqp_intake.MOST, "between"
 
 
 class Breaking:

@@ -3,14 +3,11 @@
 import base64
 import json
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 from celery import Celery
-from hypothesis import given
-from hypothesis import strategies as some
 
 from app.collectors.envelope import (
     Again,
@@ -24,12 +21,11 @@ from app.collectors.envelope import (
     for_redis,
     made,
     new_id,
-    read_original,
 )
+from app.collectors.originals import of_redis
 
 NOW = 1_800_000_000.0
 PICKLE = "application/x-python-serialize"
-Change = Callable[[dict[str, Any]], object]
 
 
 def raw(*, body: Any = None, properties: dict[str, Any] | None = None, **headers: Any) -> bytes:
@@ -56,9 +52,7 @@ def raw(*, body: Any = None, properties: dict[str, Any] | None = None, **headers
 
 
 def original(*, sent: float | None = None, **what: Any) -> Original:
-    found = read_original(raw(**what), sent)
-    assert found is not None
-    return found
+    return msgspec.structs.replace(of_redis(raw(**what)), sent=sent)
 
 
 def sent_again(edited: Any = None, **what: Any) -> Again:
@@ -157,36 +151,6 @@ def test_other_arguments_replace_those_of_a_message_and_what_follows_stays() -> 
     assert pickled.message.content_type == "application/json"
     assert "compression" not in pickled.message.headers
     assert any("link" in what for what in pickled.lost)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda told: told.pop("headers"),
-        lambda told: told.pop("properties"),
-        lambda told: told["headers"].pop("task"),
-        lambda told: told["headers"].update(id=7),
-        lambda told: told.update(body="!!!"),
-        lambda told: told.update(body=7),
-        lambda told: told["properties"].update(priority="high"),
-        lambda told: told["properties"].pop("delivery_info"),
-    ],
-)
-def test_what_is_no_message_of_a_task_is_not_taken_for_one(change: Change) -> None:
-    told = json.loads(raw())
-    change(told)
-    assert read_original(json.dumps(told).encode()) is None
-
-
-@given(some.binary() | some.text().map(str.encode))
-def test_no_bytes_are_too_odd(data: bytes) -> None:
-    assert read_original(data) is None
-
-
-def test_a_message_of_the_first_protocol_is_left_alone() -> None:
-    told = json.loads(raw(body={"task": "shop.bill", "id": "old", "args": [1], "kwargs": {}}))
-    told["headers"] = {}
-    assert read_original(json.dumps(told).encode()) is None
 
 
 def test_an_act_gives_a_task_the_same_id_each_time() -> None:

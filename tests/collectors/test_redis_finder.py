@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from celery import Celery
 from redis import Redis
 
 from app.collectors import redis_finder
 from app.collectors.envelope import Known, for_redis, made
+from app.collectors.originals import of_redis
 from app.collectors.redis_finder import RedisFinder
 from app.collectors.transport import redis_address
 from tests.helpers.servers import RedisServer
@@ -36,8 +38,8 @@ def test_a_message_is_found_in_queues_with_workers_and_in_quarantines(redis_serv
         "c0": ("queue", "celery"), "c2500": ("queue", "celery"), "c4999": ("queue", "celery"), "m": ("queue", "mail"),
         "u": ("unacked", "celery"), "q": ("quarantine", "celery"),
     }  # fmt: skip
-    assert found["c2500"].raw == raw("c2500")
-    assert json.loads(found["u"].raw) == json.loads(raw("u"))
+    assert found["c2500"].original == of_redis(raw("c2500"))
+    assert found["u"].original == of_redis(raw("u"))
     assert {key: client.dump(key) for key in client.keys("*")} == before
 
 
@@ -47,6 +49,19 @@ def test_an_id_is_read_whatever_else_a_message_holds(redis_server: RedisServer, 
     client.lpush("celery", json.dumps(odd), b"\xff", "[]", '{"headers": 7}', "{" * 2_000)
     client.hset("unacked", "tag", json.dumps([json.loads(raw("held")) | {"note": "\udfff"}, "", "celery"]))
     assert finder(redis_server).find(["odd", "held"], ["celery"]).keys() == {"odd", "held"}
+
+
+def test_a_message_of_protocol_1_has_its_id_elsewhere(redis_server: RedisServer, client: Redis) -> None:
+    app = Celery(set_as_current=False, broker=redis_server.url)
+    app.conf.task_protocol = 1
+    app.send_task("shop.bill", [1], task_id="old", queue="celery")
+    app.send_task("shop.bill", [1], task_id="pickled", queue="celery", serializer="pickle")
+    app.close()
+    found = finder(redis_server).find(["old", "pickled"], ["celery"])
+    assert found["old"].original is not None
+    assert (found["old"].original.protocol, found["old"].original.message.id) == (1, "old")
+    assert found["pickled"].original is None
+    assert "protocol 1" in found["pickled"].why
 
 
 def test_names_have_the_prefix_of_the_application(redis_server: RedisServer, client: Redis) -> None:

@@ -12,8 +12,8 @@ from app.collectors.access import Access, Grant
 from app.collectors.envelope import Known, TaskMessage, made
 from app.collectors.errors import BrokerError
 from app.collectors.guard import NotAllowed
-from app.collectors.publisher import Route, Unroutable
-from app.collectors.redis_publisher import MARKER, PUSH, RedisPublisher
+from app.collectors.publisher import SENT, Route, Unroutable
+from app.collectors.redis_publisher import PUSH, RedisPublisher
 from app.collectors.transport import redis_address
 from tests.helpers.servers import RedisServer
 
@@ -50,16 +50,16 @@ def test_a_message_is_pushed_once_however_often_it_is_published(publisher: Redis
     client.rpop("celery")  # a worker took it
     assert publisher.publish(message(), route) == "before"
     assert ids(client, "celery") == ["two"]
-    assert 0 < client.ttl(f"{MARKER}act") <= 86_400
+    assert 0 < client.ttl(f"{SENT}act") <= 86_400
     publisher.settle()
-    assert not client.exists(f"{MARKER}act")
+    assert not client.exists(f"{SENT}act")
 
 
 def test_where_the_push_is_refused_nothing_is_written_down(publisher: RedisPublisher, client: Redis) -> None:
     client.set("celery", "no list")
     with pytest.raises(Unroutable, match="is no queue"):
         publisher.publish(message(), Route("", "celery"))
-    assert not client.exists(f"{MARKER}act")
+    assert not client.exists(f"{SENT}act")
     client.delete("celery")
     assert publisher.publish(message(), Route("", "celery")) == "sent"
 
@@ -118,7 +118,7 @@ def test_what_came_to_one_of_two_queues_before_a_crash_comes_to_the_other(
     publisher: RedisPublisher, client: Redis
 ) -> None:
     client.sadd("_kombu.binding.both", f"key{SEPARATOR}{SEPARATOR}one", f"key{SEPARATOR}{SEPARATOR}two")
-    client.hset(f"{MARKER}act", "one one", 1)
+    client.hset(f"{SENT}act", "one one", 1)
     assert publisher.publish(message(), Route("both", "key")) == "sent"
     assert (ids(client, "one"), ids(client, "two")) == ([], ["one"])
 
@@ -135,13 +135,13 @@ def test_nothing_is_published_without_a_grant(publisher: RedisPublisher, client:
 @pytest.mark.parametrize(
     "words",
     [
-        ("EVAL", "return redis.call('FLUSHALL')", "2", f"{MARKER}act", "celery", "a", "b"),
-        ("EVAL", PUSH, "2", f"{MARKER}other", "celery", "a", "b"),
-        ("EVAL", PUSH, "2", f"{MARKER}act", f"{MARKER}act", "a", "b"),
-        ("EVAL", PUSH, "2", f"{MARKER}act", "unacked", "a", "b"),
-        ("EVAL", PUSH, "2", f"{MARKER}act", "x.reply.celery.pidbox", "a", "b"),
-        ("EVAL", PUSH, "2", f"{MARKER}act", "_kombu.binding.celery", "a", "b"),
-        ("EVAL", PUSH, "2", f"{MARKER}act", "celery", "a", "b", "c"),
+        ("EVAL", "return redis.call('FLUSHALL')", "2", f"{SENT}act", "celery", "a", "b"),
+        ("EVAL", PUSH, "2", f"{SENT}other", "celery", "a", "b"),
+        ("EVAL", PUSH, "2", f"{SENT}act", f"{SENT}act", "a", "b"),
+        ("EVAL", PUSH, "2", f"{SENT}act", "unacked", "a", "b"),
+        ("EVAL", PUSH, "2", f"{SENT}act", "x.reply.celery.pidbox", "a", "b"),
+        ("EVAL", PUSH, "2", f"{SENT}act", "_kombu.binding.celery", "a", "b"),
+        ("EVAL", PUSH, "2", f"{SENT}act", "celery", "a", "b", "c"),
         ("DEL", "celery"),
         ("LPUSH", "celery", "x"),
         ("SSCAN", "celery", "0", "COUNT", "500"),

@@ -3,21 +3,24 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import amqp
 import pytest
 from amqp.exceptions import error_for_code
 
-from app.collectors import questions
+from app.collectors import amqp_content, questions
 from app.collectors.access import Grant
 from app.collectors.amqp import amqp_address, amqp_error, blocked
 from app.collectors.amqp_control import AmqpControl
 from app.collectors.amqp_intake import MOST
+from app.collectors.amqp_publisher import AmqpPublisher
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.amqp_vault import AmqpVault
+from app.collectors.envelope import Known, made
 from app.collectors.errors import BrokerError
+from app.collectors.publisher import Route
 from app.models.quarantines import quarantine_name
 from tests.collectors.test_amqp_control import faked
 from tests.collectors.test_amqp_events import subscribed
@@ -126,6 +129,44 @@ def test_f30_who_purges_is_told_and_what_was_under_way_comes_back_when_that_is_o
         list(vault.put_back(quarantine, "mail", Grant()))
         eventually(lambda: length(channel, "mail") == 500, "all of it")
     assert sorted(int(each.body) for each in amqp_raw.look(url, "mail")) == [*range(500)]
+
+
+@pytest.mark.parametrize("under_way", [False, True], ids=["before", "meanwhile"])
+def test_f30_who_sends_tasks_is_told_and_none_is_lost_or_doubled_when_that_is_over(
+    harmed: RabbitServer, url: str, *, under_way: bool
+) -> None:
+    messages = [made(Known(name="shop.bill", args=[], kwargs={}, id=f"t{number}")) for number in range(20)]
+
+    def send_all() -> None:
+        with closing(AmqpPublisher(amqp_address(url), "act", Grant(), on_command=lambda _number: None)) as publisher:
+            for number, message in enumerate(messages):
+                if under_way and number == 10 and not shortage:
+                    alarm.enter_context(short(harmed, MEMORY))
+                    shortage.append(True)
+                publisher.publish(message, Route("", "mail"))
+
+    shortage: list[bool] = []
+    with rabbits.client(url) as channel:
+        rabbits.declare(channel, "mail")
+        with ExitStack() as alarm:
+            if not under_way:
+                alarm.enter_context(short(harmed, MEMORY))
+            with pytest.raises(BrokerError, match="blocks publishers: it is short of ") as told:
+                send_all()
+            assert told.value.fault == "blocked"
+
+        def sent() -> bool:
+            try:
+                send_all()
+            except BrokerError as error:
+                assert error.fault in ("busy", "blocked"), error  # noqa: PT017 - all other is a failure
+                return False
+            return True
+
+        eventually(sent, "that what was said before is settled", within=60)
+        eventually(lambda: length(channel, "mail") >= 20)
+    found = sorted(amqp_content.task_id(each.properties) for each in amqp_raw.look(url, "mail"))
+    assert found == sorted(message.id for message in messages)
 
 
 def length(channel: amqp.Channel, queue: str) -> int:

@@ -7,25 +7,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
-from redis import Redis
 
 from app.cli import cli
-from app.paths import self_command
 from tests.collectors.conftest import command
+from tests.features.conftest import Cloche
 from tests.helpers import rabbits
-from tests.helpers.canary import CANARY, Aviary, forms, found_nothing, locked
-from tests.helpers.celery_apps import ROOT, make_app
+from tests.helpers.canary import CANARY, Aviary, forms, found_nothing, watched
+from tests.helpers.celery_apps import make_app
 from tests.helpers.hostile import good
-from tests.helpers.keyrings import System, serving
+from tests.helpers.keyrings import System
 from tests.helpers.servers import HOST, RabbitServer, RedisServer
 from tests.helpers.waiting import eventually
 from tests.ui.conftest import run, supervisor, theme
@@ -33,49 +31,6 @@ from tests.ui.conftest import run, supervisor, theme
 __all__ = ["run", "supervisor", "theme"]
 
 CHANNEL: Final = "/0.celeryev/task.multi"
-Cloche = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def system() -> System:
-    """The system's keyring, which is the only place for it."""
-    return System()
-
-
-@pytest.fixture
-def cloche(aviary: Aviary, system: System, tmp_path: Path) -> Iterator[Cloche]:
-    """The program as a user runs it, with all its files below the test's folder; what it says is listened to."""
-    with ExitStack() as held:
-        told = held.enter_context(serving(system, tmp_path / "keyring"))
-        homes = {f"XDG_{name}_HOME": str(tmp_path / name.lower()) for name in ("CACHE", "CONFIG", "DATA", "STATE")}
-        (tmp_path / "tmp").mkdir()
-        environment = {**os.environ, **told, **homes, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)}
-
-        def ran(*words: str, typed: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
-            done = subprocess.run(
-                self_command(*words), input=typed, capture_output=True, text=True, check=False, timeout=90,
-                env=environment, cwd=tmp_path, start_new_session=True,
-            )  # fmt: skip
-            assert done.returncode == code, done.stdout + done.stderr
-            aviary.listen(f"what {words[0]} says", done.stdout + done.stderr)
-            return done
-
-        yield ran
-
-
-@contextmanager
-def watched(server: RedisServer, aviary: Aviary) -> Iterator[Redis]:
-    """The same, and what it is told is listened to."""
-    with locked(server) as client, client.monitor() as monitor:  # type: ignore[no-untyped-call]
-        command(client, "CONFIG", "SET", "slowlog-log-slower-than", "0")
-        yield client
-        client.echo("end of the watch")
-        while "end of the watch" not in (told := str(monitor.next_command())):
-            if "requirepass" not in told:  # that was us
-                aviary.listen("MONITOR", told)
-        for entry in client.slowlog_get(1_000):
-            if b"requirepass" not in entry["command"]:
-                aviary.listen("SLOWLOG", repr(entry["command"]))
 
 
 def everything(

@@ -33,8 +33,8 @@ from app.collectors.acts.act import Impossible
 from app.collectors.redis_vault import RedisVault
 from app.collectors.transport import PRIORITY_SEPARATOR as SEPARATOR
 from app.collectors.transport import PRIORITY_STEPS
+from app.models import audit_append
 from app.models.acts import Delete, Move, Purge, Restore, Wish
-from app.models.audit import AuditLog
 from tests.helpers.acting import Actor, execute
 from tests.helpers.messages import fill, ids_of, lists_of
 from tests.helpers.proxy import FaultProxy
@@ -136,7 +136,7 @@ def kill_self_at(moment: int) -> None:
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    send, append = redis.connection.AbstractConnection.send_packed_command, AuditLog._append
+    send, append = redis.connection.AbstractConnection.send_packed_command, audit_append.append
 
     def send_and_tick(self: Any, command: Any, *rest: Any, **more: Any) -> None:
         writes = b"EVAL" in b"".join(command if isinstance(command, list) else [command])[:20]
@@ -146,13 +146,13 @@ def kill_self_at(moment: int) -> None:
         if writes:
             tick()
 
-    def append_and_tick(self: AuditLog, *words: Any, **more: Any) -> None:
+    def append_and_tick(*words: Any, **more: Any) -> None:
         tick()
-        append(self, *words, **more)
+        append(*words, **more)
         tick()
 
     redis.connection.AbstractConnection.send_packed_command = send_and_tick  # type: ignore[method-assign]
-    AuditLog._append = append_and_tick  # type: ignore[method-assign]
+    audit_append.append = append_and_tick
 
 
 def _command(scene: Scene, moment: int) -> list[str]:

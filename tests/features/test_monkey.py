@@ -34,12 +34,14 @@ from app.models.wire import (
     Configure,
     DoAct,
     DropAct,
+    Export,
     Lock,
     Message,
     Peek,
     PlanAct,
     Planned,
     Search,
+    StopExport,
     StopSearch,
     Unlock,
     frame,
@@ -63,8 +65,9 @@ _ID: Final = "0a1b2c3d-0000-4000-8000-000000000000"
 class Monkey:
     """Says anything; the same seed says the same."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, folder: Path) -> None:
         self._dice = random.Random(seed)
+        self._folder = folder
         self._number = 0
 
     def message(self) -> Asked:
@@ -82,6 +85,8 @@ class Monkey:
             lambda: Peek(self._number, self._queue(), dice.randint(0, 30), dice.randint(1, 30), agreed=True),
             lambda: Search(self._number, self._queue(), self._text()),
             lambda: StopSearch(number),
+            lambda: Export(self._number, self._queue(), str(self._folder / f"{number}.messages")),
+            lambda: StopExport(number),
         )
         return dice.choice(kinds)()
 
@@ -175,7 +180,7 @@ def let_it_play(mode: Mode, steps: int, folder: Path, seed: int = 1) -> Report:
             listening = threading.Thread(target=lambda: said.extend(hear(process)))
             listening.start()
             assert process.stdin is not None
-            monkey = Monkey(seed)
+            monkey = Monkey(seed, folder)
             for _ in range(steps):
                 process.stdin.write(frame(monkey.message()))
             process.stdin.flush()

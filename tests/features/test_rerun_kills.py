@@ -26,12 +26,15 @@ from app.collectors.acts.catalogue import act_of
 from app.collectors.acts.engine import prepare, resume
 from app.collectors.brokers import broker_at
 from app.collectors.envelope import Known, for_redis, made, new_id
-from app.collectors.redis_publisher import MARKER
+from app.collectors.publisher import SENT
 from app.models.acts import FASTEST, Rerun
-from app.models.audit import AuditLog, Subject, read
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import read
 from tests.helpers.servers import RedisServer
 from tests.helpers.waiting import eventually
 
+#: Seconds.
+DAY: Final = 86_400
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -91,6 +94,8 @@ def run(kills: int, seed: int) -> Figures:
                         time.sleep(dice.random() * 0.01)
                         process.kill()
                         killed += 1
+                        (marker,) = client.scan_iter(f"{SENT}*")
+                        assert 0 < client.ttl(marker) <= DAY, "it goes by itself where nobody goes on with it"
                         continue
                     assert process.stdout.read().splitlines()[-1] == "done"
                     break
@@ -111,7 +116,7 @@ def _figures(client: Redis, ids: list[str], taken_up: str, killed: int) -> Figur
     found = Counter(json.loads(raw)["headers"]["id"] for raw in raws)
     wanted = {new_id(taken_up, id_) for id_ in ids}
     assert found.keys() <= wanted
-    left = [key.decode() for key in client.scan_iter(f"{MARKER}*")]
+    left = [key.decode() for key in client.scan_iter(f"{SENT}*")]
     return Figures(
         len(ids), killed, len(wanted - found.keys()), sum(number - 1 for number in found.values()), left
     )  # fmt: skip

@@ -11,9 +11,10 @@ from app.collectors.acts.catalogue import act_of
 from app.collectors.acts.engine import Prepared, prepare, resume
 from app.collectors.brokers import broker_at
 from app.collectors.control import Control
-from app.models import audit
+from app.models import audit_chain
 from app.models.acts import Outcome, Plan, Wish
-from app.models.audit import AuditLog, Entry, Subject
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import Entry
 from app.models.profiles import Environment, Mode
 
 
@@ -67,7 +68,7 @@ class Actor:
     @property
     def entries(self) -> list[Entry]:
         """Lines of the audit log."""
-        return [entry for entry, _ in audit.read(self.log.path)]
+        return [entry for entry, _ in audit_chain.read(self.log.path)]
 
 
 def execute(prepared: Prepared, rate: float | None = 200.0) -> Outcome:

@@ -124,6 +124,21 @@ def locked(server: RedisServer) -> Iterator[Redis]:
         yield client
 
 
+@contextmanager
+def watched(server: RedisServer, aviary: Aviary) -> Iterator[Redis]:
+    """The same, and what it is told is listened to."""
+    with locked(server) as client, client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        command(client, "CONFIG", "SET", "slowlog-log-slower-than", "0")
+        yield client
+        client.echo("end of the watch")
+        while "end of the watch" not in (told := str(monitor.next_command())):
+            if "requirepass" not in told:  # that was us
+                aviary.listen("MONITOR", told)
+        for entry in client.slowlog_get(1_000):
+            if b"requirepass" not in entry["command"]:
+                aviary.listen("SLOWLOG", repr(entry["command"]))
+
+
 def found_nothing(aviary: Aviary, *looked_at: str) -> None:
     """Nothing was found, and it was looked for there."""
     aviary.look()

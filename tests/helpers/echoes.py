@@ -128,6 +128,19 @@ def send(app: Celery, queue: str) -> dict[str, str]:
     ids["group"] = members.results[0].id
     header = [echo.si(*args, **kwargs).set(queue=queue), echo.si(0).set(queue="never")]
     ids["chord"] = chord(header)(echo.si("body")).parent.results[0].id
+    older = Celery("old", broker=app.conf.broker_url, set_as_current=False)
+    older.conf.update(task_protocol=1, task_routes={})
+    of_protocol_1: dict[str, dict[str, Any]] = {
+        "old": {},
+        "old priority": {"priority": 6},
+        "old limits": {"time_limit": 50, "soft_time_limit": 40},
+        "old expiry": {"expires": 3_000},
+        "old gzip": {"compression": "gzip"},
+        "old link": {"link": echo.si("old linked")},
+        "old pickle": {"serializer": "pickle"},
+    }
+    for name, options in of_protocol_1.items():
+        ids[name] = older.send_task("echo.echo", args, kwargs, queue=queue, **options).id
     pickled = [echo.si(*args, **kwargs).set(queue=queue, serializer="pickle"), echo.si(0).set(queue="never")]
     ids["pickled group"] = group(pickled)().results[0].id
     return ids

@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.models import audit
+from app.models import audit_append
 from app.models.activity import Activity, Deed, came_to, export, runs_of, story
 from app.models.acts import Item, Outcome, Plan, Purge, Restore, Revoke
-from app.models.audit import AuditError, AuditLog, Subject, under_way, verify
+from app.models.audit import AuditLog, Subject, under_way
+from app.models.audit_chain import AuditError, verify
 
 SHOP = Subject("shop", "redis://h/0", "production")
 OTHER = Subject("edr", "redis://edr/0", "staging")
@@ -182,7 +183,7 @@ def test_what_could_not_be_written_down_is_not_under_way(log: AuditLog, monkeypa
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(audit, "_write_all", full)
+    monkeypatch.setattr(audit_append, "_write_all", full)
     with pytest.raises(AuditError, match="No space left"):
         log.intend("act", Revoke(["a"]), plan())
     assert not under_way(log.path, "act")

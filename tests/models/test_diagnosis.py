@@ -161,7 +161,7 @@ def test_workers_that_run_without_events_are_offered_to_be_told(state: str) -> N
     assert (found.key, found.severity, found.action) == ("events", "warning", Action("events"))
     assert found.text == "1 worker runs without -E."
     assert "w1@h" in found.evidence
-    assert "--mode operate" in found.remedy
+    assert "at the upper right of the window or by --mode operate, and turn events on." in found.remedy
 
 
 @pytest.mark.parametrize(

@@ -17,23 +17,47 @@ from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from app import paths
 from app.models import profiles
-from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Revoke, Standing, Steer, Wish
+from app.models.acts import (
+    Caution,
+    Item,
+    Outcome,
+    Plan,
+    Purge,
+    Rerun,
+    Restore,
+    Revoke,
+    Standing,
+    Steer,
+    Wish,
+)
 from app.models.audit import AuditLog, Subject
 from app.models.profiles import Environment
 from app.models.target import Target
-from app.models.wire import Health
+from app.models.wire import Exported, Health, Notice
 from app.ui.main_window import MainWindow
+from app.ui.pages.queue_acts import MoveDialog
+from app.ui.pages.queues import QueuesPage
+from app.ui.pages.tasks import TasksPage
+from app.ui.pages.workers import WorkersPage
 from app.ui.supervisor import Supervisor
 from app.ui.theme import Mode, ThemeManager
 from app.ui.widgets.act_dialog import ActDialog
+from app.ui.widgets.argument_editor import ArgumentEditor
+from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.mode_dialog import ModeDialog
+from app.ui.widgets.send_dialog import SendDialog
+from app.ui.widgets.stamp_dialog import StampDialog
+from app.ui.widgets.steer_dialog import COMMANDS, SteerDialog
 from app.ui.widgets.unlock import UnlockDialog
+from app.ui.widgets.wish_options import BackupOption, QueueOption, TakeOutOption
+from app.ui.widgets.wish_parts import Extras
 from tests.ui.acting import PLAN, PlayedConnection
 from tests.ui.histories import History
 from tests.ui.lively import Lively
+from tests.ui.wished import CUT, EXACT, TOLD, WISHES, rerun_plan
 
 THEMES: Final[tuple[Mode, ...]] = ("dark", "light")
-SIZES: Final = ((1440, 900), (1024, 700))
+SIZES: Final = ((1440, 900), (1024, 640))
 SIDES: Final[tuple[tuple[str, Environment, profiles.Mode], ...]] = (
     ("leadlawk", "production", "operate"), ("edr", "staging", "operate"), ("redline", "development", "observe"),
 )  # fmt: skip
@@ -175,6 +199,61 @@ async def take_modes(scene: Scene) -> None:
         unlocking.reject()
 
 
+async def take_wishes(scene: Scene) -> None:
+    """Each kind of wish, with the parts in which it is edited."""
+    theme = scene.theme
+    known = ("pagespeed", "slow", "mail")
+    extras: Extras = {
+        Rerun: (
+            lambda plan, wish, _: ArgumentEditor(theme, plan, wish) if plan.needs_edit else None,
+            lambda _plan, wish, _: QueueOption(theme, wish, known),
+        ),
+        Purge: (lambda _plan, wish, _: BackupOption(theme, wish),),
+        Revoke: (lambda _plan, wish, _: TakeOutOption(theme, wish),),
+    }
+    reruns = (
+        ("rerun-exact", Rerun([EXACT["id"]]), rerun_plan(EXACT)),
+        ("rerun-reconstructed", Rerun([TOLD["id"]]), rerun_plan(TOLD)),
+        ("rerun-incomplete", Rerun([CUT["id"]]), rerun_plan(CUT)),
+        ("rerun-several", Rerun(["a", "b", "c"], queue="slow"), rerun_plan(CUT, TOLD, EXACT)),
+        ("purge-copy", Purge("pagespeed", backup="/home/ada/purged-20261122-031502.messages"), PLAN),
+    )  # fmt: skip
+    for name, wish, plan in (*WISHES, *reruns):
+        at = PlayedConnection()
+        at.acts.stand(Standing(1e10, "production"))
+        dialog = ActDialog(scene.window, theme, at.as_connection(), wish, extras=extras)
+        await scene.open(dialog)
+        at.acts.plans.put_nowait(plan)
+        await asyncio.sleep(_MOMENT)
+        await scene.take(f"wish-{name}", dialog)
+        dialog.reject()
+
+
+async def take_forms(scene: Scene) -> None:
+    """The forms that lead to a plan."""
+    names = {"name": ["pagespeed.test"], "queue": ["pagespeed", "slow"]}
+    send = SendDialog(scene.window, scene.theme, names)
+    stamp = StampDialog(scene.window)
+    stamp.offer({"customer": ["1234"], "batch": ["a", "b"]})
+    wrong = StampDialog(scene.window)
+    wrong.go_on.click()
+    forms: list[tuple[str, QDialog]] = [
+        ("send", send), ("stamp", stamp), ("stamp-wrong", wrong), ("move", MoveDialog(scene.window, "mail", [], ["x"])),
+    ]  # fmt: skip
+    forms += [
+        (command.name, SteerDialog(scene.window, command, ["w1@crawler-1", "w2@crawler-2"], names))
+        for command in COMMANDS
+        if command.fields
+    ]
+    for name, form in forms:
+        await scene.open(form)
+        if form is send:
+            send.section.open()
+        await asyncio.sleep(_MOMENT)
+        await scene.take(f"form-{name}", form)
+        form.reject()
+
+
 async def take_window(scene: Scene, own: Path) -> None:
     """The window with its lock in all states, and what was done."""
     path = own / "lively.cloche"
@@ -197,7 +276,7 @@ async def take_window(scene: Scene, own: Path) -> None:
         leadlawk = supervisor.connections[0]
         for width, height in SIZES:
             window.resize(width, height)
-            for page in ("queues", "activity"):
+            for page in ("tasks", "workers", "queues", "activity"):
                 window.show_page(page)
                 await asyncio.sleep(1.0)
                 leadlawk.acts.take(Standing(None, "production"))
@@ -205,6 +284,7 @@ async def take_window(scene: Scene, own: Path) -> None:
                 await window.page.prepare_shot()  # type: ignore[attr-defined]
                 leadlawk.acts.take(Standing(time.time() + 872, "production"))
                 await scene.take(f"window-{page}-{width}-unlocked", window)
+                await take_selected(scene, window, f"window-{page}-{width}")
         for place, (name, _, _) in enumerate(SIDES):
             window.scope.choose(place)
             await scene.take(f"badge-{name}", window._top)
@@ -221,6 +301,28 @@ async def take_window(scene: Scene, own: Path) -> None:
         modes.reject()
     window.close()
     await supervisor.close()
+
+
+async def take_selected(scene: Scene, window: MainWindow, name: str) -> None:
+    """Several rows selected, or an export under way."""
+    page = window.page
+    if isinstance(page, TasksPage):
+        page.search_for("name:*")
+        await asyncio.sleep(0.5)
+        page._table.selectAll()
+        await scene.take(f"{name}-selected", window)
+        page._table.select_nothing()
+    elif isinstance(page, WorkersPage):
+        page.table.selectAll()
+        await scene.take(f"{name}-selected", window)
+        page.table.select_nothing()
+    elif isinstance(page, QueuesPage):
+        page._exporting.begin("pagespeed", 412)
+        page._exporting.show_progress(Exported(1, 230))
+        window.show_notice(Notice("act", OPERATE_ONLY, "info"))
+        await scene.take(f"{name}-export", window)
+        window.show_notice(Notice("act", ""))
+        page._exporting.hide()
 
 
 def write_acts(path: Path) -> None:
@@ -262,8 +364,8 @@ def write_acts(path: Path) -> None:
 async def take_all(scene: Scene, own: Path) -> None:
     """All of them."""
     steps: tuple[Coroutine[Any, Any, None], ...] = (
-        take_acts(scene), take_running(scene), take_workers(scene), take_modes(scene),
-        take_window(scene, own),
+        take_acts(scene), take_running(scene), take_workers(scene), take_modes(scene), take_wishes(scene),
+        take_forms(scene), take_window(scene, own),
     )  # fmt: skip
     for step in steps:
         await step

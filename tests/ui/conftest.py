@@ -4,19 +4,23 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from PySide6.QtCore import SignalInstance
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from app.application import event_loop
+from app.models.acts import Wish
 from app.ui.live import View
 from app.ui.supervisor import Supervisor
 from app.ui.theme import ThemeManager
 from tests.helpers.waiting import PATIENCE
+from tests.ui.histories import History, Stand
 from tests.ui.invented import write_history
 
+P = TypeVar("P", bound=View)
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -95,6 +99,31 @@ def supervisor(run: Run) -> Iterator[Supervisor]:
     made = Supervisor()
     yield made
     run(made.close())
+
+
+@pytest.fixture
+def stand(history: History) -> Iterator[Stand]:
+    """A broker that may be acted on, over the history of a test that makes its own."""
+    made = Stand(history.path)
+    made.operates = True
+    yield made
+    made.close()
+
+
+def put_on(qtbot: QtBot, page: P, stand: Stand, *, height: int = 600) -> P:
+    """A page about that broker, in its usual width."""
+    qtbot.addWidget(page)
+    page.resize(1300, height)
+    page.set_connection(stand)  # type: ignore[arg-type]
+    return page
+
+
+@pytest.fixture
+def wishes(page: View) -> list[Wish]:
+    """What a page wants to be done."""
+    made: list[Wish] = []
+    page.act_wanted.connect(made.append)
+    return made
 
 
 @pytest.fixture

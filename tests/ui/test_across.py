@@ -119,9 +119,9 @@ def test_a_task_is_found_by_its_id_on_whichever_broker_it_is(open_window: Open, 
         assert window.scope.one is window.scope.brokers[1].connection
         tasks = window.pages["tasks"]
         assert window.page is tasks
-        await until(window._tasks_page._inspector.isVisible)
-        await window._tasks_page.settled()
-        assert window._tasks_page._inspector.state.accessibleName() == "Failed"
+        await until(window._pages.tasks._inspector.isVisible)
+        await window._pages.tasks.settled()
+        assert window._pages.tasks._inspector.state.accessibleName() == "Failed"
 
     run(story())
 
@@ -220,16 +220,16 @@ def test_a_search_goes_along_from_one_broker_to_all_and_back(open_window: Open, 
         window = open_window()
         window.scope.choose(0)
         window.show_page("tasks")
-        window._tasks_page.search_for(LONELY)
+        window._pages.tasks.search_for(LONELY)
         await loaded(window.page)
-        assert not window._tasks_page._model.records()
+        assert not window._pages.tasks._model.records()
         window.scope.choose_all()
         page = window.page
         assert isinstance(page, AcrossTasks)
         await until(lambda: column(page.table, 0) == [THERE])
         page.search_for("state:failed")
         window.scope.choose(0)
-        assert window._tasks_page.search_text == "state:failed"
+        assert window._pages.tasks.search_text == "state:failed"
 
     run(story())
 

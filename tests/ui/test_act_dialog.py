@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
@@ -14,8 +14,9 @@ from app.models import acts
 from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Sample, Standing, Wish
 from app.ui.theme import ThemeManager
 from app.ui.widgets import act_dialog
-from app.ui.widgets.act_dialog import ARM, NO_EXTRAS, ActDialog, Extras
+from app.ui.widgets.act_dialog import ARM, ActDialog
 from app.ui.widgets.act_plan import CautionRow
+from app.ui.widgets.wish_parts import NO_EXTRAS, Extras, WishPart
 from tests.ui.acting import PLAN, PlayedConnection
 from tests.ui.conftest import Run, until
 
@@ -392,15 +393,15 @@ def test_a_plan_expires_and_is_looked_at_again(
     run(story())
 
 
-class Editor(QWidget):
+class Editor(WishPart):
     """Edits the queue of a purge."""
 
-    changed = Signal()
+    small = False
 
-    def __init__(self, plan: Plan, wish: Purge, before: QWidget | None) -> None:
+    def __init__(self, plan: Plan, wish: Purge, before: WishPart | None) -> None:
         super().__init__()
         del plan
-        self.follows = before is not None
+        self.follows = isinstance(before, Editor)
         self.queue = QLineEdit(wish.queue, self)
         self.queue.textChanged.connect(self.changed)
 
@@ -408,13 +409,13 @@ class Editor(QWidget):
     def complete(self) -> bool:
         return bool(self.queue.text())
 
-    def wish(self) -> Purge:
-        return Purge(self.queue.text())
+    def edited(self, wish: Purge) -> Purge:
+        return msgspec.structs.replace(wish, queue=self.queue.text())
 
 
 def test_an_edited_wish_is_planned_anew_before_it_can_be_confirmed(make: Make, at: PlayedConnection, run: Run) -> None:
     async def story() -> None:
-        dialog = make(at, extras={Purge: Editor})
+        dialog = make(at, extras={Purge: (Editor,)})
         await asked(dialog, at, EASY)
         await armed(dialog)
         [editor] = dialog.findChildren(Editor)
@@ -424,15 +425,46 @@ def test_an_edited_wish_is_planned_anew_before_it_can_be_confirmed(make: Make, a
         assert dialog.stage == "outdated"
         assert not dialog.again.isEnabled()
         assert QApplication.focusWidget() is editor.queue
+        QTest.keyClick(editor.queue, Qt.Key.Key_Return)
+        assert dialog.stage == "outdated"
         QTest.keyClicks(editor.queue, "mail")
         assert dialog.again.isEnabled()
         assert not dialog.confirm.isVisible()
-        dialog.again.click()
+        QTest.keyClick(editor.queue, Qt.Key.Key_Return)  # looks again, as its button does
         await asked(dialog, at, EASY)
         assert at.acts.wishes[-1] == (Purge("mail"), "")
         [editor] = [each for each in dialog.findChildren(Editor) if each.isVisible()]
         assert editor.queue.text() == "mail"
         assert editor.follows
+
+    run(story())
+
+
+def test_all_parts_of_a_wish_are_edited_and_each_follows_its_own(make: Make, at: PlayedConnection, run: Run) -> None:
+    class File(WishPart):
+        """Has a copy written; it is offered once the queue is another than at first."""
+
+        def __init__(self, before: WishPart | None) -> None:
+            super().__init__()
+            self.follows = isinstance(before, File)
+
+        def edited(self, wish: Purge) -> Purge:
+            return msgspec.structs.replace(wish, backup=f"{wish.backup}x")
+
+    def file(_plan: Plan, wish: Purge, before: WishPart | None) -> File | None:
+        return File(before) if wish.queue != "celery" else None
+
+    async def story() -> None:
+        dialog = make(at, Purge("celery"), extras={Purge: (file, Editor), Restore: (Editor,)})
+        await asked(dialog, at, EASY)
+        for number, expected in enumerate((Purge("mail1"), Purge("mail2", backup="x"), Purge("mail3", backup="xx")), 1):
+            [editor] = [each for each in dialog.findChildren(Editor) if each.isVisible()]
+            editor.queue.setText(f"mail{number}")
+            dialog.again.click()
+            await asked(dialog, at, EASY)
+            assert at.acts.wishes[-1] == (expected, "")
+        [option] = [each for each in dialog.findChildren(File) if each.isVisible()]
+        assert option.follows
 
     run(story())
 

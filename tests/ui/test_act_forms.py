@@ -4,13 +4,14 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.models.acts import Send, Steer, Wish
+from app.models.acts import RevokeStamped, Send, Steer, Wish
 from app.ui.theme import ThemeManager
 from app.ui.widgets.form_dialog import FormDialog
 from app.ui.widgets.send_dialog import SendDialog
+from app.ui.widgets.stamp_dialog import StampDialog
 from app.ui.widgets.steer_dialog import COMMANDS, SteerDialog, told
 
 
@@ -202,3 +203,56 @@ def test_every_field_has_a_name_for_who_can_not_see_it(parent: QWidget, send: Se
     for edit in (send.name, send.queue, send.eta, send.expires, send.priority, send.soft, send.hard):
         assert edit.accessibleName()
     assert send.args.paper.accessibleName() == "Positional arguments, as JSON"
+
+
+@pytest.fixture
+def stamp(parent: QWidget) -> StampDialog:
+    made = StampDialog(parent)
+    made.open()
+    return made
+
+
+def test_a_stamp_is_a_header_and_a_value_on_each_line(stamp: StampDialog) -> None:
+    stamp.header.setText(" customer ")
+    stamp.values.setPlainText("1234\n\n a b, c \n1234\n")
+    assert wish_of(stamp) == RevokeStamped("customer", ["1234", "a b, c"])
+
+
+def test_neither_header_nor_values_may_be_missing(stamp: StampDialog) -> None:
+    assert str(wish_of(stamp)).startswith("Which header?")
+    stamp.header.setText("customer")
+    stamp.values.setPlainText(" \n ")
+    assert str(wish_of(stamp)).startswith("Which values?")
+
+
+def test_keys_lead_through_the_form_of_stamps(stamp: StampDialog, qtbot: QtBot) -> None:
+    with qtbot.waitActive(stamp):
+        stamp.activateWindow()
+    stamp.header.setFocus()
+    QTest.keyClicks(stamp.header, "customer")
+    QTest.keyClick(stamp.header, Qt.Key.Key_Tab)
+    assert stamp.values.hasFocus()
+    QTest.keyClicks(stamp.values, "1234")
+    QTest.keyClick(stamp.values, Qt.Key.Key_Tab)
+    assert not stamp.values.hasFocus()
+    assert wish_of(stamp) == RevokeStamped("customer", ["1234"])
+
+
+def offers(dialog: StampDialog) -> list[QPushButton]:
+    return [button for button in dialog.findChildren(QPushButton) if button not in (dialog.cancel, dialog.go_on)]
+
+
+def test_the_stamps_of_a_task_are_offered_as_they_are(stamp: StampDialog) -> None:
+    stamp.offer({"customer": ["1&2"], "<b>batch</b>": ["a", "b"], **{f"h{n}": ["x" * 300] for n in range(9)}})
+    shown = offers(stamp)
+    assert [button.text() for button in shown[:2]] == ["customer = 1&&2", "<b>batch</b> = a, b"]
+    assert len(shown) == 6
+    assert stamp.width() < 600
+    shown[1].click()
+    assert wish_of(stamp) == RevokeStamped("<b>batch</b>", ["a", "b"])
+
+
+def test_that_a_message_carries_none_is_said(stamp: StampDialog) -> None:
+    stamp.offer({})
+    assert offers(stamp) == []
+    assert stamp._said.text() == "Its message carries no stamp that could be read."

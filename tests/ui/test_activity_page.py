@@ -13,6 +13,8 @@ from PySide6.QtWidgets import QFileDialog, QLabel
 from pytestqt.qtbot import QtBot
 
 from app import paths
+from app.demo.fleet import DemoBroker
+from app.demo.session import targets_in
 from app.models.acts import Caution, Item, Outcome, Plan, Purge, Restore, Revoke
 from app.models.audit import AuditLog, Subject
 from app.models.qt.activity import Column
@@ -326,5 +328,36 @@ def test_a_picture_shows_the_act_that_needs_a_look(
         await shown(window)
         await page_of(window).prepare_shot()
         assert page_of(window).inspected == "stopped"
+
+    run(story())
+
+
+def test_the_demo_shows_what_was_done_to_it_and_never_the_user_s_own_log(
+    window: MainWindow, run: Run, history: Path, tmp_path: Path
+) -> None:
+    purge("mine", Subject("leadlawk", URL, "production"))
+    demo = targets_in(tmp_path / "demo", [DemoBroker(name, URL, "production") for name in ("leadlawk", "workshop")])
+    supervisor = window._supervisor
+
+    async def acts() -> list[str]:
+        await shown(window)
+        return [deed.act for deed in page_of(window)._deeds.records()]
+
+    async def story() -> None:
+        for target in demo:
+            supervisor.add(msgspec.structs.replace(target, history=history))
+        connect(window, history, "leadlawk")
+        assert await acts() == []
+        assert demo[0].audit is not None
+        of_demo = AuditLog(demo[0].audit, Subject("leadlawk", URL, "production"))
+        of_demo.intend("demo", Purge("mail"), PLAN)
+        of_demo.conclude("demo", Outcome(state="done"))
+        assert await acts() == ["demo"]
+        window.scope.choose_all()
+        assert await acts() == ["demo"]
+        window.scope.choose(2)  # a broker of the user's own has the user's own log
+        assert await acts() == ["mine"]
+        window.scope.choose(0)
+        assert await acts() == ["demo"]
 
     run(story())

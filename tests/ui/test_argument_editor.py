@@ -74,7 +74,7 @@ def test_what_is_doubtful_has_to_be_checked(make: Any, qtbot: QtBot) -> None:
     with qtbot.waitSignal(editor.changed):
         QTest.keyClick(editor.checked, Qt.Key.Key_Space)
     assert editor.complete
-    assert editor.wish() == Rerun(["cut"], edited={"cut": Edited(CUT["args"], CUT["kwargs"])})
+    assert editor.edited(Rerun(["cut"])) == Rerun(["cut"], edited={"cut": Edited(CUT["args"], CUT["kwargs"])})
 
 
 def test_arguments_that_were_mended_are_those_that_are_sent(make: Any) -> None:
@@ -87,7 +87,9 @@ def test_arguments_that_were_mended_are_those_that_are_sent(make: Any) -> None:
     editor.kwargs.paper.setPlainText('{"customer": {"name": "Ada Lovelace", "id": 7}}\n')
     editor.checked.setChecked(True)
     assert editor.complete
-    assert editor.wish().edited == {"cut": Edited('["ok", "two"]', '{"customer": {"name": "Ada Lovelace", "id": 7}}')}
+    assert editor.edited(Rerun(["cut"])).edited == {
+        "cut": Edited('["ok", "two"]', '{"customer": {"name": "Ada Lovelace", "id": 7}}')
+    }
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_what_is_no_json_can_not_be_checked(make: Any, text: str, said: str) -> 
     assert editor.args._error.text() == said
     assert not editor.checked.isEnabled()
     assert not editor.complete
-    assert editor.wish().edited == {}
+    assert editor.edited(Rerun(["cut"])).edited == {}
     assert {token for _, token in editor.args._gutter.marks} == {"failed"}
 
 
@@ -115,12 +117,12 @@ def test_exact_arguments_need_nothing_and_stay_what_they_are(make: Any) -> None:
     assert editor.complete
     assert not editor.checked.isVisible()
     assert not editor.tasks.isVisible()
-    assert editor.wish() == Rerun(["exact"])
+    assert editor.edited(Rerun(["exact"])) == Rerun(["exact"])
     editor.args.paper.setPlainText("[2]")  # who changes them answers for them
     assert editor.checked.isVisible()
     assert not editor.complete
     editor.checked.setChecked(True)
-    assert editor.wish() == Rerun(["exact"], edited={"exact": Edited("[2]", "{}")})
+    assert editor.edited(Rerun(["exact"])) == Rerun(["exact"], edited={"exact": Edited("[2]", "{}")})
 
 
 def test_of_several_those_that_need_it_come_first_and_each_is_checked(make: Any) -> None:
@@ -141,7 +143,7 @@ def test_of_several_those_that_need_it_come_first_and_each_is_checked(make: Any)
     assert editor.complete
     assert editor._left.text() == "Nothing left to check"
     assert editor.tasks.item(0).text().startswith("✓")
-    assert editor.wish() == Rerun(
+    assert editor.edited(Rerun(["exact", "told", "cut"])) == Rerun(
         ["exact", "told", "cut"], edited={"told": Edited("[1]", "{}"), "cut": Edited(CUT["args"], "{}")}
     )
 
@@ -150,11 +152,11 @@ def test_what_is_not_checked_is_not_sent_as_it_is_written(make: Any, qtbot: QtBo
     editor = make(plan(EXACT, CUT))
     with qtbot.assertNotEmitted(editor.changed):
         editor.args.paper.setPlainText("[1]")
-    assert editor.wish() == Rerun(["exact", "cut"])
+    assert editor.edited(Rerun(["exact", "cut"])) == Rerun(["exact", "cut"])
     editor.checked.setChecked(True)
     with qtbot.waitSignal(editor.changed):  # what was checked is so no more
         editor.args.paper.setPlainText("[2]")
-    assert editor.wish().edited == {}
+    assert editor.edited(Rerun(["cut"])).edited == {}
 
 
 def test_the_next_plan_s_editor_takes_over_what_was_written(make: Any, theme: ThemeManager, qtbot: QtBot) -> None:
@@ -163,13 +165,13 @@ def test_the_next_plan_s_editor_takes_over_what_was_written(make: Any, theme: Th
     before.checked.setChecked(True)
     before.tasks.setCurrentRow(1)
     before.args.paper.setPlainText("[half written")
-    wish = before.wish()
+    wish = before.edited(Rerun(["cut", "told"]))
     assert set(wish.edited) == {"cut"}
     after = ArgumentEditor(theme, plan(TOLD, CUT, needs=("told",)), wish, before)
     qtbot.addWidget(after)
     assert after.args.text == "[half written"
     assert not after.checked.isChecked()
-    assert after.wish() == wish
+    assert after.edited(wish) == wish
     after.tasks.setCurrentRow(1)
     assert after.args.text == '["mended"]'
     assert after.checked.isChecked()
@@ -182,7 +184,7 @@ def test_what_a_wish_has_already_is_shown_as_checked(make: Any) -> None:
     assert (editor.args.text, editor.kwargs.text) == ('["mine"]', "{}")
     assert editor.checked.isChecked()
     assert editor.complete
-    assert editor.wish() == wish
+    assert editor.edited(wish) == wish
 
 
 def test_it_is_said_that_some_that_need_it_are_not_shown(make: Any) -> None:
@@ -204,7 +206,7 @@ def test_hidden_signs_are_seen_and_sent_as_they_were(make: Any) -> None:
     editor = make(plan(CUT | {"args": '["a\u202eb\u00a0c"]', "doubtful": []}))
     assert editor.args.text == '["a\\u202eb\\u00a0c"]'
     editor.checked.setChecked(True)
-    assert editor.wish().edited["cut"].args == '["a\u202eb\u00a0c"]'  # nobody touched it
+    assert editor.edited(Rerun(["cut"])).edited["cut"].args == '["a\u202eb\u00a0c"]'  # nobody touched it
 
 
 def test_hostile_texts_are_shown_as_they_are(make: Any) -> None:

@@ -52,7 +52,7 @@ def test_live_charts_are_two_clicks_and_a_paste_away(
             beat = raw("worker-heartbeat", hostname="w@x", timestamp=now, freq=2.0, active=1)
             for event in (ended, beat):
                 client.publish("/0.celeryev/task.multi", envelope(event))
-            return not (window._overview._outcomes._is_empty or window._overview._slots._is_empty)
+            return not (window._pages.overview._outcomes._is_empty or window._pages.overview._slots._is_empty)
 
         await until(drawn)
         assert window.page is window.pages["overview"]

@@ -2,14 +2,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
+from unittest.mock import patch
 
 import msgspec
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QDialog, QLineEdit
+from PySide6.QtWidgets import QApplication, QDialog, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.models.acts import Purge
 from app.models.diagnosis import Action, Finding
 from app.models.records import Queue
 from app.models.target import Target
@@ -21,6 +23,7 @@ from app.ui.shots import take_shots
 from app.ui.supervisor import Connection, Supervisor
 from app.ui.theme import ThemeManager
 from app.ui.vitals import Vital
+from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.side_rows import Badge
 from tests.helpers.events import T0
 from tests.helpers.histories import recording
@@ -214,7 +217,7 @@ def test_what_needs_attention_is_on_the_overview_and_on_the_pages_it_is_about(
     async def story() -> None:
         supervisor.add(Target("shop", history))
         await settled(window)
-        overview, sidebar = window._overview, window._sidebar
+        overview, sidebar = window._pages.overview, window._sidebar
         assert [line.partition(".")[0] for line in overview._findings.texts()] == [
             "error: Worker w2@two is lost with 1 task",
             "warning: 1 message could not be understood",
@@ -227,7 +230,7 @@ def test_what_needs_attention_is_on_the_overview_and_on_the_pages_it_is_about(
         assert window.page is window.pages["tasks"]
         await emitted(window.page.loaded)
         await settled(window)
-        found = window._tasks_page._model.records()
+        found = window._pages.tasks._model.records()
         assert [(row.state, row.worker) for row in found] == [("LOST", "w2@two")]
 
     run(story())
@@ -300,7 +303,7 @@ def test_a_history_in_trouble_stays_a_finding_though_its_notice_was_dismissed(
         for text, first in (("The disk is full. Free space on it.", "error: The disk is full"), ("", "error: Worker")):
             connection.noticed.emit(Notice("history", text, "error"))
             await emitted(window.scope.brokers[0].changed)
-            assert window._overview._findings.texts()[0].startswith(first)
+            assert window._pages.overview._findings.texts()[0].startswith(first)
 
     run(story())
 
@@ -415,5 +418,34 @@ def test_a_picture_of_every_page_is_taken_in_both_themes(
         across = {f"all-{page}-{mode}-1024x700.png" for page in window.across for mode in ("dark", "light")}
         assert across == {path.name for path in taken if path.name.startswith("all-")}
         assert not window.scope.all
+
+    run(story())
+
+
+def focused() -> QWidget:
+    widget = QApplication.focusWidget()
+    assert widget is not None
+    return widget
+
+
+def test_keys_for_acts_say_in_a_notice_why_they_do_nothing_and_it_goes_once_they_do(
+    open_window: Open, supervisor: Supervisor, history: Path, run: Run
+) -> None:
+    window = open_window()
+
+    async def story() -> None:
+        with patch("app.ui.link.CollectorLink.start"):
+            supervisor.add(Target("shop", history, "redis://shop.example/0", mode="observe"))
+            supervisor.add(Target("old", history.with_name("old.cloche")))
+        window.show_page("tasks")
+        QTest.keyClick(focused(), Qt.Key.Key_R, Qt.KeyboardModifier.ShiftModifier)
+        assert window._notices.texts() == [OPERATE_ONLY]
+        window.scope.choose_all()
+        window.show_page("tasks")
+        QTest.keyClick(focused(), Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
+        assert window._notices.texts() == ["Each act is on one broker. Choose that first."]
+        window.scope.choose(0)
+        window.act(Purge("mail"))
+        assert window._notices.texts() == []
 
     run(story())

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QFileDialog, QPushButton
 from pytestqt.qtbot import QtBot
 
 from app.models.acts import Delete, Discard, Move, Purge, Restore, Wish
 from app.models.qt.queues import Column, QueueTableModel
 from app.models.qt.table import Role
 from app.models.records import Message, Queue
-from app.models.wire import Peeked
+from app.models.wire import Export, Exported, Notice, Peeked, StopExport
+from app.ui.exporting import Exports
 from app.ui.live import TimeRange
 from app.ui.pages.queue_acts import MoveDialog
 from app.ui.pages.queues import QueuesPage
@@ -23,14 +24,32 @@ from app.ui.theme import ThemeManager
 from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.message_row import MessageRow
 from tests.models.qt.drawing import drawn
-from tests.ui.conftest import Run, loaded
+from tests.ui.conftest import Run, emitted, loaded, put_on
 from tests.ui.histories import History, Stand
 
 LOCKED_AWAY = "mail.quarantine.20261122T010203456Z"
 
 
 class Peeking(Stand):
-    """Shows three messages of any queue; the second has no id."""
+    """Shows three messages of any queue; the second has no id. Its collector says of exports what a test does."""
+
+    noticed = Signal(object)
+
+    def __init__(self, path: Path, *, live: bool = True) -> None:
+        super().__init__(path, live=live)
+        self.said: list[Export | StopExport] = []
+        self.exports = Exports(self.hear)
+
+    def hear(self, message: Export | StopExport) -> bool:
+        self.said.append(message)
+        return True
+
+    async def tell(self, *told: Exported) -> None:
+        """Let the collector say this, and the page hear it."""
+        for each in told:
+            self.exports.take(each)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def peek(self, queue: str, start: int, count: int, *, newest: bool, agreed: bool = False) -> Peeked:
         del queue, count, newest, agreed
@@ -64,18 +83,7 @@ def stand(history: History) -> Iterator[Peeking]:
 
 @pytest.fixture
 def page(qtbot: QtBot, theme: ThemeManager, stand: Peeking) -> QueuesPage:
-    made = QueuesPage(theme, TimeRange())
-    qtbot.addWidget(made)
-    made.resize(1300, 700)
-    made.set_connection(stand)  # type: ignore[arg-type]
-    return made
-
-
-@pytest.fixture
-def wishes(page: QueuesPage) -> list[Wish]:
-    made: list[Wish] = []
-    page.act_wanted.connect(made.append)
-    return made
+    return put_on(qtbot, QueuesPage(theme, TimeRange()), stand, height=700)
 
 
 async def look_at(page: QueuesPage, queue: str) -> None:
@@ -106,10 +114,10 @@ def test_a_queue_is_purged_and_moved_and_a_quarantine_restored_and_deleted(
         page.show()
         await look_at(page, "mail")
         acts = page._acts
-        assert buttons(page) == ["Purge …", "Move all …"]
+        assert buttons(page) == ["Purge …", "Move all …", "Export …"]
         acts.purge.click()
         await look_at(page, LOCKED_AWAY)
-        assert buttons(page) == ["Restore all …", "Delete for good …"]
+        assert buttons(page) == ["Restore all …", "Export …", "Delete for good …"]
         acts.restore.click()
         acts.discard.click()
         assert wishes == [Purge("mail"), Restore(LOCKED_AWAY), Discard(LOCKED_AWAY)]
@@ -119,11 +127,11 @@ def test_a_queue_is_purged_and_moved_and_a_quarantine_restored_and_deleted(
     run(story())
 
 
-def test_an_empty_queue_is_neither_purged_nor_moved(page: QueuesPage, run: Run) -> None:
+def test_an_empty_queue_is_neither_purged_nor_moved_nor_exported(page: QueuesPage, run: Run) -> None:
     async def story() -> None:
         page.show()
         await look_at(page, "idle")
-        for button in (page._acts.purge, page._acts.move):
+        for button in (page._acts.purge, page._acts.move, page._acts.export):
             assert not button.isEnabled()
             assert "Nothing waits in it now" in button.toolTip()
 
@@ -244,6 +252,7 @@ def test_where_nothing_may_be_done_each_button_says_why(page: QueuesPage, stand:
             assert not button.isEnabled()
             assert button.accessibleDescription() == OPERATE_ONLY
         assert acts.copy.isEnabled()
+        assert acts.export.isEnabled()  # it changes nothing
         assert acts.foot._hint.text() == "locked: observe only"
 
     run(story())
@@ -294,3 +303,134 @@ def test_a_quarantine_with_an_odd_name_is_called_by_it() -> None:
     model.show([Queue("odd", 0, ready=1, role="quarantine"), Queue("a.quarantine.x", 0, ready=1)], {}, {})
     assert drawn(model, range(Column.READY)) == "Queue\na.quarantine.x\nodd"
     assert [model.record(row).source for row in range(2)] == [None, ("odd", None)]
+
+
+async def exporting(page: QueuesPage, queue: str, path: Path) -> None:
+    """Press the button, and choose a file."""
+    await look_at(page, queue)
+    page._acts.export.click()
+    [dialog] = page.findChildren(QFileDialog)
+    dialog.fileSelected.emit(str(path))
+    dialog.close()
+    await asyncio.sleep(0)
+
+
+def test_all_messages_of_a_queue_are_exported_while_the_window_goes_on(
+    page: QueuesPage, stand: Peeking, run: Run, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        page.show()
+        line, path = page._exporting, tmp_path / "mail.messages"
+        assert not line.isVisible()
+        await exporting(page, "mail", path)
+        assert stand.said == [Export(1, "mail", str(path))]
+        assert line.text == "Exporting mail: 0 of about 3 messages"
+        await stand.tell(Exported(1, 2))
+        assert line.text == "Exporting mail: 2 of about 3 messages"
+        assert (line._bar.value(), line._bar.maximum()) == (2, 3)
+        page.inspect("idle")
+        await emitted(page.loaded)  # nothing waits for it
+        await stand.tell(Exported(1, 5))
+        assert (line.text, line._bar.value(), line._bar.maximum()) == ("Exporting mail: 5 messages", 5, 5)
+        await stand.tell(Exported(1, 5, "done"))
+        assert line.text == f"5 messages of mail are in {path}, readable by you only."
+        assert not line.stop.isVisible()
+        line.close_.click()
+        assert not line.isVisible()
+
+    run(story())
+
+
+def test_the_file_s_name_is_ours_and_never_the_queue_s(page: QueuesPage, run: Run) -> None:
+    async def story() -> None:
+        page.show()
+        await look_at(page, "mail")
+        page._acts.export.click()
+        [dialog] = page.findChildren(QFileDialog)
+        [named] = dialog.selectedFiles()
+        assert Path(named).name.startswith("messages-20")
+        assert dialog.testOption(QFileDialog.Option.DontConfirmOverwrite)
+        dialog.close()
+
+    run(story())
+
+
+def test_an_export_is_stopped_by_a_key(page: QueuesPage, stand: Peeking, run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        page.show()
+        await exporting(page, "mail", tmp_path / "x")
+        page._exporting.stop.setFocus()
+        QTest.keyClick(page._exporting.stop, Qt.Key.Key_Space)
+        assert stand.said[1:] == [StopExport(1)]
+        await stand.tell(Exported(1, 2, "stopped"))
+        assert page._exporting.text == "The export of mail was stopped: nothing was written."
+
+    run(story())
+
+
+@pytest.fixture
+def heard(stand: Peeking) -> list[Notice]:
+    """What is said to people."""
+    made: list[Notice] = []
+    stand.noticed.connect(made.append)
+    return made
+
+
+def test_the_end_of_an_export_is_told_who_looks_at_another_page(
+    page: QueuesPage, stand: Peeking, heard: list[Notice], run: Run, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        page.show()
+        await exporting(page, "mail", tmp_path / "x")
+        page.hide()
+        why = "There is a file x already: name another."
+        await stand.tell(Exported(1, 0, "failed", why))
+        assert heard == [Notice("export", why, "error")]
+        page.show()
+        assert page._exporting.text == why
+
+    run(story())
+
+
+def test_the_end_of_an_export_is_told_who_looks_at_another_broker(
+    page: QueuesPage, stand: Peeking, heard: list[Notice], run: Run, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        page.show()
+        await exporting(page, "mail", tmp_path / "x")
+        page.set_connection(None)
+        assert not page._exporting.isVisible()
+        await stand.tell(Exported(1, 1), Exported(1, 3, "done"))
+        assert not page._exporting.isVisible()
+        said = f"3 messages of mail are in {tmp_path / 'x'}, readable by you only."
+        assert heard == [Notice("export", said, "info")]
+
+    run(story())
+
+
+def test_an_export_that_is_seen_to_its_end_is_told_once(
+    page: QueuesPage, stand: Peeking, heard: list[Notice], run: Run, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        page.show()
+        await exporting(page, "mail", tmp_path / "x")
+        await stand.tell(Exported(1, 3, "done"))
+        assert page._exporting.isVisible()
+        assert heard == []
+
+    run(story())
+
+
+def test_an_export_ends_with_its_collector(page: QueuesPage, stand: Peeking, run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        page.show()
+        await exporting(page, "mail", tmp_path / "x")
+        stand.exports.break_off("The collector ended before it answered.")
+        await page.settled()
+        assert page._exporting.text == "The collector ended before it answered."
+        stand.exports._say = lambda _: False
+        await exporting(page, "mail", tmp_path / "x")
+        await page.settled()
+        assert page._exporting.text.startswith("Nothing can be exported: there is no connection")
+
+    run(story())

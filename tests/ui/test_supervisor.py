@@ -139,6 +139,39 @@ def test_who_asks_while_a_connection_closes_is_answered(
     run(story())
 
 
+def test_who_asks_while_no_collector_runs_is_answered(
+    run: Run, supervisor: Supervisor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async def ask(connection: Connection) -> None:
+        """Ask for all that a collector answers, and wait for the answers."""
+        async with asyncio.timeout(PATIENCE):
+            assert (await connection.peek("mail", 0, 20, newest=False)).error.startswith("The collector is not running")
+            (said,) = await searched(connection, "mail")
+            assert said.error.startswith("The collector is not running")
+            assert (await connection.acts.plan(Purge("mail"))).error.startswith("Nothing can be done")
+
+    async def story() -> None:
+        connection = supervisor.add(Target("shop", tmp_path / "shop.cloche", redis_server.url))
+        await live(connection)
+        # It crashed, and is about to be started again.
+        os.kill(connection.collector_pid, signal.SIGKILL)
+        await stopped(connection)
+        await ask(connection)
+        await live(connection)
+        # It is being ended, to be started with other settings.
+        connection.renew(connection.target)
+        await ask(connection)
+        await live(connection)
+        # It ended too often.
+        connection._restarts = [time.monotonic()] * RESTARTS
+        os.kill(connection.collector_pid, signal.SIGKILL)
+        await stopped(connection)
+        assert connection.given_up
+        await ask(connection)
+
+    run(story())
+
+
 def test_a_collector_that_can_not_begin_says_why_and_is_not_tried_again(
     run: Run, supervisor: Supervisor, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
+import asyncio
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,17 +12,22 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
-from app.models.acts import Rerun, Revoke, Send, Wish
+from app.models.acts import Rerun, Revoke, RevokeStamped, Send, Wish
+from app.models.records import Message
+from app.models.surveys import Survey
+from app.models.wire import Surveyed
 from app.ui.live import TimeRange
 from app.ui.pages.task_acts import SIGNALS, is_revocable, is_running
 from app.ui.pages.tasks import TasksPage
 from app.ui.theme import ThemeManager
 from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.send_dialog import SendDialog
-from tests.ui.conftest import Run, loaded, until
-from tests.ui.histories import History, Stand, failed, received, started, succeeded
+from app.ui.widgets.stamp_dialog import StampDialog
+from tests.ui.conftest import Run, loaded, put_on, until
+from tests.ui.histories import History, Stand, failed, received, sent, started, succeeded
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+NONE = Qt.KeyboardModifier.NoModifier
 
 
 @pytest.fixture
@@ -43,28 +49,9 @@ def history(tmp_path: Path, now: float) -> Iterator[History]:
 
 
 @pytest.fixture
-def stand(history: History) -> Iterator[Stand]:
-    made = Stand(history.path)
-    made.operates = True
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def page(qtbot: QtBot, theme: ThemeManager, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> TasksPage:
     monkeypatch.setattr("app.ui.pages.pace._LONG", math.inf)
-    made = TasksPage(theme, TimeRange())
-    qtbot.addWidget(made)
-    made.resize(1300, 600)
-    made.set_connection(stand)  # type: ignore[arg-type]
-    return made
-
-
-@pytest.fixture
-def wishes(page: TasksPage) -> list[Wish]:
-    made: list[Wish] = []
-    page.act_wanted.connect(made.append)
-    return made
+    return put_on(qtbot, TasksPage(theme, TimeRange()), stand)
 
 
 def row_of(page: TasksPage, uuid: str) -> int:
@@ -170,7 +157,7 @@ def test_where_nothing_may_be_done_each_button_says_why(page: TasksPage, stand: 
         await opened(page)
         await look_at(page, "wait0")
         acts = page._acts
-        for button in (acts.again, acts.revoke, acts.send):
+        for button in (acts.again, acts.revoke, acts.menu):
             assert button.isVisible()
             assert not button.isEnabled()
             assert "This needs the access mode" in button.toolTip()
@@ -185,14 +172,58 @@ def test_where_nothing_may_be_done_each_button_says_why(page: TasksPage, stand: 
     run(story())
 
 
-def test_keys_do_nothing_where_nothing_may_be_done(page: TasksPage, stand: Stand, wishes: list[Wish], run: Run) -> None:
+@pytest.fixture
+def refused(page: TasksPage) -> list[str]:
+    """Why keys did nothing."""
+    made: list[str] = []
+    page.act_refused.connect(made.append)
+    return made
+
+
+def test_keys_say_why_nothing_may_be_done(
+    page: TasksPage, stand: Stand, wishes: list[Wish], refused: list[str], run: Run
+) -> None:
     async def story() -> None:
         stand.operates = False
         await opened(page)
         await look_at(page, "wait0")
         QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)
         QTest.keyClick(page._table, Qt.Key.Key_A, SHIFT)
+        stand.live = False
+        QTest.keyClick(page._table, Qt.Key.Key_A, SHIFT)
         assert wishes == []
+        assert refused[:2] == [OPERATE_ONLY] * 2
+        assert refused[2].startswith("Nothing can be done to a history file")
+
+    run(story())
+
+
+def test_keys_say_that_nothing_is_selected(page: TasksPage, wishes: list[Wish], refused: list[str], run: Run) -> None:
+    async def story() -> None:
+        await opened(page)
+        for key, with_ in ((Qt.Key.Key_R, SHIFT), (Qt.Key.Key_A, SHIFT), (Qt.Key.Key_E, NONE)):
+            QTest.keyClick(page._table, key, with_)
+        assert (wishes, page.findChildren(QFileDialog)) == ([], [])
+        assert len(refused) == 3
+        assert all(text.startswith("No task is selected: click on one first") for text in refused)
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("uuid", "said"), [("run0", "runs already, which a revoke does not stop"), ("bad0", "This task is over")]
+)
+def test_the_key_for_revoking_says_why_a_task_can_not_be(
+    page: TasksPage, wishes: list[Wish], refused: list[str], run: Run, uuid: str, said: str
+) -> None:
+    async def story() -> None:
+        await opened(page)
+        await look_at(page, uuid)
+        QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)
+        page._table.select_nothing()
+        QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)  # what is looked at is left
+        assert wishes == []
+        assert [said in text for text in refused] == [True, True]
 
     run(story())
 
@@ -211,7 +242,7 @@ def test_of_a_history_file_nothing_but_copying_and_exporting_is_offered(
         page._table.selectAll()
         acts = page._acts
         shown = {button.text() for button in page.findChildren(QPushButton) if button.isVisible()}
-        assert shown & {"Run again …", "Revoke …", "Terminate", "Send task …"} == set()
+        assert shown & {"Run again …", "Revoke …", "Terminate", "Actions"} == set()
         assert acts.export.isVisible()
         acts.copy._menu.aboutToShow.emit()
         assert offered(acts.copy._menu) == ["Id", "JSON", "Python: apply_async(…)"]
@@ -266,7 +297,9 @@ def test_several_rows_are_selected_with_shift_and_control_and_acted_on(
     run(story())
 
 
-def test_a_selection_that_has_nothing_to_revoke_says_so(page: TasksPage, wishes: list[Wish], run: Run) -> None:
+def test_a_selection_that_has_nothing_to_revoke_says_so(
+    page: TasksPage, wishes: list[Wish], refused: list[str], run: Run
+) -> None:
     async def story() -> None:
         await opened(page)
         click(page, "bad0")
@@ -275,6 +308,7 @@ def test_a_selection_that_has_nothing_to_revoke_says_so(page: TasksPage, wishes:
         assert "Every one of these tasks is over" in page._acts.revoke_many.toolTip()
         QTest.keyClick(page._table, Qt.Key.Key_R, SHIFT)
         assert wishes == []
+        assert refused == [page._acts.revoke_many.accessibleDescription()]
 
     run(story())
 
@@ -376,7 +410,7 @@ def test_a_menu_offers_the_same_for_rows_by_mouse_and_by_key(page: TasksPage, wi
         QApplication.sendEvent(page._table.viewport(), event)
         [shown] = menu(page)
         assert offered(shown) == [
-            "Run again …", "Revoke …", *(text for _, text in SIGNALS),
+            "Run again …", "Revoke …", "Revoke by a stamp …", *(text for _, text in SIGNALS),
             "Run all 4 found again …", "Revoke all 4 found …", "Export …",
         ]  # fmt: skip
         [revoke] = [action for action in shown.actions() if action.text() == "Revoke …"]
@@ -442,7 +476,8 @@ def test_selected_tasks_are_exported(page: TasksPage, run: Run, tmp_path: Path) 
 def test_a_new_task_is_sent_with_names_that_are_known(page: TasksPage, wishes: list[Wish], run: Run) -> None:
     async def story() -> None:
         await opened(page)
-        page._acts.send.click()
+        page._acts.menu._menu.aboutToShow.emit()
+        choose(page._acts.menu._menu, "Send task …")
         await page.settled()
         [dialog] = page.findChildren(SendDialog)
         completer = dialog.name.completer()
@@ -452,6 +487,117 @@ def test_a_new_task_is_sent_with_names_that_are_known(page: TasksPage, wishes: l
         dialog.name.setText("mail.send")
         dialog.go_on.click()
         assert wishes == [Send("mail.send")]
+
+    run(story())
+
+
+STAMPED = '{"stamped_headers": ["customer"], "stamps": {"customer": ["1234"]}}'
+
+
+class Searched(Stand):
+    """Finds the message of wait0 in its queue, at the second look."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.operates = True
+        self.looked: list[tuple[str, str]] = []
+        self.answers = [
+            Surveyed(1, Survey(found=[Message(9, id="wait01")])),
+            Surveyed(1, Survey(found=[Message(9, id="wait0", headers=STAMPED)], state="over")),
+        ]
+
+    async def search(self, queue: str, wanted: str = "", *, further: bool = False) -> AsyncGenerator[Surveyed, None]:
+        assert not further
+        self.looked.append((queue, wanted))
+        for answer in self.answers:
+            await asyncio.sleep(0)
+            yield answer
+
+
+@pytest.fixture
+def searched(history: History, page: TasksPage, now: float) -> Iterator[Searched]:
+    history.fold(sent("wait0", now - 1, queue="leads"), now=now)
+    history.commit(now)
+    made = Searched(history.path)
+    page.set_connection(made)  # type: ignore[arg-type]
+    yield made
+    made.close()
+
+
+async def asked_for_stamps(page: TasksPage) -> StampDialog:
+    page._acts.menu._menu.aboutToShow.emit()
+    choose(page._acts.menu._menu, "Revoke by a stamp …")
+    await page.settled()
+    [dialog] = [each for each in page.findChildren(StampDialog) if each.isVisible()]
+    return dialog
+
+
+def test_tasks_are_revoked_by_a_stamp_of_the_one_that_is_looked_at(
+    page: TasksPage, searched: Searched, wishes: list[Wish], run: Run
+) -> None:
+    async def story() -> None:
+        await opened(page)
+        await look_at(page, "wait0")
+        dialog = await asked_for_stamps(page)
+        assert searched.looked == [("leads", "wait0")]
+        [offer] = [each for each in dialog.findChildren(QPushButton) if each.text() == "customer = 1234"]
+        offer.click()
+        dialog.go_on.click()
+        assert wishes == [RevokeStamped("customer", ["1234"])]
+
+    run(story())
+
+
+def test_a_form_for_stamps_is_there_without_a_task_too(
+    page: TasksPage, searched: Searched, wishes: list[Wish], run: Run
+) -> None:
+    async def story() -> None:
+        await opened(page)
+        dialog = await asked_for_stamps(page)
+        assert searched.looked == []
+        assert not dialog._said.isVisible()
+        dialog.header.setText("batch")
+        dialog.values.setPlainText("7")
+        dialog.go_on.click()
+        assert wishes == [RevokeStamped("batch", ["7"])]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("uuid", "answers", "said"),
+    [
+        ("bad0", [], "What this task was stamped with is not known: it is over"),
+        ("wait0", [Surveyed(1, Survey(state="over"))], "Its message was not found in leads: a worker may have it"),
+        ("wait0", [Surveyed(1, error="RabbitMQ can't be looked through.")], "RabbitMQ can't be looked through."),
+        ("wait0", [Surveyed(1, Survey(found=[Message(9, id="wait0")]))], "Its message carries no stamp"),
+    ],
+)
+def test_why_no_stamps_are_offered_is_said(
+    page: TasksPage, searched: Searched, run: Run, uuid: str, answers: list[Surveyed], said: str
+) -> None:
+    async def story() -> None:
+        searched.answers = answers
+        await opened(page)
+        await look_at(page, uuid)
+        dialog = await asked_for_stamps(page)
+        assert dialog._said.text().startswith(said)
+        dialog.reject()
+
+    run(story())
+
+
+def test_a_form_that_is_closed_has_nobody_look_on(page: TasksPage, searched: Searched, run: Run) -> None:
+    async def story() -> None:
+        await opened(page)
+        await look_at(page, "wait0")
+        page._acts.menu._menu.aboutToShow.emit()
+        choose(page._acts.menu._menu, "Revoke by a stamp …")
+        [dialog] = [each for each in page.findChildren(StampDialog) if each.isVisible()]
+        dialog.reject()
+        await page.settled()
+        await until(lambda: not page.findChildren(StampDialog))
+        assert searched.looked == []
 
     run(story())
 

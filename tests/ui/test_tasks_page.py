@@ -522,7 +522,15 @@ def test_the_inspector_follows_its_task_through_all_attempts(
 
 @pytest.mark.parametrize(
     ("args", "badge"),
-    [("(1, 2)", "event text, complete"), ("('" + "x" * 1022 + ")", "event text, cut"), ("({...},)", "event text, cut")],
+    [
+        ("(1, 2)", "event text, complete"),
+        ("('" + "x" * 1022 + ")", "event text, cut"),
+        ("({...},)", "event text, cut"),
+        ("(datetime.date(2026, 11, 22), 1)", "event text, in doubt: args[0]"),
+        ("(b'00ff',)", "event text, in doubt: args[0]"),
+        ("('a\\tb', (1, 2))", "event text, in doubt: args[0]"),
+        ("((1, 2),)", "event text, complete"),
+    ],
 )
 def test_arguments_say_how_complete_they_are(
     page: TasksPage, history: History, run: Run, now: float, args: str, badge: str

@@ -1,36 +1,79 @@
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from app.models.acts import Purge, Revoke
+from app.models.acts import Edited, Purge, Rerun, Revoke
 from app.ui.theme import ThemeManager
-from app.ui.widgets.wish_options import BackupOption, TakeOutOption
+from app.ui.widgets.wish_options import BackupOption, QueueOption, TakeOutOption
 
 
 def test_a_copy_is_asked_for_with_a_file_of_a_name_of_ours(qtbot: QtBot, theme: ThemeManager) -> None:
-    option = BackupOption(theme, Purge("../../etc/passwd"))
+    wish = Purge("../../etc/passwd")
+    option = BackupOption(theme, wish)
     qtbot.addWidget(option)
     option.show()
-    assert (option.complete, option.wish()) == (True, Purge("../../etc/passwd"))
+    assert (option.complete, option.edited(wish)) == (True, Purge("../../etc/passwd"))
     assert not option.file.isVisible()
     with qtbot.waitSignal(option.changed):
         option.box.click()
     assert option.file.isVisible()
-    assert "passwd" not in option.wish().backup
-    assert option.wish().backup.endswith(".messages")
+    assert "passwd" not in option.edited(wish).backup
+    assert option.edited(wish).backup.endswith(".messages")
     option.file.clear()
     assert not option.complete
     option.file.setText(" /somewhere/else ")
-    assert option.wish() == Purge("../../etc/passwd", backup="/somewhere/else")
+    assert option.edited(wish) == Purge("../../etc/passwd", backup="/somewhere/else")
     with qtbot.waitSignal(option.changed):
         option.box.click()
-    assert option.wish() == Purge("../../etc/passwd")
+    assert option.edited(wish) == Purge("../../etc/passwd")
 
 
 @pytest.mark.parametrize("before", [False, True])
 def test_messages_that_wait_are_taken_out_if_that_is_wished(qtbot: QtBot, theme: ThemeManager, *, before: bool) -> None:
-    option = TakeOutOption(theme, Revoke(["a"], take_out=before))
+    wish = Revoke(["a"], take_out=before)
+    option = TakeOutOption(theme, wish)
     qtbot.addWidget(option)
-    assert option.wish() == Revoke(["a"], take_out=before)
+    assert option.edited(wish) == Revoke(["a"], take_out=before)
     with qtbot.waitSignal(option.changed):
         option.box.click()
-    assert option.wish() == Revoke(["a"], take_out=not before)
+    assert option.edited(wish) == Revoke(["a"], take_out=not before)
+
+
+def test_another_queue_is_named_or_chosen_and_where_it_was_is_the_default(qtbot: QtBot, theme: ThemeManager) -> None:
+    wish = Rerun(["a"], edited={"a": Edited("[1]", "{}")})
+    option = QueueOption(theme, wish, ["mail", "slow.mail"])
+    qtbot.addWidget(option)
+    with qtbot.waitActive(option):
+        option.show()
+        option.activateWindow()
+    edit = option.field.edit
+    edit.setFocus()
+    assert (edit.text(), edit.placeholderText()) == ("", "where it was")
+    assert option.edited(wish) == wish
+    completer = edit.completer()
+    assert completer is not None
+    popup = completer.popup()
+    assert popup is not None
+    QTest.keyClick(edit, Qt.Key.Key_Down)  # without a mouse, too, all are shown
+    assert [completer.completionModel().index(row, 0).data() for row in range(2)] == ["mail", "slow.mail"]
+    assert popup.isVisible()
+    for key in (Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Return):
+        QTest.keyClick(popup, key)
+    assert edit.text() == "slow.mail"
+    assert option.edited(wish) == Rerun(["a"], edited={"a": Edited("[1]", "{}")}, queue="slow.mail")
+    with qtbot.waitSignal(option.changed):
+        edit.setText(" unheard of ")
+    assert option.edited(wish).queue == "unheard of"
+    edit.clear()
+    assert option.edited(wish).queue is None
+
+
+def test_a_queue_that_was_wished_already_is_shown_and_without_known_ones_none_are_offered(
+    qtbot: QtBot, theme: ThemeManager
+) -> None:
+    option = QueueOption(theme, Rerun(["a"], queue="slow"), ())
+    qtbot.addWidget(option)
+    option.show()
+    assert option.field.edit.text() == "slow"
+    assert not option.field.all.isVisible()

@@ -14,7 +14,7 @@ from app.ui.pages.workers import WorkersPage
 from app.ui.theme import ThemeManager
 from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.steer_dialog import COMMANDS, SteerDialog
-from tests.ui.conftest import Run, loaded
+from tests.ui.conftest import Run, loaded, put_on
 from tests.ui.histories import History, Stand, heartbeat, received
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -35,27 +35,8 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 @pytest.fixture
-def stand(history: History) -> Iterator[Stand]:
-    made = Stand(history.path)
-    made.operates = True
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def page(qtbot: QtBot, theme: ThemeManager, stand: Stand) -> WorkersPage:
-    made = WorkersPage(theme, TimeRange())
-    qtbot.addWidget(made)
-    made.resize(1300, 600)
-    made.set_connection(stand)  # type: ignore[arg-type]
-    return made
-
-
-@pytest.fixture
-def wishes(page: WorkersPage) -> list[Wish]:
-    made: list[Wish] = []
-    page.act_wanted.connect(made.append)
-    return made
+    return put_on(qtbot, WorkersPage(theme, TimeRange()), stand)
 
 
 async def look_at(page: WorkersPage, worker: str) -> None:

@@ -1,7 +1,8 @@
 """Finds what tasks were really called with: from the best place that still has it, and graded for what that is worth.
 
-1. The message itself, in its queue, with a worker (``unacked``) or in a quarantine, where the broker shows it without
-   giving it away (Redis). That is *exact* whatever its serializer, as its body is sent again byte by byte.
+1. The message itself, where the broker shows it without giving it away: on Redis in its queue, with a worker
+   (``unacked``) or in a quarantine, on RabbitMQ in a quarantine. That is *exact* whatever its serializer, as its body
+   is sent again byte by byte.
 2. A worker that has the task now, and what one told while it ran for long. That is *exact* where workers take nothing
    but JSON: it tells tuples as lists, and what was pickled in other forms than it had.
 3. The result backend, where results are extended. Celery stores what the arguments are when the task *ended*, and a
@@ -20,12 +21,12 @@ from app.collectors.acts.act import Reach
 from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
-from app.collectors.envelope import Known, Original, Unfaithful, again, arguments_of, made, read_original
+from app.collectors.envelope import Known, Original, Unfaithful, again, arguments_of, made
 from app.collectors.envelope import TaskMessage as Message
 from app.collectors.errors import BrokerError
 from app.collectors.inspector import Called, from_query, takes_json_only
+from app.collectors.originals import Found
 from app.collectors.publisher import Route, Unroutable
-from app.collectors.redis_finder import Found
 from app.collectors.results import Stored, stored
 from app.models import arguments, states
 from app.models.acts import Edited
@@ -41,6 +42,10 @@ PATIENCE: Final = 5.0
 GONE: Final = "time limits, headers and what follows it (link, link_error, chain), as its message is gone"
 #: What is stored with these is of the last attempt. A retry, or a progress, may be followed by other arguments.
 _OF_AN_END: Final = (states.SUCCESS, states.FAILURE)
+_OLD_FORM: Final = (
+    "Its message is of Celery's old protocol 1. It is sent in that of today, which workers of Celery 4 and later "
+    "understand."
+)
 _AT_ONCE: Final = "It was to run at its ETA; now it runs at once."
 _NO_ROUTE: Final = "It is not known which queue it went to. Choose one."
 _PICKLED: Final = "Its workers also take other forms than JSON: what they tell may differ from what was sent."
@@ -126,12 +131,12 @@ class Lookup:
         cases = []
         for id_ in ids:
             task = past.tasks.get(id_)
-            case = None
-            if id_ in found:
-                case = _of_message(id_, found[id_], task)
-            if case is None:
+            if id_ in found and (original := found[id_].original) is not None:
+                case = _of_message(id_, found[id_], original, task)
+            else:
                 case = _of_told(id_, task, called.get(id_), past.told.get(id_), kept.get(id_), json_only=json_only)
                 case.route = _route(task, called.get(id_), kept.get(id_), past)
+                case.refusal = found[id_].why if id_ in found else case.refusal
             case.route = route or case.route
             case.warnings = _warnings(case, found.get(id_))
             if case.route is None:
@@ -145,7 +150,13 @@ class Lookup:
         if not waiting:
             return {}
         queues = list(dict.fromkeys([*(task.queue for task in past.tasks.values() if task.queue), *past.queues]))
-        look = partial(self._reach.broker.find, waiting, queues or self._queues_there, give_up=self._give_up)
+        look = partial(
+            self._reach.broker.find,
+            waiting,
+            queues or self._queues_there,
+            self._reach.access.mode,
+            give_up=self._give_up,
+        )
         return self._try(look, {})
 
     @property
@@ -228,11 +239,9 @@ class _Past:
             reader.close()
 
 
-def _of_message(id_: str, found: Found, task: Task | None) -> Case | None:
-    """What is known of a task whose message was found; None where that is none that can be sent again."""
-    original = read_original(found.raw, None if task is None else task.sent)
-    if original is None:
-        return None
+def _of_message(id_: str, found: Found, original: Original, task: Task | None) -> Case:
+    """What is known of a task whose message was found."""
+    original = msgspec.structs.replace(original, sent=None if task is None else task.sent)
     headers, values = original.message.headers, arguments_of(original.message)
     queue = clean_word(found.queue)
     where = {
@@ -354,6 +363,7 @@ def _warnings(case: Case, found: Found | None) -> list[str]:
         "A worker still holds its message; where that dies, it is delivered again by itself.": place == "unacked",
         "Its message is in a quarantine; to restore that runs it, too.": place == "quarantine",
         _AT_ONCE: case.original is not None and bool(case.original.message.headers.get("eta")),
+        _OLD_FORM: case.original is not None and case.original.protocol == 1,
         "What follows in its chain has ids already, and keeps them.": "the rest of its chain" in case.kept,
     }
     return [sentence for sentence, holds in said.items() if holds] + case.arguments.notes

@@ -7,12 +7,26 @@ from app.collectors.acts.move import Deleting, Moving
 from app.collectors.acts.purge import Purging
 from app.collectors.acts.rerun import RerunAct
 from app.collectors.acts.restore import Discarding, Restoring
+from app.collectors.acts.restore_file import RestoringFile
 from app.collectors.acts.revoke import RevokeTasks
 from app.collectors.acts.revoke_stamped import RevokeByStamp
 from app.collectors.acts.send import SendAct
 from app.collectors.acts.steer import SteerWorkers
 from app.collectors.acts.terminate import TerminateTask
-from app.models.acts import Delete, Discard, Move, Purge, Rerun, Restore, Revoke, RevokeStamped, Send, Steer, Wish
+from app.models.acts import (
+    Delete,
+    Discard,
+    Move,
+    Purge,
+    Rerun,
+    Restore,
+    RestoreFile,
+    Revoke,
+    RevokeStamped,
+    Send,
+    Steer,
+    Wish,
+)
 
 _ACTS: Final[dict[type[Wish], type[Act[Any]]]] = {
     Delete: Deleting,
@@ -21,6 +35,7 @@ _ACTS: Final[dict[type[Wish], type[Act[Any]]]] = {
     Purge: Purging,
     Rerun: RerunAct,
     Restore: Restoring,
+    RestoreFile: RestoringFile,
     Revoke: RevokeTasks,
     RevokeStamped: RevokeByStamp,
     Send: SendAct,

@@ -11,7 +11,8 @@ from app.collectors.acts.catalogue import act_of
 from app.collectors.acts.engine import Prepared, prepare, resume
 from app.collectors.errors import BrokerError
 from app.models.acts import Outcome, Standing
-from app.models.audit import AuditError, AuditLog
+from app.models.audit import AuditLog
+from app.models.audit_chain import AuditError
 from app.models.wire import Acted, Acting, DoAct, DropAct, Lock, PlanAct, Planned, Unlock
 
 #: Plans and acts that may be under way at once, and plans that may wait to be confirmed.

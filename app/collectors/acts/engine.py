@@ -17,7 +17,8 @@ from app.collectors.acts.act import Act, Impossible, Step
 from app.collectors.errors import BrokerError
 from app.models import acts
 from app.models.acts import Item, Outcome, Plan, Wish
-from app.models.audit import AuditError, AuditLog
+from app.models.audit import AuditLog
+from app.models.audit_chain import AuditError
 from app.models.formats import number_of
 
 #: Items that an outcome holds while an act runs.
@@ -31,11 +32,12 @@ MakeAct = Callable[[Wish], Act[Any]]
 class Prepared:
     """A plan that may be confirmed once, within a minute. `stop` may be called from any thread."""
 
-    def __init__(self, act: Act[Any], plan: Plan, log: AuditLog, id_: str, done: frozenset[str] = frozenset()) -> None:
+    def __init__(self, act: Act[Any], plan: Plan, log: AuditLog, id_: str, done: frozenset[str] | None = None) -> None:
         self.plan = plan
         self.id = id_
         self._act = act
         self._log = log
+        #: What was done of an act that is gone on with; None of a new one.
         self._done = done
         self._made = time.monotonic()
         self._stopping = threading.Event()
@@ -55,7 +57,8 @@ class Prepared:
         """Carry it out: outcomes as it goes, the last of which is not *running* any more."""
         try:
             grant = self._permitted(typed)
-            self._log.intend(self.id, self._act.resolved, msgspec.structs.replace(self.plan, details={}))
+            written = msgspec.structs.replace(self.plan, details={})
+            self._log.intend(self.id, self._act.resolved, written, self._done)
         except (AuditError, BrokerError, Impossible) as refused:
             self._act.close()
             yield Outcome(state="failed", total=self.plan.count, text=f"Nothing was done. {refused}")
@@ -95,7 +98,7 @@ class Prepared:
         return grant
 
     def _steps(self, running: "_Running", pace: "_Pace", grant: Grant) -> Iterator[Outcome]:
-        steps = self._act.work(self.id, grant, self._done)
+        steps = self._act.work(self.id, grant, self._done or frozenset())
         told = time.monotonic()
         while True:
             if self._stopping.is_set():
@@ -130,7 +133,7 @@ class Prepared:
 
 def prepare(make: MakeAct, wish: Wish, log: AuditLog) -> Prepared:
     """The plan for a wish. Raises `BrokerError` and `Impossible`."""
-    return _prepared(make(wish), log, uuid.uuid4().hex, frozenset())
+    return _prepared(make(wish), log, uuid.uuid4().hex, None)
 
 
 def resume(make: MakeAct, act: str, log: AuditLog) -> Prepared:
@@ -141,7 +144,7 @@ def resume(make: MakeAct, act: str, log: AuditLog) -> Prepared:
     return _prepared(make(wish), log, act, done)
 
 
-def _prepared(act: Act[Any], log: AuditLog, id_: str, done: frozenset[str]) -> Prepared:
+def _prepared(act: Act[Any], log: AuditLog, id_: str, done: frozenset[str] | None) -> Prepared:
     try:
         plan = act.look()
     except (BrokerError, Impossible):

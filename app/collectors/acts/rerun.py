@@ -1,6 +1,5 @@
 """Runs tasks again, with the arguments they really had or those that somebody looked at, and with no others."""
 
-import math
 import threading
 import time
 from collections import Counter
@@ -12,10 +11,9 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.arguments import Case, Lookup
-from app.collectors.acts.engine import WRITE_EVERY
 from app.collectors.envelope import Unfaithful, new_id
-from app.collectors.publisher import Publisher, Unroutable
-from app.models.acts import FASTEST, MOST_ITEMS, RATE, Caution, Item, Outcome, Plan, Rerun, Sample
+from app.collectors.publisher import SAID, Publisher, Unroutable
+from app.models.acts import MOST_ITEMS, RATE, Caution, Item, Outcome, Plan, Rerun, Sample
 from app.models.arguments import Grade
 from app.models.formats import number_of
 from app.models.history.errors import HistoryError
@@ -29,9 +27,10 @@ MAX_SHOWN: Final = 2 << 20
 _SAMPLES: Final = 10
 _PAGE: Final = 500
 
-#: Tasks that may have been sent, at the highest rate, between two lines of the audit log.
-UNWRITTEN: Final = math.ceil(FASTEST * WRITE_EVERY) + 1
-
+_NOT_LOOKED_FOR: Final = (
+    "Messages that wait in queues of RabbitMQ are not looked for, since a look marks them. Purge the queue, and run "
+    "them again from its quarantine."
+)
 NEEDS_A_LOOK: Final = "Not sent: its arguments are not known for sure. Look at them, and send it by itself."
 
 
@@ -83,10 +82,9 @@ class RerunAct(Act[Rerun]):
 
     def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
         self._publisher = self.reach.broker.publisher(act, grant, on_command=self.reach.on_command)
-        doubted = self._in_doubt(done)
         for case in self._sendable:
             if case.id not in done:
-                yield Step([self._send(act, case, self._publisher, was_maybe=case.id in doubted)])
+                yield Step([self._send(act, case, self._publisher)])
         others = [Item(case.id, ok=False, text=case.refusal or NEEDS_A_LOOK) for case in self._others]
         if others:
             yield Step(others)
@@ -142,7 +140,7 @@ class RerunAct(Act[Rerun]):
             return False
         return case.id in self.wish.edited or (case.arguments.grade == "exact" and not case.refusal)
 
-    def _send(self, act: str, case: Case, publisher: Publisher, *, was_maybe: bool) -> Item:
+    def _send(self, act: str, case: Case, publisher: Publisher) -> Item:
         """Send one of them; what became of it."""
         id_ = new_id(act, case.id)
         try:
@@ -151,17 +149,7 @@ class RerunAct(Act[Rerun]):
         except (Unfaithful, Unroutable, ValueError) as error:
             return Item(case.id, ok=False, text=f"Not sent. {error}")
         self._sent.append((case.id, id_))
-        if sent == "before":
-            return Item(case.id, ok=True, text=f"was sent as {id_} before")
-        maybe = ", maybe for the second time" if was_maybe else ""
-        return Item(case.id, ok=True, text=f"sent as {id_}{maybe}")
-
-    def _in_doubt(self, done: frozenset[str]) -> set[str]:
-        """Those that may have been sent before a crash without that being written down, where a broker can't tell."""
-        if not done or self.reach.broker.tells_sent:
-            return set()
-        left = [case.id for case in self._sendable if case.id not in done]
-        return set(left[:UNWRITTEN])
+        return Item(case.id, ok=True, text=SAID[sent].format(id_))
 
     def _plan(self) -> Plan:
         count = len(self._sendable)
@@ -180,7 +168,7 @@ class RerunAct(Act[Rerun]):
         facts += [("Names", ", ".join(f"{name} × {number:,}" for name, number in names.most_common(5)))]
         facts += [("To", ", ".join(f"{route} × {number:,}" for route, number in routes.most_common(5)))]
         return Plan(
-            title=f"Run {number_of(count, 'task')} again",
+            title=f"Run {number_of(count, 'task')} again" if count else "Look at the arguments first",
             verb="Run again",
             count=count,
             things="task",
@@ -198,8 +186,11 @@ class RerunAct(Act[Rerun]):
         lost = Counter(f"Not kept: {what}." for case in self._sendable for what in case.lost)
         cautions = [Caution(trouble) for trouble in self._lookup.troubles]
         if self._others:
-            number = number_of(len(self._others), "task")
-            cautions.append(Caution(f"{number} can't be sent as they are: look at their arguments first.", grave=True))
+            number, one = number_of(len(self._others), "task"), len(self._others) == 1
+            as_are, its = ("as it is", "its") if one else ("as they are", "their")
+            cautions.append(Caution(f"{number} can't be sent {as_are}: look at {its} arguments first.", grave=True))
+            if self.reach.broker.marks:
+                cautions.append(Caution(_NOT_LOOKED_FOR))
         cautions += [
             Caution(
                 text if number == len(self._sendable) else f"{number:,} of them: {text}",

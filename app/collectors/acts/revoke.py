@@ -186,10 +186,9 @@ class RevokeTasks(Act[Revoke]):
             cautions.append(Caution(_FORGETS))
         if any((worker.software or "").startswith("py-celery 5.6") for worker in self._workers.values()):
             cautions.append(
-                Caution(
-                    "Workers of Celery 5.6 write REVOKED over the result of a task that ended meanwhile.", grave=True
-                )
-            )
+                Caution("Workers of Celery 5.6 store REVOKED as the result of tasks that run or failed by then; of "
+                        "those that succeeded, too, unless results are in a store like Redis.", grave=True)
+            )  # fmt: skip
         if self.wish.take_out:
             cautions.append(
                 Caution("What is taken out waits in a quarantine. Put back, it is thrown away by the workers that "

@@ -2,16 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from typing import Final
+
+import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.envelope import Known, made, new_id
-from app.collectors.publisher import Publisher, Route, Unroutable
+from app.collectors.publisher import SAID, Publisher, Route, Unroutable
 from app.models.acts import Caution, Item, Plan, Sample, Send
 from app.models.arguments import checked
 from app.models.formats import date_time
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
+
+#: What is written down in the place of arguments that are written nowhere; it is no JSON.
+_FORGOTTEN: Final = "***"
 
 
 class SendAct(Act[Send]):
@@ -21,18 +27,26 @@ class SendAct(Act[Send]):
         super().__init__(wish, reach)
         self._publisher: Publisher | None = None
 
+    @property
+    def resolved(self) -> Send:
+        # Without its arguments it can't be gone on with: nothing is sent with others.
+        keeps = self.reach.keep_arguments
+        return self.wish if keeps else msgspec.structs.replace(self.wish, args=_FORGOTTEN, kwargs=_FORGOTTEN)
+
     def look(self) -> Plan:
         wish = self.wish
         if not wish.name.strip() or not wish.queue.strip():
             raise Impossible("A task has a name, and goes to a queue.")
         if wish.priority is not None and not 0 <= wish.priority <= 255:  # noqa: PLR2004 - what AMQP has room for
             raise Impossible(f"A priority is a number from 0 to 255, not {wish.priority}.")
+        if _FORGOTTEN in (wish.args, wish.kwargs):
+            raise Impossible("What this task is called with was not written down. Send it anew.")
         try:
             checked(wish.args, wish.kwargs)
         except ValueError as error:
             raise Impossible(str(error)) from error
         given = {
-            "Arguments": f"{wish.args} {wish.kwargs}",
+            "Arguments": f"{wish.args} {wish.kwargs}" if self.reach.keep_arguments else "as you wrote them",
             "Queue": wish.queue,
             "ETA": None if wish.eta is None else date_time(wish.eta),
             "Expires": None if wish.expires is None else date_time(wish.expires),
@@ -67,11 +81,11 @@ class SendAct(Act[Send]):
             )
         )  # fmt: skip
         try:
-            self._publisher.publish(message, Route("", wish.queue))
+            sent = self._publisher.publish(message, Route("", wish.queue))
         except Unroutable as error:
             yield Step([Item(wish.name, ok=False, text=f"Not sent. {error}")])
         else:
-            yield Step([Item(wish.name, ok=True, text=f"sent as {id_}")])
+            yield Step([Item(wish.name, ok=True, text=SAID[sent].format(id_))])
 
     def settle(self) -> None:
         if self._publisher is not None:

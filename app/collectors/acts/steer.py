@@ -8,12 +8,13 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
+from app.collectors.acts.commands import WAYS
 from app.collectors.acts.crew import LISTED, Crew, reading, why_silent
-from app.collectors.acts.steering import Settings, changed, check, in_words, order_for, read, unable
+from app.collectors.acts.steering import Settings, read
 from app.collectors.control import Answer
 from app.collectors.orders import Order
 from app.models import acts
-from app.models.acts import Caution, Item, Outcome, Plan, Sample, Steer, Steering
+from app.models.acts import Caution, Item, Outcome, Plan, Sample, Steer
 from app.models.formats import listed, number_of
 from app.models.records import Worker
 
@@ -24,43 +25,9 @@ LOOK_EVERY: Final = 0.2
 LEAVES: Final = 10.0
 #: Workers of which it is shown one by one what they have.
 _SHOWN: Final = 20
-_TITLES: Final[dict[Steering, str]] = {
-    "pool_grow": "Grow the pool of {workers} by {number}",
-    "pool_shrink": "Shrink the pool of {workers} by {number}",
-    "pool_restart": "Restart the pool of {workers}",
-    "autoscale": "Change the range in which {workers} scale",
-    "add_consumer": "Have {workers} consume {queue}",
-    "cancel_consumer": "Have {workers} consume {queue} no longer",
-    "rate_limit": "Limit the rate of {task} on {workers} to {rate}",
-    "time_limit": "Change the time limits of {task} on {workers}",
-    "enable_events": "Turn on events of {workers}",
-    "disable_events": "Turn off events of {workers}",
-    "shutdown": "Shut down {workers}",
-}
-_VERBS: Final[dict[Steering, str]] = {
-    "pool_grow": "Grow", "pool_shrink": "Shrink", "pool_restart": "Restart pool", "autoscale": "Change range",
-    "add_consumer": "Consume", "cancel_consumer": "Stop consuming", "rate_limit": "Limit rate",
-    "time_limit": "Change time limits", "enable_events": "Turn events on", "disable_events": "Turn events off",
-    "shutdown": "Shut down",
-}  # fmt: skip
-_OPPOSITES: Final[dict[Steering, Steering]] = {
-    "pool_grow": "pool_shrink", "pool_shrink": "pool_grow", "add_consumer": "cancel_consumer",
-    "cancel_consumer": "add_consumer", "enable_events": "disable_events", "disable_events": "enable_events",
-}  # fmt: skip
 _ALREADY: Final = "already"
-#: What anybody should know of a command.
-_CAUTIONS: Final[dict[Steering, tuple[Caution, ...]]] = {
-    "pool_shrink": (Caution("Only processes that have nothing to do are ended."),),
-    "pool_restart": (Caution("Each process is replaced once it has done its next task; what runs is finished."),),
-    "add_consumer": (Caution("The queue is made where there is none of that name."),),
-    "time_limit": (Caution("Both limits are sent, since workers set both: one that is not named stays."),),
-    "enable_events": (Caution("Workers that come later are not told. Start workers with -E to have it for good."),),
-    "disable_events": (
-        Caution("Workers that were started with -E go on: they can't be told not to."),
-        Caution("Of the tasks of the others no monitor hears any more."),
-    ),
-    "shutdown": (Caution("Tasks that run are finished first, and what was fetched goes back to its queue."),),
-}
+#: As measured by ``tests/features/celery_pools.py``.
+_HEED: Final = "Only prefork pools heed both limits; gevent heeds the hard one, eventlet, threads and solo heed none."
 
 
 class SteerWorkers(Act[Steer]):
@@ -68,7 +35,8 @@ class SteerWorkers(Act[Steer]):
 
     def __init__(self, wish: Steer, reach: Reach) -> None:
         super().__init__(wish, reach)
-        check(wish)
+        self._way = WAYS[wish.command]
+        self._way.check(wish)
         self._crew = Crew(reach)
         self._names = list(dict.fromkeys(wish.workers))
         self._workers: dict[str, Worker] = {}
@@ -90,11 +58,11 @@ class SteerWorkers(Act[Steer]):
         number = len(self._names)
         who = self._names[0] if number == 1 else number_of(number, "worker")
         wish = self.wish
-        title = _TITLES[wish.command].format(
+        title = self._way.title.format(
             workers=who, number=wish.number, queue=wish.queue, task=wish.task, rate=wish.rate
         )
         return Plan(
-            title=title, verb=_VERBS[wish.command], count=number, things="worker", facts=self._facts(),
+            title=title, verb=self._way.verb, count=number, things="worker", facts=self._facts(),
             samples=[Sample(name, why_silent(self._workers.get(name)) if name not in answering else "")
                      for name in self._names[:_SHOWN]],
             cautions=self._cautions(answering), undo=self._undo_in_words(),
@@ -131,9 +99,9 @@ class SteerWorkers(Act[Steer]):
     def told(self, outcome: Outcome) -> Outcome:
         words = []
         for name in self._did[:_SHOWN]:
-            before, after = (in_words(self.wish, each.get(name, Settings())) for each in (self._before, self._after))
-            wanted = in_words(self.wish, changed(self.wish, self._before[name]))
-            if after and self.wish.command not in ("pool_restart", "shutdown"):
+            before, after = (self._way.words(each.get(name, Settings())) for each in (self._before, self._after))
+            wanted = self._wanted(name)
+            if after and self._way.settles:
                 words.append(f"{name}: {before} → {after}." if after == wanted else f"{name} has {after} by now.")
         silent = [item.id for item in outcome.items if item.ok is None]
         if silent and self.wish.command != "shutdown":
@@ -150,15 +118,23 @@ class SteerWorkers(Act[Steer]):
         self._crew.close()
 
     def _read(self) -> dict[str, Settings]:
-        return read(self._crew, self.wish, self._names)
+        return self._read_of(self._names)
+
+    def _read_of(self, names: list[str]) -> dict[str, Settings]:
+        """What these workers have of what the wish is about."""
+        return read(self._crew, self._way.asks, names, self.wish.task)
+
+    def _wanted(self, name: str) -> str:
+        """What a worker should have afterwards, in words."""
+        return self._way.words(self._way.changed(self.wish, self._before[name]))
 
     def _orders(self) -> dict[Order, list[str]]:
         """What is told to whom. Raises `Impossible` where one of them can't do it, or should not be told."""
         found: dict[Order, list[str]] = {}
         for name, now in self._before.items():
-            why = unable(self.wish, now)
+            why = self._way.unable(self.wish, now)
             try:
-                order = order_for(self.wish, now)
+                order = self._way.order(self.wish, now)
             except Impossible as error:
                 why = why or str(error)
             if why:
@@ -170,8 +146,7 @@ class SteerWorkers(Act[Steer]):
     def _facts(self) -> list[tuple[str, str]]:
         facts = []
         for name in self._names[:_SHOWN]:
-            now = self._before[name]
-            before, after = in_words(self.wish, now), in_words(self.wish, changed(self.wish, now))
+            before, after = self._way.words(self._before[name]), self._wanted(name)
             text = before if before == after else f"{before} → {after}"
             if text:
                 facts.append((name, text))
@@ -185,12 +160,12 @@ class SteerWorkers(Act[Steer]):
         command = self.wish.command
         silent = [name for name in self._names if name not in answering]
         cautions = [Caution(f"{name} {why_silent(self._workers.get(name))}.") for name in silent]
-        cautions += _CAUTIONS.get(command, ())
+        cautions += self._way.cautions
         if command == "cancel_consumer":
             cautions += self._left_alone(answering)
         pools = {worker.pool for name, worker in self._workers.items() if name in self._names}
         if command == "time_limit" and pools - {None, "prefork"}:
-            cautions.append(Caution("Only prefork pools heed both limits."))
+            cautions.append(Caution(_HEED))
         if command == "shutdown" and not {*answering} - {*self._names}:
             cautions.append(Caution("No worker that answers is left then.", grave=True))
         return cautions
@@ -198,7 +173,7 @@ class SteerWorkers(Act[Steer]):
     def _left_alone(self, answering: list[str]) -> Iterator[Caution]:
         """What comes of it that these workers consume a queue no longer."""
         others = [name for name in answering if name not in self._names]
-        consumed = read(self._crew, self.wish, others) if others else {}
+        consumed = self._read_of(others) if others else {}
         if not any(self.wish.queue in (settings.queues or ()) for settings in consumed.values()):
             yield Caution(f"No other worker that answers consumes {self.wish.queue}: what is sent there will wait.",
                           grave=True)  # fmt: skip
@@ -220,13 +195,13 @@ class SteerWorkers(Act[Steer]):
 
     def _read_back(self) -> Iterator[Step]:
         """Wait until workers have what they should, or should have it by now."""
-        if not self._did or self.wish.command in ("pool_restart", "shutdown", "enable_events", "disable_events"):
+        if not self._did or not self._way.settles:
             return
-        wanted = {name: in_words(self.wish, changed(self.wish, self._before[name])) for name in self._did}
+        wanted = {name: self._wanted(name) for name in self._did}
         began = time.monotonic()
         while True:
-            self._after = read(self._crew, self.wish, self._did)
-            has = {name: in_words(self.wish, now) for name, now in self._after.items()}
+            self._after = self._read_of(self._did)
+            has = {name: self._way.words(now) for name, now in self._after.items()}
             if has == wanted or time.monotonic() - began > SETTLES:
                 return
             yield Step()
@@ -242,7 +217,7 @@ class SteerWorkers(Act[Steer]):
             yield Step([Item(name, True, text) for name, text in gone.items()])
             time.sleep(LOOK_EVERY if left else 0.0)
         for name in left:
-            held = in_words(self.wish, self._before[name])
+            held = self._way.words(self._before[name])
             yield Step([Item(name, None, f"asked, not gone yet; it had {held or 'tasks that it did not tell'}")])
 
     def _gone(self, names: list[str]) -> dict[str, str]:
@@ -269,17 +244,8 @@ class SteerWorkers(Act[Steer]):
     def _undo(self) -> acts.Wish | None:
         """What gives workers back what they had, where that is the same for all."""
         wish = msgspec.structs.replace(self.wish, workers=list(self._did))
-        opposite = _OPPOSITES.get(wish.command)
-        if opposite is not None:
-            return msgspec.structs.replace(wish, command=opposite)
+        if self._way.opposite is not None:
+            return msgspec.structs.replace(wish, command=self._way.opposite)
         had = {self._before[name] for name in self._did}
-        if len(had) != 1:
-            return None
-        (before,) = had
-        if wish.command == "rate_limit" and before.rate is not None:
-            return msgspec.structs.replace(wish, rate=before.rate or "0")
-        if wish.command == "time_limit" and before.soft is not None and before.hard is not None:
-            return msgspec.structs.replace(wish, soft=before.soft, hard=before.hard)
-        if wish.command == "autoscale" and before.scale is not None:
-            return msgspec.structs.replace(wish, most=before.scale[0], least=before.scale[1])
-        return None
+        before = self._way.before(had.pop()) if len(had) == 1 else None
+        return None if before is None else msgspec.structs.replace(wish, **before)

@@ -158,6 +158,7 @@ class TerminateTask(Act[Revoke]):
         cautions = []
         if pool in _GREEN:
             cautions.append(Caution("A green thread is ended where it waits next; the signal makes no difference."))
+            cautions.append(Caution("Its worker may tell, too, that it succeeded; then it counts as that here."))
         elif self.wish.signal == "SIGKILL":
             cautions.append(Caution("SIGKILL ends the process at once: nothing is tidied up by the task.", grave=True))
         else:

@@ -21,16 +21,19 @@ class FileLock:
     """Held by one process at a time; the file beside the locked one stays behind and means nothing by itself."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def acquire(self) -> bool:
-        """Take the lock if it is free."""
+        """Take the lock if it is free. One whose file was removed meanwhile is none: others would not find it."""
         try:
             _try_lock(self._descriptor)
+            there = os.path.samestat(os.fstat(self._descriptor), self._path.stat())
         except OSError:
+            there = False
+        if not there:
             os.close(self._descriptor)
-            return False
-        return True
+        return there
 
     def release(self) -> None:
         """Let go."""

@@ -19,9 +19,11 @@ from app.ui.live import TimeRange, View
 from app.ui.pages import task_columns, tasks_read
 from app.ui.pages.across import BROKER, common_span, tone, unread
 from app.ui.pages.pace import Pace
+from app.ui.pages.task_acts import acts_by
 from app.ui.pages.tasks_read import PAGE, Ask, Part
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
+from app.ui.widgets.act_buttons import why_not
 from app.ui.widgets.filter_bar import FilterBar
 from app.ui.widgets.follow import Follow
 from app.ui.widgets.labels import PlainLabel
@@ -202,6 +204,8 @@ class AcrossTasks(View):
             self.set_following(not self._follow.on)
         elif event.key() == Qt.Key.Key_Slash:
             self._filter.focus()
+        elif acts_by(event):
+            self.act_refused.emit(why_not(self.connection))
         else:
             super().keyPressEvent(event)
 

@@ -7,9 +7,9 @@ from typing import Final, cast
 
 from PySide6.QtCore import Signal
 
-from app.models import activity, audit
+from app.models import activity, audit_chain
 from app.models.activity import Activity, Deed, Format, Story
-from app.models.audit import AuditError, Verdict
+from app.models.audit_chain import AuditError, Verdict
 from app.models.export import ExportError, write_file
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
@@ -44,6 +44,8 @@ _WIDTHS: Final = (
 class ActivityPage(TablePage):
     """Of one broker, or of all with a column that says which. Times are not ruled by the time range: acts are few.
 
+    It shows ``log``, or that of the connections it is about, where they have one of their own.
+
     Signals: ``resume_wanted`` with the id of an act that is to be gone on with; ``opened`` is that of all pages over
     all brokers, and never emitted here.
     """
@@ -59,7 +61,7 @@ class ActivityPage(TablePage):
         widths = (_BROKER, *_WIDTHS[1:]) if across else _WIDTHS
         super().__init__(theme, time_range, self._deeds, widths, self._details, above=self._bar)
         self._deeds.setParent(self)
-        self._log = log
+        self._log = self._usual = log
         self._across = across
         self._activity = Activity(log)
         self._verdict: Verdict | None = None
@@ -101,6 +103,9 @@ class ActivityPage(TablePage):
 
     def watch(self, connections: Sequence[Connection]) -> None:
         self._shown = []
+        log = next((one.target.audit for one in connections if one.target.audit is not None), self._usual)
+        if log != self._log:
+            self._log, self._activity, self._verdict = log, Activity(log), None
         super().watch(connections)
 
     def close_inspector(self) -> None:
@@ -142,7 +147,7 @@ class ActivityPage(TablePage):
             return
         self._bar.show_busy()
         try:
-            self._verdict = await asked[0].work_out(lambda: audit.verify(self._log))
+            self._verdict = await asked[0].work_out(lambda: audit_chain.verify(self._log))
             self._bar.show_verdict(self._verdict, self._log)
         except AuditError as error:
             self._bar.show_trouble(str(error))

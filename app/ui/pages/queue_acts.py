@@ -1,12 +1,13 @@
 """What can be done with a queue and its messages: purged and moved, and put back from a quarantine."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QPushButton, QWidget
 
 from app.models import formats
 from app.models.acts import Delete, Discard, Move, Purge, Restore, Wish
@@ -15,7 +16,8 @@ from app.ui.live import View
 from app.ui.pages.queue_inspector import QueueInspector
 from app.ui.theme import ThemeManager
 from app.ui.widgets.act_buttons import ActButton, Foot, why_not
-from app.ui.widgets.form_dialog import FormDialog, WrongError, completing
+from app.ui.widgets.form_dialog import FormDialog, WrongError
+from app.ui.widgets.offers import completing
 from app.ui.widgets.selection_bar import SelectionBar
 
 _EMPTY: Final = "Nothing waits in it now."
@@ -25,10 +27,12 @@ _ORDER: Final = "They go behind what waits there. A queue that does not exist is
 class QueueActs(QObject):
     """The line under the inspector of a queue, and that over it for selected messages. ``wanted`` carries a wish.
 
-    ``others`` gives the names of the queues that messages may be moved to.
+    ``others`` gives the names of the queues that messages may be moved to. ``export_wanted`` carries the row of a queue
+    whose messages are to be written to a file, and its name.
     """
 
     wanted = Signal(object)
+    export_wanted = Signal(object, str)
 
     def __init__(
         self, page: View, theme: ThemeManager, inspector: QueueInspector, others: Callable[[], Sequence[str]]
@@ -43,7 +47,8 @@ class QueueActs(QObject):
         self.move = ActButton("Move all …", "Move all that waits to another queue")
         self.restore = ActButton("Restore all …", "Put all of it back where it was", kind="primary")
         self.discard = ActButton("Delete for good …", "Really delete it: there is no way back", kind="danger")
-        self.foot = Foot(self.purge, self.restore, self.move, self.discard)
+        self.export = ActButton("Export …", "Write all that waits to a file; it stays in the queue")
+        self.foot = Foot(self.purge, self.restore, self.move, self.export, self.discard)
         self.delete_some = ActButton("Delete …", "Move the selected messages into a quarantine")
         self.restore_some = ActButton("Restore …", "Put the selected messages back where they were")
         self.move_some = ActButton("Move to …", "Move the selected messages to another queue")
@@ -80,6 +85,7 @@ class QueueActs(QObject):
             button.allow(refused)
         self.move.setVisible(live and not locked_away)
         self.move_some.setVisible(live)
+        self.export.allow(empty)
         self.foot.setVisible(live)
         self._messages.let_select(on=live)
         self.bar.show_number(len(self._messages.selected()) if self._inspector.looks else 0)
@@ -90,6 +96,7 @@ class QueueActs(QObject):
         self.restore.clicked.connect(lambda: self._wish(Restore))
         self.discard.clicked.connect(lambda: self._wish(Discard))
         self.move.clicked.connect(self._move_all)
+        self.export.clicked.connect(self._export)
         self.delete_some.clicked.connect(lambda: self._wish_some(Delete))
         self.restore_some.clicked.connect(lambda: self._wish_some(lambda name, ids: Restore(name, ids=ids)))
         self.move_some.clicked.connect(self._move_some)
@@ -121,6 +128,20 @@ class QueueActs(QObject):
     def _ask_where(self, queue: str, ids: list[str]) -> None:
         dialog = MoveDialog(self._page, queue, ids, [each for each in self._others() if each != queue])
         dialog.wished.connect(self.wanted)
+        dialog.open()
+
+    def _export(self) -> None:
+        row = self._row
+        if row is None:
+            return
+        # Named by us, and not by the queue: a broker's words don't become a path.
+        name = f"messages-{time.strftime('%Y%m%d-%H%M%S')}.messages"
+        dialog = QFileDialog(self._page, "Export messages", name)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setOption(QFileDialog.Option.DontConfirmOverwrite)  # none is ever written over
+        dialog.selectFile(name)
+        dialog.fileSelected.connect(lambda path: self.export_wanted.emit(row, path))
         dialog.open()
 
     def _copy(self) -> None:

@@ -1,8 +1,9 @@
 """Every queue, consumed or not: what waits, where it is going, and all about the one selected."""
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -10,9 +11,10 @@ import msgspec
 from app.models import formats
 from app.models.history.charts import Series, Span
 from app.models.history.reader import Reader
-from app.models.qt.queues import FLOW_SPAN, FLOW_STEP, Flow, QueueTableModel, flow
+from app.models.qt.queues import FLOW_SPAN, FLOW_STEP, Flow, QueueRow, QueueTableModel, flow
 from app.models.quarantines import ROLE
 from app.models.records import Gap, Queue, Worker
+from app.models.wire import Notice
 from app.ui import words
 from app.ui.live import TimeRange
 from app.ui.pages.queue_acts import QueueActs
@@ -21,6 +23,7 @@ from app.ui.pages.table_page import TablePage
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.crosshair import Crosshair
+from app.ui.widgets.export_line import ExportLine, ending
 from app.ui.widgets.listed_switch import ListedSwitch
 from app.ui.widgets.table import Width
 from app.ui.widgets.waiting import PAGE
@@ -68,9 +71,14 @@ class QueuesPage(TablePage):
         self._queues = QueueTableModel()
         self._details = QueueInspector(theme, Crosshair())
         self._purged = ListedSwitch(_purged_words, listed=True)
-        super().__init__(theme, time_range, self._queues, WIDTHS, self._details, below=self._purged)
+        self._exporting = ExportLine(theme)
+        super().__init__(
+            theme, time_range, self._queues, WIDTHS, self._details, above=self._exporting, below=self._purged
+        )
         self._acts = QueueActs(self, theme, self._details, self._names)
         self._acts.wanted.connect(self.act_wanted)
+        self._acts.export_wanted.connect(lambda row, path: self.spawn(self._export(row, Path(path))))
+        self._exporting.stopped.connect(self._stop_export)
         self._purged.toggled.connect(self.reload)
         self._queues.setParent(self)
         self.table.setAccessibleName("Queues")
@@ -121,8 +129,33 @@ class QueuesPage(TablePage):
         if self.connection is not None:
             self.connection.stop_search()
 
-    def set_connection(self, connection: Connection | None) -> None:
-        super().set_connection(connection)
+    async def _export(self, row: QueueRow, path: Path) -> None:
+        """Have all that waits in a queue written to a file, and say how far that is."""
+        connection, queue = self.connection, row.queue.name
+        if connection is None:
+            return
+        self._exporting.begin(queue, row.queue.ready)
+        async with aclosing(connection.exports.write(queue, path)) as answers:
+            async for told in answers:
+                if told.state != "writing":
+                    self._tell_exported(connection, ending(queue, told, str(path)), error=told.state == "failed")
+                elif connection is self.connection:
+                    self._exporting.show_progress(told)
+
+    def _tell_exported(self, connection: Connection, text: str, *, error: bool) -> None:
+        """Say what came of an export where it was begun, and wherever the user is by then."""
+        if connection is self.connection:
+            self._exporting.show_end(text, error=error)
+        if connection is not self.connection or not self.isVisible():
+            connection.noticed.emit(Notice("export", text, "error" if error else "info"))
+
+    def _stop_export(self) -> None:
+        if self.connection is not None:
+            self.connection.exports.stop()
+
+    def watch(self, connections: Sequence[Connection]) -> None:
+        self._exporting.hide()
+        super().watch(connections)
         self._details.forget_messages()
 
     def close_inspector(self) -> None:

@@ -20,12 +20,11 @@ from app.models.picked import Picked, export_picked
 from app.models.qt.tasks import TaskTableModel
 from app.models.records import Task
 from app.ui.live import View
-from app.ui.pages import tasks_read
+from app.ui.pages.task_forms import TaskForms
 from app.ui.pages.task_inspector import TaskInspector
 from app.ui.theme import ThemeManager
 from app.ui.widgets.act_buttons import ActButton, Entry, Foot, MenuButton, pop_up, why_not
 from app.ui.widgets.selection_bar import SelectionBar
-from app.ui.widgets.send_dialog import SendDialog
 from app.ui.widgets.table import RecordTable
 
 #: Signals to end a running task by; the first is the usual one, the last can't be caught.
@@ -39,6 +38,9 @@ SIGNALS: Final[tuple[tuple[ProcessSignal, str], ...]] = (
 _FILES: Final = "CSV (*.csv);;JSON lines (*.jsonl)"
 #: Rows that are several.
 _SEVERAL: Final = 2
+_SELECT: Final = "No task is selected: click on one first, or on several with Shift or Ctrl."
+_ENDED: Final = "This task is over: nothing is left of it that could be revoked."
+_RUNS: Final = "This task runs already, which a revoke does not stop. Terminate it, from its menu or the inspector."
 _OVER: Final = "Every one of these tasks is over, or runs: a running one can be terminated, one at a time."
 
 
@@ -50,6 +52,11 @@ def is_running(state: str) -> bool:
 def is_revocable(state: str) -> bool:
     """Whether workers may still be told not to run a task; one in doubt may be delivered again."""
     return state not in states.FINAL and not is_running(state)
+
+
+def acts_by(event: QKeyEvent) -> bool:
+    """Whether a key is one of those that begin an act: Shift+R revokes, Shift+A runs again."""
+    return event.key() in (Qt.Key.Key_R, Qt.Key.Key_A) and event.modifiers() == Qt.KeyboardModifier.ShiftModifier
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -69,12 +76,14 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class TaskActs(QObject):
-    """The line under the table, that under the inspector, the menu of rows and the keys. ``wanted`` carries a wish.
+    """The line under the table, that under the inspector, the menu of rows and the keys.
 
-    Attributes: ``bar`` is what is said of several selected rows; ``send`` the button for a new task.
+    Attributes: ``bar`` is what is said of several selected rows; ``menu`` has what is about no row.
+    Signals: ``wanted`` carries a wish, ``refused`` why a key does nothing.
     """
 
     wanted = Signal(object)
+    refused = Signal(str)
 
     def __init__(
         self, page: View, theme: ThemeManager, table: RecordTable, model: TaskTableModel, inspector: TaskInspector,
@@ -83,7 +92,8 @@ class TaskActs(QObject):
         super().__init__(page)
         self._page, self._theme, self._table, self._model, self._shown = page, theme, table, model, shown
         self._task: Task | None = None
-        self.send = ActButton("Send task …", "Send a new task to a queue")
+        self._forms = TaskForms(page, theme)
+        self.menu = MenuButton(theme, "Actions", "Send a new task, or revoke tasks by a stamp", self._others)
         self.revoke_many = ActButton("Revoke …", "Have workers not run them (Shift+R)")
         self.again_many = ActButton("Run again …", "Send them again under new ids (Shift+A)")
         self.export = ActButton("Export …", "Write them to a file (E)")
@@ -96,7 +106,7 @@ class TaskActs(QObject):
         )
         self.foot = Foot(self.again, self.copy, self.revoke, self.terminate)
         inspector.stand_on(self.foot)
-        self.send.clicked.connect(lambda: page.spawn(self._send()))
+        self._forms.wanted.connect(self.wanted)
         self.revoke_many.clicked.connect(self._revoke_selected)
         self.again_many.clicked.connect(self._run_selected)
         self.export.clicked.connect(self._export)
@@ -118,7 +128,7 @@ class TaskActs(QObject):
         connection, task = self._page.connection, self._task
         refused = why_not(connection)
         live = connection is not None and connection.live
-        for button in (self.send, self.again, self.again_many, self.revoke_many):
+        for button in (self.menu, self.again, self.again_many, self.revoke_many):
             button.setVisible(live)
             button.allow(refused)
         number = self._table.selected_number()
@@ -136,24 +146,37 @@ class TaskActs(QObject):
 
     def takes(self, event: QKeyEvent) -> bool:
         """Whether a key is one of those that do something with tasks; then it is done."""
-        key, shift = event.key(), event.modifiers() == Qt.KeyboardModifier.ShiftModifier
+        key = event.key()
         if key == Qt.Key.Key_Escape and self._table.selected_number() >= _SEVERAL:
             self._table.select_nothing()
-        elif key == Qt.Key.Key_E and not event.modifiers() and self._table.selected_number():
-            self._export()
-        elif key in (Qt.Key.Key_R, Qt.Key.Key_A) and shift:
-            if not why_not(self._page.connection):
-                self._by_key(revokes=key == Qt.Key.Key_R)
+        elif key == Qt.Key.Key_E and not event.modifiers():
+            if not self._refuses("" if self._table.selected_number() else _SELECT):
+                self._export()
+        elif acts_by(event):
+            self._by_key(revokes=key == Qt.Key.Key_R)
         else:
             return False
         return True
 
     def _by_key(self, *, revokes: bool) -> None:
         """Keys are for what is selected, and for what is looked at where nothing is."""
-        if self._table.selected_number():
+        selected = bool(self._table.selected_number())
+        meant = [row.state for row in self._rows()] if selected else [] if self._task is None else [self._task.state]
+        refused = why_not(self._page.connection) or ("" if meant else _SELECT)
+        if revokes and not (self.bar.whole or any(map(is_revocable, meant))):
+            refused = refused or (_OVER if len(meant) > 1 else _RUNS if is_running(meant[0]) else _ENDED)
+        if self._refuses(refused):
+            return
+        if selected:
             self._revoke_selected() if revokes else self._run_selected()
-        elif self._task is not None and (not revokes or is_revocable(self._task.state)):
+        else:
             self._revoke_shown() if revokes else self._run_shown()
+
+    def _refuses(self, why: str) -> bool:
+        """Whether a key does nothing; then it is said why."""
+        if why:
+            self.refused.emit(why)
+        return bool(why)
 
     def _rows(self) -> list[TaskRow]:
         return [self._model.record(row) for row in self._table.selected_rows()]
@@ -188,6 +211,17 @@ class TaskActs(QObject):
 
     def _terminate(self, uuid: str, by: ProcessSignal) -> None:
         self.wanted.emit(Revoke([uuid], terminate=True, signal=by))
+
+    def _others(self) -> list[Entry]:
+        """Menu lines for what is about no row; stamps are offered of the task that is looked at."""
+        uuid = "" if self._task is None else self._task.uuid
+        return [Entry("Send task …", self._send), Entry("Revoke by a stamp …", partial(self._by_stamp, uuid))]
+
+    def _send(self) -> None:
+        self._forms.send(self._shown().until)
+
+    def _by_stamp(self, uuid: str) -> None:
+        self._forms.revoke_stamped(uuid)
 
     def _signals(self) -> list[Entry]:
         return [] if self._task is None else self._ways_to_end(self._task.uuid)
@@ -226,6 +260,8 @@ class TaskActs(QObject):
         ]
         if not many and is_running(one.state):
             entries += [Entry(), *self._ways_to_end(one.uuid, refused)]
+        if not many:
+            entries.insert(2, Entry("Revoke by a stamp …", partial(self._by_stamp, one.uuid), refused))
         if shown.words:
             entries += [
                 Entry(),
@@ -234,17 +270,6 @@ class TaskActs(QObject):
             ]
         entries += [Entry(), Entry("Export …", self._export)]
         pop_up(self._table, entries, at)
-
-    async def _send(self) -> None:
-        connection = self._page.connection
-        if connection is None:
-            return
-        shown = self._shown()
-        span = self._page.range.bounds(shown.until)
-        known = await connection.query(lambda reader: tasks_read.values(reader, span))
-        dialog = SendDialog(self._page, self._theme, known)
-        dialog.wished.connect(self.wanted)
-        dialog.open()
 
     def _export(self) -> None:
         shown = self._shown()

@@ -1,5 +1,6 @@
 """All that is known of one task."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -8,11 +9,11 @@ from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.models import formats, states
+from app.models.arguments import may_be_cut, of_text
 from app.models.qt.tasks import since_words
 from app.models.records import Task
-from app.models.snippets import is_cut
 from app.ui import fonts
-from app.ui.shapes import StateStyle
+from app.ui.shapes import Shape, StateStyle
 from app.ui.theme import ThemeManager
 from app.ui.widgets import tracebacks
 from app.ui.widgets.facts import Fact, FactList, MarkedLine
@@ -24,11 +25,16 @@ from app.ui.widgets.rows import MARGIN
 from app.ui.widgets.timeline import Timeline
 from app.ui.widgets.traceback_view import TracebackView
 
-_CUT: Final = StateStyle("retrying", "half", "event text, cut")
-_COMPLETE: Final = StateStyle("succeeded", "disc", "event text, complete")
-_WHY_CUT: Final = (
-    "Events carry a description of at most 1,024 characters and three levels. The task itself got all of it."
-)
+_CUT: Final = "event text, cut"
+_DOUBTFUL: Final = "event text, in doubt"
+_COMPLETE: Final = "event text, complete"
+_WHY: Final = {
+    _CUT: "Events carry a description of at most 1,024 characters and three levels. The task itself got all of it.",
+    _DOUBTFUL: "It may be all of it, but it describes something that has no plain text, or more than one meaning.",
+    _COMPLETE: "",
+}
+#: Doubtful parts that are named.
+_NAMED: Final = 3
 _NO_ARGUMENTS: Final = "Not known: no event that carries them was seen (task-sent or task-received)."
 
 
@@ -68,8 +74,8 @@ class TaskInspector(Inspector):
         self.copy.copied = task.uuid
         self._timeline.show_task(task, now)
         self._show_summary(task, now)
-        self._arguments.show_text(task.args, _NO_ARGUMENTS)
-        self._keywords.show_text(task.kwargs, _NO_ARGUMENTS)
+        self._arguments.show_text(task.args, _NO_ARGUMENTS, in_doubt(task.args, "{}"))
+        self._keywords.show_text(task.kwargs, _NO_ARGUMENTS, in_doubt("()", task.kwargs))
         self._show_outcome(task)
         raw = msgspec.json.format(msgspec.json.encode(task), indent=2).decode()
         self._copy_raw.copied = raw
@@ -129,16 +135,24 @@ class _EventText(QWidget):
         for widget in (heading(title), self._unknown, self._text, self._badge):
             layout.addWidget(widget)
 
-    def show_text(self, text: str | None, unknown: str) -> None:
-        """Show the text, or why there is none."""
+    def show_text(self, text: str | None, unknown: str, doubtful: Sequence[str] = ()) -> None:
+        """Show the text, or why there is none; ``doubtful`` are paths to what in it may be something else."""
         self._unknown.setVisible(text is None)
         self._unknown.setText(unknown)
         self._text.setVisible(text is not None)
         self._badge.setVisible(text is not None)
         self._text.show_text(text or "")
-        cut = text is not None and is_cut(text)
-        self._badge.show_mark(_CUT if cut else _COMPLETE)
-        self._badge.setToolTip(_WHY_CUT if cut else "")
+        said = _CUT if may_be_cut(text or "") else _DOUBTFUL if doubtful else _COMPLETE
+        where = f": {formats.listed(doubtful, _NAMED)}" if said == _DOUBTFUL else ""
+        shape: Shape = "disc" if said == _COMPLETE else "half"
+        self._badge.show_mark(StateStyle("succeeded" if said == _COMPLETE else "retrying", shape, f"{said}{where}"))
+        self._badge.setToolTip(_WHY[said])
+
+
+def in_doubt(args: str | None, kwargs: str | None) -> list[str]:
+    """Paths to what the text of arguments does not tell for sure."""
+    # Whether tuples were to stay is asked where a task is run again: here their text says what they are.
+    return of_text(args, kwargs, json_only=True).doubtful
 
 
 def facts(task: Task, now: float) -> list[Fact]:

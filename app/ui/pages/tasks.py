@@ -378,13 +378,14 @@ class TasksPage(View):
         self._ticker.timeout.connect(self._tick)
         self._table.selected.connect(self._selected)
         self._acts.wanted.connect(self.act_wanted)
+        self._acts.refused.connect(self.act_refused)
         self._patience.timeout.connect(lambda: self._filter.set_result("searching …"))
 
     def _lay_out(self) -> None:
         bar = QHBoxLayout()
         bar.setSpacing(8)
         bar.addWidget(self._filter, 1)
-        for widget in (self._follow, self._acts.send):
+        for widget in (self._follow, self._acts.menu):
             bar.addWidget(widget, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)

@@ -16,11 +16,22 @@ from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.labels import ElidedLabel
 
 _MARGIN: Final = 14
+_SEVERAL: Final = "Each act is on one broker. Choose that first."
+_FILE: Final = (
+    "Nothing can be done to a history file: there is no broker behind it. Connect to the broker to act on it."
+)
+
+
+def no_broker(connection: Connection | None) -> str:
+    """Why there is nothing to act on, as a sentence; "" where there is a broker. None stands for several brokers."""
+    if connection is None:
+        return _SEVERAL
+    return "" if connection.live else _FILE
 
 
 def why_not(connection: Connection | None) -> str:
     """Why nothing may be done at a connection, as a sentence; "" where something may, once it is unlocked."""
-    return "" if connection is not None and connection.operates else OPERATE_ONLY
+    return no_broker(connection) or ("" if connection is not None and connection.operates else OPERATE_ONLY)
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from app.ui.widgets.labels import PlainLabel
 from app.ui.widgets.unlock import UnlockField
 
 _WIDTH: Final = 84
+_TEXT: Final = 6
 
 
 class ConfirmPart(QWidget):
@@ -33,6 +34,7 @@ class ConfirmPart(QWidget):
         self.rate.setRange(1, round(FASTEST))
         self.rate.setSuffix(" a second")
         self.rate.setMinimumWidth(_WIDTH)
+        self.rate.lineEdit().setTextMargins(_TEXT, 0, 0, 0)  # a style sheet does not reach it
         self.rate.setAccessibleName("How many are done in a second at most")
         self._fast = QWidget()
         fast = QHBoxLayout(self._fast)
@@ -102,10 +104,11 @@ class ConfirmPart(QWidget):
         return None
 
     def _show(self) -> None:
-        plan = self._plan
+        # Of nothing there is nothing to confirm.
+        plan = self._plan if self._operates and self._plan is not None and self._plan.count > 0 else None
         for part in (self._says, self.typed):
-            part.setVisible(plan is not None and bool(plan.typed) and self._operates)
-        self._fast.setVisible(plan is not None and plan.rate > 0 and self._operates)
+            part.setVisible(plan is not None and bool(plan.typed))
+        self._fast.setVisible(plan is not None and plan.rate > 0)
 
     def _changed(self) -> None:
         plan = self._plan

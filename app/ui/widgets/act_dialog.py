@@ -2,22 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from types import MappingProxyType
+from collections.abc import Coroutine
 from typing import Any, Final, Literal
 
-from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QShowEvent
-from PySide6.QtWidgets import (
-    QApplication,
-    QFrame,
-    QHBoxLayout,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from app.models import acts
 from app.models.acts import Outcome, Plan, Wish
@@ -25,11 +15,13 @@ from app.models.wire import Planned
 from app.ui.supervisor import Connection
 from app.ui.theme import ThemeManager
 from app.ui.widgets.act_confirm import ConfirmPart
-from app.ui.widgets.act_parts import MARGIN, ActHeader, Framed
+from app.ui.widgets.act_parts import ActHeader
 from app.ui.widgets.act_plan import PlanView, sentence
 from app.ui.widgets.act_run import RunView
 from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.sheet import Sheet
 from app.ui.widgets.unlock import unlock
+from app.ui.widgets.wish_parts import NO_EXTRAS, Extras, WishParts
 
 #: Milliseconds for which a plan is shown before it can be confirmed: no key or click that was meant for something else
 #: confirms it.
@@ -37,24 +29,11 @@ ARM: Final = 1_000
 #: Seconds before its end at which a plan says how long it may still be confirmed.
 _SAY_LEFT: Final = 15.0
 _TICK: Final = 200
-_WIDTH: Final = 520
-#: With a part in which the wish is edited.
-_WIDE: Final = 760
-_TALLEST: Final = 640
-#: Of which at least so many are for the plan.
-_LEAST: Final = 120
-#: Pixels that a desktop may put around it.
-_FRAME: Final = 60
 
 Stage = Literal["looking", "refused", "asking", "outdated", "running", "ended"]
-#: By kind of wish, what makes a widget of plan and wish in which that is edited, and of the one before; None where
-#: there is nothing to edit. Its ``wish()`` is what it is now; after its signal ``changed`` it has to be planned anew,
-#: which it can be while the widget is ``complete``. One that is ``small`` stands by the buttons, always in sight.
-Extras = Mapping[type, Callable[[Plan, Any, QWidget | None], QWidget | None]]
-NO_EXTRAS: Final[Extras] = MappingProxyType({})
 
 
-class ActDialog(Framed):
+class ActDialog(Sheet):
     """To be opened by `open`, never by `exec`. Without a ``wish`` it goes on with the act ``resumed``.
 
     Nothing confirms it but its button: it is not the default one, can't be pressed before the plan was in sight for a
@@ -74,13 +53,12 @@ class ActDialog(Framed):
     ) -> None:  # fmt: skip
         super().__init__(parent, theme, connection.profile.environment)
         self._connection, self._acts = connection, connection.acts
-        self._wish, self._resumed, self._extras = wish, resumed, extras
+        self._wish, self._resumed = wish, resumed
         self._planned: Planned | None = None
         self._outcome: Outcome | None = None
         self._stage: Stage = "looking"
         self._task: asyncio.Task[None] | None = None
         self._made = self._armed_at = 0.0
-        self._editor: QWidget | None = None
         self.header = ActHeader(connection)
         self.plan_view, self.confirming, self.run_view = PlanView(theme), ConfirmPart(), RunView(theme)
         self._waiting = QProgressBar()
@@ -92,9 +70,9 @@ class ActDialog(Framed):
             QPushButton("Change the access mode …"), QPushButton("Undo …"), QPushButton("Look again"),
             QPushButton("Stop"), QPushButton("Cancel"), QPushButton(),
         )  # fmt: skip
-        self._area, self._inside = QScrollArea(), QWidget()
-        self._area.setFixedHeight(0)
         self._lay_out()
+        self._parts = WishParts(extras, self.body, self.plan_view, self.below)
+        self._parts.changed.connect(self._outdate)
         for button in (self.change_mode, self.undo, self.again, self.stop, self.confirm):
             button.setAutoDefault(False)
         self.again.setProperty("kind", "primary")
@@ -111,6 +89,10 @@ class ActDialog(Framed):
         self._clock = QTimer(self)
         self._clock.timeout.connect(self._tick)
         self._turn("looking")
+
+    @property
+    def wide(self) -> bool:
+        return self._parts.wide
 
     @property
     def stage(self) -> Stage:
@@ -133,9 +115,15 @@ class ActDialog(Framed):
             self._spawn(self._look())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter never confirms: it presses Cancel, or the button that has the focus if that does no harm."""
+        """Enter never confirms: it presses Cancel, or the button that has the focus if that does no harm.
+
+        Where the wish was edited just now, it looks again.
+        """
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
         if enter and self.confirm.hasFocus():
+            return
+        if enter and self._stage == "outdated" and self._parts.holds(QApplication.focusWidget()):
+            self.again.click()
             return
         super().keyPressEvent(event)
 
@@ -152,9 +140,7 @@ class ActDialog(Framed):
 
     def _look_again(self) -> None:
         """Make the plan anew, with what was edited."""
-        wish = getattr(self._editor, "wish", None)
-        if wish is not None:
-            self._wish = wish()
+        self._wish = self._parts.edited(self._wish)
         self._forget_plan()
         self._spawn(self._look())
 
@@ -171,7 +157,7 @@ class ActDialog(Framed):
         self.header.say(plan.title)
         self.setWindowTitle(plan.title)
         self.plan_view.show_plan(plan)
-        self._edit(plan)
+        self._parts.show_plan(plan, self._wish)
         self.confirming.ask(plan)
         self._show_standing()
         self.confirm.setText(plan.verb)
@@ -184,23 +170,6 @@ class ActDialog(Framed):
         self._clock.start(_TICK)
         self._turn("asking")
 
-    def _edit(self, plan: Plan) -> None:
-        """Show the part in which this kind of wish is edited, if there is one."""
-        make, before = self._extras.get(type(self._wish)), self._editor
-        self._editor = None if make is None else make(plan, self._wish, before)
-        if before is not None:
-            before.hide()
-            (self._below if getattr(before, "small", False) else self._body).removeWidget(before)
-            before.deleteLater()
-        if self._editor is not None:
-            if getattr(self._editor, "small", False):
-                self._below.insertWidget(0, self._editor)
-            else:
-                self._body.insertWidget(self._body.indexOf(self.plan_view) + 1, self._editor)
-            changed = getattr(self._editor, "changed", None)
-            if changed is not None:
-                changed.connect(self._outdate)
-
     # --- asking ------------------------------------------------------------------------------------------------------
 
     def _show_standing(self) -> None:
@@ -208,11 +177,6 @@ class ActDialog(Framed):
         self.confirming.show_standing(self._acts.standing, mode)
         self.change_mode.setVisible(self._stage == "asking" and mode != "operate")
         self._tell()
-
-    @property
-    def _complete(self) -> bool:
-        """Whether what is edited can be planned as it is."""
-        return bool(getattr(self._editor, "complete", True))
 
     def _outdate(self) -> None:
         if self._stage == "asking":
@@ -227,13 +191,14 @@ class ActDialog(Framed):
             self._turn("outdated")
         elif self._stage == "asking":
             self._left.setText(f"May be confirmed for {left:.0f} s" if left <= _SAY_LEFT else "")
+            self._left.setVisible(left <= _SAY_LEFT)
         self._tell()
 
     def _tell(self) -> None:
         """Let the button be pressed once it may be."""
         armed = time.monotonic() >= self._armed_at and self.plan is not None and self.plan.count > 0
-        self.confirm.setEnabled(self._stage == "asking" and armed and self.confirming.ready and self._complete)
-        self.again.setEnabled(self._stage != "outdated" or self._complete)
+        self.confirm.setEnabled(self._stage == "asking" and armed and self.confirming.ready and self._parts.complete)
+        self.again.setEnabled(self._stage != "outdated" or self._parts.complete)
 
     def _confirmed(self) -> None:
         if self._stage == "asking" and self._planned is not None and self._planned.plan is not None:
@@ -309,12 +274,11 @@ class ActDialog(Framed):
         self._waiting.setVisible(stage == "looking")
         self._refusal.setVisible(stage == "refused")
         self.plan_view.setVisible(planned)
-        if self._editor is not None:
-            self._editor.setVisible(planned)
+        self._parts.set_visible(on=planned)
         self.confirming.setVisible(stage == "asking")
         self.run_view.setVisible(stage in ("running", "ended"))
         self._why.setVisible(stage == "outdated")
-        self._left.setVisible(stage == "asking")
+        self._left.setVisible(stage == "asking" and bool(self._left.text()))
         self.stop.setVisible(stage == "running")
         self.again.setVisible(stage in ("outdated", "refused") or (stage == "ended" and nothing_done))
         self.undo.setVisible(stage == "ended" and self._outcome is not None and self._outcome.undo is not None)
@@ -325,26 +289,16 @@ class ActDialog(Framed):
         self._focus(stage)
 
     def _focus(self, stage: Stage) -> None:
-        focused = QApplication.focusWidget()
-        if focused is not None and self._editor is not None and self._editor.isAncestorOf(focused):
+        if self._parts.holds(QApplication.focusWidget()):
             return  # somebody writes there
         field = self.confirming.first_field() if stage == "asking" else None
         target: QWidget = field or self.cancel
         target.setFocus()
 
     def _lay_out(self) -> None:
-        self._body = QVBoxLayout(self._inside)
-        self._body.setContentsMargins(MARGIN, 0, MARGIN, 0)
-        self._body.setSpacing(12)
         for part in (self._waiting, self._refusal, self.plan_view, self.run_view):
-            self._body.addWidget(part)
-        self._body.addStretch(1)
-        self._area.setWidgetResizable(True)
-        self._area.setFrameShape(QFrame.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setWidget(self._inside)
-        self._area.viewport().setAutoFillBackground(False)
-        self._inside.setAutoFillBackground(False)
+            self.body.addWidget(part)
+        self.body.addStretch(1)
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
         buttons.addWidget(self._left)
@@ -352,38 +306,7 @@ class ActDialog(Framed):
         buttons.addStretch(1)
         for button in (self.undo, self.again, self.stop, self.cancel, self.confirm):
             buttons.addWidget(button)
-        self._below = below = QVBoxLayout()
-        below.setContentsMargins(MARGIN, 0, MARGIN, 0)
-        below.setSpacing(14)
-        below.addWidget(self.confirming)
-        below.addWidget(self._why)
-        below.addLayout(buttons)
-        top = QVBoxLayout()
-        top.setContentsMargins(MARGIN, 0, MARGIN, 0)
-        top.addWidget(self.header)
-        self.inside.setContentsMargins(0, 14, 0, 16)
-        self.inside.setSpacing(12)
-        self.inside.addLayout(top)
-        self.inside.addWidget(self._area, 1)
-        self.inside.addLayout(below)
-
-    def event(self, event: QEvent) -> bool:
-        """Be as high as what is in it, whenever that has become another."""
-        done = super().event(event)
-        if event.type() == QEvent.Type.LayoutRequest:
-            self._fit()
-        return done
-
-    def _fit(self) -> None:
-        layout, room = self.layout(), self.screen().availableGeometry()
-        if layout is None:
-            return
-        edits = self._editor is not None and not getattr(self._editor, "small", False)
-        width = min(_WIDE if edits else _WIDTH, room.width() - _FRAME)
-        inside = self._inside
-        body = inside.heightForWidth(width) if inside.hasHeightForWidth() else inside.sizeHint().height()
-        around = layout.totalHeightForWidth(width) - self._area.minimumHeight()
-        area = min(body, max(_LEAST, min(_TALLEST, room.height() - _FRAME) - around))
-        self.setFixedWidth(width)
-        self._area.setFixedHeight(area)
-        self.setFixedHeight(around + area)
+        self.below.addWidget(self.confirming)
+        self.below.addWidget(self._why)
+        self.below.addLayout(buttons)
+        self.top.addWidget(self.header)

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 import msgspec
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from app.models import formats
@@ -17,6 +17,7 @@ from app.ui.widgets.facts import Fact, FactList, MarkedLine
 from app.ui.widgets.inspector import heading
 from app.ui.widgets.json_edit import JsonEdit
 from app.ui.widgets.labels import ElidedLabel, PlainLabel
+from app.ui.widgets.wish_parts import WishPart
 
 Grade = Literal["exact", "reconstructed", "incomplete"]
 
@@ -87,18 +88,16 @@ class _Draft:
         return self.mine and not (self.checked and self.valid)
 
 
-class ArgumentEditor(QWidget):
+class ArgumentEditor(WishPart):
     """One task at a time, of those that a plan to run tasks again is about; a list of them where there are several.
 
     What was written in the editor ``before``, of an earlier plan, is taken over. What is not checked is not sent.
-    ``changed`` when what `wish` gives is another.
     """
 
-    changed = Signal()
+    small = False
 
     def __init__(self, theme: ThemeManager, plan: Plan, wish: Rerun, before: "ArgumentEditor | None" = None) -> None:
         super().__init__()
-        self._wish = wish
         tasks = msgspec.convert(plan.details.get("tasks", []), list[Known])
         needed = set(plan.needs_edit)
         drafts = [_Draft(known, needed=known.id in needed) for known in tasks]
@@ -130,12 +129,12 @@ class ArgumentEditor(QWidget):
         """Whether nothing is left that the user has to look at."""
         return not self._unseen and not any(draft.open for draft in self._drafts)
 
-    def wish(self) -> Rerun:
-        """What was wished, with the arguments that the user answers for."""
+    def edited(self, wish: Rerun) -> Rerun:
+        """What is wished, with the arguments that the user answers for."""
         mine = {draft.known.id: draft.edited for draft in self._drafts if draft.mine and not draft.open}
         shown = {draft.known.id for draft in self._drafts}
-        others = {id_: edited for id_, edited in self._wish.edited.items() if id_ not in shown}
-        return msgspec.structs.replace(self._wish, edited=others | mine)
+        others = {id_: edited for id_, edited in wish.edited.items() if id_ not in shown}
+        return msgspec.structs.replace(wish, edited=others | mine)
 
     def written(self) -> dict[str, tuple[Edited, bool]]:
         """What the user wrote, by id of the task, and whether he checked it."""

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from PySide6.QtCore import QStringListModel, Qt, Signal
-from PySide6.QtWidgets import QCompleter, QDialog, QHBoxLayout, QLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.models.acts import Wish
 from app.ui.widgets.form_parts import ErrorLabel, Grid
@@ -97,15 +97,6 @@ class FormDialog(QDialog):
             return
         self.accept()
         self.wished.emit(wish)
-
-
-def completing(edit: QLineEdit, offers: list[str]) -> QLineEdit:
-    """Offer these when it is typed, whatever part of them is written."""
-    completer = QCompleter(QStringListModel(offers, edit), edit)
-    completer.setFilterMode(Qt.MatchFlag.MatchContains)
-    completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-    edit.setCompleter(completer)
-    return edit
 
 
 def _in_line(*widgets: QWidget) -> QWidget:

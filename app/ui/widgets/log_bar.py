@@ -7,7 +7,7 @@ from typing import Final
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QToolButton
 
-from app.models.audit import Verdict
+from app.models.audit_chain import Verdict
 from app.models.formats import number_of
 from app.ui.theme import ThemeManager
 from app.ui.widgets.findings import Mark

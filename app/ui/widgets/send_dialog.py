@@ -10,9 +10,10 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 from app.models import due
 from app.models.acts import Send
 from app.ui.theme import ThemeManager
-from app.ui.widgets.form_dialog import FormDialog, WrongError, completing
+from app.ui.widgets.form_dialog import FormDialog, WrongError
 from app.ui.widgets.form_parts import Grid, Section
 from app.ui.widgets.json_edit import JsonEdit
+from app.ui.widgets.offers import completing
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 from app.models import due, formats
 from app.models.acts import Steer, Steering
 from app.ui.widgets.choice import Choice, words
-from app.ui.widgets.form_dialog import FormDialog, WrongError, completing
+from app.ui.widgets.form_dialog import FormDialog, WrongError
+from app.ui.widgets.offers import completing
 
 Kind = Literal["number", "queue", "task", "rate", "limit"]
 

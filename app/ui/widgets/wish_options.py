@@ -1,30 +1,30 @@
-"""What may be asked for besides, before a wish is done: a copy of what is purged, messages taken out of queues."""
+"""What may be asked for besides, before a wish is done: a file with a copy, messages taken out, another queue."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from app.models.acts import Purge, Revoke
+from app.models.acts import Purge, Rerun, Revoke
 from app.ui.theme import ThemeManager
 from app.ui.widgets.check_box import CheckBox
+from app.ui.widgets.labels import PlainLabel
+from app.ui.widgets.offers import OfferField
+from app.ui.widgets.wish_parts import WishPart
 
 _COPY: Final = "Also write a copy of the messages to a file"
+_QUEUE: Final = "Send to the queue"
 _TAKE_OUT: Final = "Also take the messages of those that still wait out of their queue"
 
 
-class BackupOption(QWidget):
-    """Whether what is purged is written to a file, too, and to which. ``changed``: `wish` gives another one."""
-
-    changed = Signal()
-    small = True
+class BackupOption(WishPart):
+    """Whether what is purged is written to a file, too, and to which."""
 
     def __init__(self, theme: ThemeManager, wish: Purge) -> None:
         super().__init__()
-        self._wish = wish
         self.box, self.file, self._choose = CheckBox(theme, _COPY), QLineEdit(wish.backup), QPushButton("Choose …")
         self.file.setAccessibleName("The file that the copy is written to")
         self._choose.setAutoDefault(False)
@@ -49,10 +49,9 @@ class BackupOption(QWidget):
         """Whether a file is named, if there is to be one."""
         return not self.box.isChecked() or bool(self.file.text().strip())
 
-    def wish(self) -> Purge:
-        """The purge as it is wished now."""
+    def edited(self, wish: Purge) -> Purge:
         backup = self.file.text().strip() if self.box.isChecked() else ""
-        return msgspec.structs.replace(self._wish, backup=backup)
+        return msgspec.structs.replace(wish, backup=backup)
 
     def _toggle(self, on: bool) -> None:
         self._place.setVisible(on)
@@ -70,15 +69,11 @@ class BackupOption(QWidget):
         dialog.open()
 
 
-class TakeOutOption(QWidget):
-    """Whether the messages of tasks that still wait go into a quarantine. ``changed``: `wish` gives another one."""
-
-    changed = Signal()
-    small = complete = True
+class TakeOutOption(WishPart):
+    """Whether the messages of tasks that still wait go into a quarantine."""
 
     def __init__(self, theme: ThemeManager, wish: Revoke) -> None:
         super().__init__()
-        self._wish = wish
         self.box = CheckBox(theme, _TAKE_OUT)
         self.box.setChecked(wish.take_out)
         self.box.toggled.connect(self.changed)
@@ -86,6 +81,25 @@ class TakeOutOption(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.box)
 
-    def wish(self) -> Revoke:
-        """The revoke as it is wished now."""
-        return msgspec.structs.replace(self._wish, take_out=self.box.isChecked())
+    def edited(self, wish: Revoke) -> Revoke:
+        return msgspec.structs.replace(wish, take_out=self.box.isChecked())
+
+
+class QueueOption(WishPart):
+    """To which queue tasks are sent that run again: where they were, unless another one of the ``known`` is named."""
+
+    def __init__(self, theme: ThemeManager, wish: Rerun, known: Sequence[str]) -> None:
+        super().__init__()
+        self.field = OfferField(theme, _QUEUE, known, wish.queue or "")
+        self.field.edit.setPlaceholderText("where it was" if len(wish.ids) == 1 else "where each was")
+        self.field.edit.textChanged.connect(self.changed)
+        label = PlainLabel(_QUEUE, role="secondary")
+        label.setBuddy(self.field.edit)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        row.addWidget(label)
+        row.addWidget(self.field, 1)
+
+    def edited(self, wish: Rerun) -> Rerun:
+        return msgspec.structs.replace(wish, queue=self.field.edit.text().strip() or None)

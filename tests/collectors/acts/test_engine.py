@@ -12,7 +12,7 @@ from app.collectors.acts.desk import Desk
 from app.collectors.acts.engine import Prepared, prepare, resume
 from app.collectors.brokers import broker_at
 from app.collectors.errors import BrokerError
-from app.models import acts, audit
+from app.models import acts, audit_chain
 from app.models.acts import Item, Outcome, Plan, Revoke, Standing, Wish
 from app.models.audit import AuditLog, Subject
 from app.models.profiles import Environment
@@ -85,7 +85,7 @@ class Bench:
         return prepare(self.make, Revoke(list(ids)), self.log)
 
     def kinds(self) -> list[str]:
-        return [entry.kind for entry, _ in audit.read(self.log.path)]
+        return [entry.kind for entry, _ in audit_chain.read(self.log.path)]
 
     @property
     def did(self) -> list[str]:
@@ -110,7 +110,7 @@ def test_what_is_done_is_written_before_and_after(bench: Bench) -> None:
     outcome = last(bench.plan("a", "bad", "c", *numbers(20)))
     assert (outcome.state, outcome.done, outcome.failed, outcome.total) == ("done", 22, 1, 23)
     assert bench.kinds() == ["intent", "items", "outcome"]
-    intent, items, told = (entry for entry, _ in audit.read(bench.log.path))
+    intent, items, told = (entry for entry, _ in audit_chain.read(bench.log.path))
     assert intent.wish == Revoke(["a", "bad", "c", *numbers(20)])
     assert [item.id for item in items.items] == bench.did
     assert told.outcome == outcome

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from redis import Redis
 
 from app.collectors.access import Access
@@ -17,13 +18,14 @@ from app.collectors.acts.engine import Prepared, prepare, resume
 from app.collectors.brokers import broker_at
 from app.collectors.envelope import Known, for_redis, made, new_id
 from app.collectors.inspector import Called
-from app.collectors.redis_publisher import MARKER
+from app.collectors.publisher import SENT
 from app.collectors.results import Stored
 from app.collectors.transport import redis_address
 from app.models import acts
 from app.models.acts import Edited, Outcome, Rerun, Send, Wish
 from app.models.arguments import of_text
-from app.models.audit import AuditLog, Subject, read
+from app.models.audit import AuditLog, Subject
+from app.models.audit_chain import read
 from app.models.records import Event
 from tests.helpers.events import T0, event
 from tests.helpers.histories import Recording, recording
@@ -116,7 +118,7 @@ def test_a_message_that_waits_is_sent_again_as_it_is(bench: Bench) -> None:
     assert outcome.items[0].text == f"sent as {new}"
     (headers,) = bench.sent_to("celery")
     assert (headers["id"], headers["parent_id"], headers["root_id"]) == (new, "old", "old")
-    assert not bench.client.keys(f"{MARKER}*")
+    assert not bench.client.keys(f"{SENT}*")
 
 
 def test_what_only_events_tell_is_not_sent_unless_somebody_looked_at_it(bench: Bench) -> None:
@@ -226,6 +228,32 @@ def test_a_member_of_a_group_that_is_pickled_is_refused(bench: Bench) -> None:
     assert "chord" in plan.details["tasks"][0]["warnings"][0]
 
 
+def test_a_message_of_protocol_1_is_sent_in_that_of_today(bench: Bench) -> None:
+    with Celery(set_as_current=False, broker=bench.server.url) as app:
+        app.conf.task_protocol = 1
+        app.send_task("shop.bill", [1], {"k": "two"}, task_id="old", queue="celery")
+        app.send_task("shop.bill", [1], task_id="pickled", queue="celery", serializer="pickle")
+    prepared = bench.plan(Rerun(["old", "pickled"]))
+    pickled, task = prepared.plan.details["tasks"]
+    assert (task["grade"], task["args"], task["kwargs"]) == ("exact", "[1]", '{"k": "two"}')
+    assert any("Celery's old protocol 1" in warning for warning in task["warnings"])
+    assert "protocol 1" in pickled["warnings"][0]
+    assert "is not loaded" in pickled["warnings"][0]
+    assert last(prepared).done == 1
+    (headers,) = bench.sent_to("celery")
+    assert (headers["task"], headers["parent_id"], headers["root_id"]) == ("shop.bill", "old", "old")
+
+
+def test_a_message_of_a_protocol_that_nobody_knows_is_refused(bench: Bench) -> None:
+    bench.wait_in("celery", "old", 1)
+    odd = json.loads(bench.client.rpop("celery"))  # type: ignore[arg-type]
+    odd["headers"] = {"protocol": 3, "id": "old"}
+    bench.client.lpush("celery", json.dumps(odd))
+    prepared = bench.plan(Rerun(["old"]))
+    assert prepared.plan.count == 0
+    assert "no form of Celery's that Cloche knows" in last(prepared).items[0].text
+
+
 def test_a_search_is_made_into_ids(bench: Bench) -> None:
     for number in range(3):
         bench.play(event("sent", number, uuid=f"t{number}", name="shop.bill"))
@@ -281,13 +309,13 @@ def test_an_act_that_was_broken_off_is_taken_up_where_it_was(bench: Bench) -> No
     assert [*steps][-1].state == "stopped"
     there = len(bench.sent_to("again"))
     assert 0 < there < 10
-    assert bench.client.exists(f"{MARKER}{prepared.id}")
+    assert bench.client.exists(f"{SENT}{prepared.id}")
     outcome = last(resume(partial(act_of, reach=bench.reach()), prepared.id, bench.log))
     assert outcome.state == "done"
     assert sorted(headers["retried_from"] for headers in bench.sent_to("again")) == [
         f"t{number}" for number in range(10)
     ]
-    assert not bench.client.exists(f"{MARKER}{prepared.id}")
+    assert not bench.client.exists(f"{SENT}{prepared.id}")
 
 
 def test_where_the_broker_is_away_that_is_said(bench: Bench) -> None:
@@ -312,7 +340,7 @@ def test_a_new_task_is_sent(bench: Bench) -> None:
     headers = json.loads(raw)["headers"]
     assert (headers["task"], headers["timelimit"], headers["eta"][:4]) == ("shop.bill", [9.0, None], "2030")
     assert headers["id"] == outcome.items[0].text.removeprefix("sent as ")
-    assert not bench.client.keys(f"{MARKER}*")
+    assert not bench.client.keys(f"{SENT}*")
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_celery_5_6_overwrites_results_which_is_said(
         made.play([worker_event("online", 0, "w0@fake", freq=2.0, **software)]).commit(1)
     with fake_workers(redis_server.url, Manners(named(1))):
         plan = Actor(redis_server.url, tmp_path, path).plan(Revoke(["t"]))
-    assert ("Celery 5.6 write REVOKED over the result" in texts(plan)) is warns
+    assert ("Celery 5.6 store REVOKED as the result" in texts(plan)) is warns
 
 
 def test_what_ended_meanwhile_is_not_told(redis_server: RedisServer, tmp_path: Path) -> None:
@@ -436,6 +436,7 @@ def test_green_threads_are_ended_where_they_wait(redis_server: RedisServer, tmp_
     with fake_workers(redis_server.url, Manners(named(1), says={"query_task": [RUNS], "stats": [stats]})):
         plan = Actor(redis_server.url, tmp_path).plan(Revoke(["t1"], terminate=True))
     assert "green thread" in texts(plan)
+    assert "tell, too, that it succeeded" in texts(plan)
 
 
 # --- what is left ----------------------------------------------------------------------------------------------------

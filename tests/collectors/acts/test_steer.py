@@ -129,6 +129,18 @@ def test_a_pool_is_restarted_where_its_application_allows_it(redis_yard: Yard) -
     eventually(anew, "other processes", within=30)
 
 
+def test_what_other_pools_only_pretend_to_do_is_said_before(redis_yard: Yard) -> None:
+    redis_yard.start("w1", pool="threads", environment={SETTINGS: json.dumps({"worker_pool_restarts": True})})
+    assert redis_yard.actor.refusal(Steer("pool_restart", [W1])) == (
+        f"{W1}: a pool of kind threads can't be restarted, though its worker would say that it was."
+    )
+    history = redis_yard.folder / "h"
+    actor = Actor(redis_yard.url, redis_yard.folder, history)
+    with collecting(redis_yard.url, history):
+        wish = Steer("time_limit", [W1], task=TASK, hard=1.0)
+        eventually(lambda: "eventlet, threads and solo heed none" in cautions(actor.plan(wish)), "its pool")
+
+
 # --- queues ----------------------------------------------------------------------------------------------------------
 
 
