@@ -59,7 +59,7 @@ def test_what_is_not_known_is_not_sent_and_the_exit_code_says_so(redis_server: R
     wait_in(client, "celery", "a")
     done = cloche("rerun", redis_server.url, "a", "unknown", "--queue", "again", *OPERATE)
     assert done.returncode == 1
-    assert "1 task not: what they are called with needs your look." in done.stdout
+    assert "1 task not sent: its arguments need your look." in done.stdout
     assert len(sent(client, "again")) == 1
 
 

@@ -180,4 +180,5 @@ def _show_outcome(outcome: Outcome, plan: Plan) -> None:
         if not item.ok or plan.count <= _SAMPLES:
             click.echo(f"  {_STATES[item.ok]:<6}  {item.id}  {item.text}".rstrip())
     failed = f", {outcome.failed:,} failed" if outcome.failed else ""
-    click.echo(f"{outcome.state}: {outcome.done:,} of {number_of(outcome.total, plan.things)}{failed}. {outcome.text}")
+    done = f"{outcome.state}: {outcome.done:,} of {number_of(outcome.total, plan.things)}{failed}."
+    click.echo(f"{done} {outcome.text}".rstrip())

@@ -86,7 +86,8 @@ def _can_t_shrink(wish: Steer, now: Settings) -> str:
 def _can_t_restart(_wish: Steer, now: Settings) -> str:
     if now.pool not in (None, _RESTARTING):
         return f"a pool of kind {now.pool} can't be restarted, though its worker would say that it was"
-    return "its pool can't be restarted unless its application sets worker_pool_restarts" * (now.restarts is False)
+    can_t = "its pool can't be restarted unless its application sets worker_pool_restarts"
+    return can_t if now.restarts is False else ""
 
 
 def _can_t_scale(_wish: Steer, now: Settings) -> str:

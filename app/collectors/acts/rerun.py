@@ -100,7 +100,8 @@ class RerunAct(Act[Rerun]):
             outcome = msgspec.structs.replace(outcome, state="done", text="")
         said = [f"{number_of(outcome.done, 'task')} sent again, under new ids."] if outcome.done else []
         if self._others and outcome.state == "done":
-            said.append(f"{number_of(len(self._others), 'task')} not: what they are called with needs your look.")
+            number, their = len(self._others), "its" if len(self._others) == 1 else "their"
+            said.append(f"{number_of(number, 'task')} not sent: {their} arguments need your look.")
         return msgspec.structs.replace(outcome, text=" ".join([outcome.text, *said]).strip())
 
     def settle(self) -> None:

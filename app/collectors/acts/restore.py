@@ -7,6 +7,8 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Reach, Step
 from app.collectors.acts.vault_act import VaultAct, messages_of, samples
+from app.collectors.errors import BrokerError
+from app.collectors.vault import Contents, Vault
 from app.models import acts, formats
 from app.models.acts import Caution, Discard, Outcome, Plan, Restore
 from app.models.quarantines import origin
@@ -28,9 +30,7 @@ class Restoring(VaultAct[Restore]):
     def look(self) -> Plan:
         wish = self.wish
         self._queue = queue_of(wish.quarantine)
-        contents = self.vault.contents(wish.quarantine)
-        if not contents.total:
-            raise Impossible(f"There is no quarantine {wish.quarantine}, or nothing is left in it.")
+        contents = _what_is_left(self.vault, wish.quarantine)
         count, shown = _at_most(contents.total, wish.count), contents.samples
         if wish.ids:
             ids, shown = self.found(wish.ids)
@@ -94,9 +94,7 @@ class Discarding(VaultAct[Discard]):
     def look(self) -> Plan:
         name = self.wish.quarantine
         queue = queue_of(name)
-        contents = self.vault.contents(name)
-        if not contents.total:
-            raise Impossible(f"There is no quarantine {name}, or nothing is left in it.")
+        contents = _what_is_left(self.vault, name)
         return Plan(
             title=f"Delete {messages_of(contents.total)} that were purged from the queue {queue}, for good",
             verb="Delete for good",
@@ -132,6 +130,21 @@ def queue_of(quarantine: str) -> str:
             f"{quarantine} is not a quarantine: their names are those of a queue, “.quarantine.” and a time."
         )
     return known[0]
+
+
+def _what_is_left(vault: Vault, quarantine: str) -> Contents:
+    """What is in a quarantine. Raises `BrokerError`, and `Impossible` where there is nothing."""
+    try:
+        contents = vault.contents(quarantine)
+    except BrokerError as error:
+        if error.fault != "absent":
+            raise
+        contents = Contents(0)
+    if not contents.total:
+        raise Impossible(
+            f"There is no quarantine {quarantine}, or nothing is left in it: it was restored or discarded already."
+        )
+    return contents
 
 
 def _made(quarantine: str) -> list[tuple[str, str]]:

@@ -369,3 +369,4 @@ def test_on_rabbitmq_a_plan_says_where_what_is_put_back_comes_to_lie(
         assert any("behind" in caution.text for caution in plan.cautions)
         assert Actor(rabbitmq_url, tmp_path).do(undo).done == 3
         assert channel.queue_declare("mail", passive=True).message_count == 3
+        assert "restored or discarded already" in Actor(rabbitmq_url, tmp_path, mode=mode).refusal(undo)
