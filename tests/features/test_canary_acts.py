@@ -121,6 +121,7 @@ class Shop:
         self._cloche("backup", str(backup))
         self._cloche("quarantines", "shop", "--mode", "operate", "--json")
         self.do("restore", quarantine)
+        self.do("restore", "--file", str(backup), "--queue", "later", "--again")
         if known:
             self.do("rerun", ids[0], "--queue", "later")
             self.do("rerun", ids[1], "--args", "[1, 2]", "--kwargs", "{}", "--queue", "later")
