@@ -46,7 +46,7 @@ class BackupWriter:
 
     def __init__(self, path: Path, about: About) -> None:
         self.count = 0
-        self._path = path
+        self._path = _checked(path)
         self._digest = hashlib.sha256()
         self._part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         if path.exists():
@@ -109,7 +109,7 @@ class BackupReader:
     """Reads a file of messages. Raises `BackupError`, as `messages` does."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = _checked(path)
         #: The SHA-256 of the file, in hexadecimal, once its end was reached.
         self.digest = ""
         self.about = next(self._read(only=True))[1]
@@ -169,6 +169,19 @@ class BackupReader:
 
     def _changed(self) -> BackupError:
         return BackupError(f"{self.path} is not as it was written: something in it was changed.")
+
+
+def _checked(path: Path) -> Path:
+    """A path that a file may have. Raises `BackupError` for what the system could not even be asked for."""
+    try:
+        os.fsencode(path)
+    except ValueError:  # half of a surrogate pair
+        encodable = False
+    else:
+        encodable = "\0" not in str(path)
+    if not encodable or not path.name:
+        raise BackupError(f"{str(path)!r} can't be the name of a file.")
+    return path
 
 
 def _name(part: Path, path: Path) -> None:

@@ -88,12 +88,12 @@ def test_a_wrong_address_is_refused_in_a_sentence_without_the_password(url: str,
 @pytest.mark.parametrize(
     ("url", "kind"),
     [
-        ("redis://h/0", "_Redis"),
-        ("rediss://h/0", "_Redis"),
-        ("redis+socket:///s", "_Redis"),
-        ("amqp://h", "_RabbitMQ"),
-        ("amqps://h", "_RabbitMQ"),
-        ("memory://", "_Kombu"),
+        ("redis://h/0", "RedisBroker"),
+        ("rediss://h/0", "RedisBroker"),
+        ("redis+socket:///s", "RedisBroker"),
+        ("amqp://h", "AmqpBroker"),
+        ("amqps://h", "AmqpBroker"),
+        ("memory://", "KombuBroker"),
     ],
 )
 def test_the_scheme_tells_the_kind_of_broker(url: str, kind: str) -> None:

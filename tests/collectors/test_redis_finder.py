@@ -4,6 +4,7 @@ import json
 
 import pytest
 from celery import Celery
+from kombu.serialization import register_pickle
 from redis import Redis
 
 from app.collectors import redis_finder
@@ -52,6 +53,7 @@ def test_an_id_is_read_whatever_else_a_message_holds(redis_server: RedisServer, 
 
 
 def test_a_message_of_protocol_1_has_its_id_elsewhere(redis_server: RedisServer, client: Redis) -> None:
+    register_pickle()  # the application's; an earlier test of ours may have taken it away from kombu in this process
     app = Celery(set_as_current=False, broker=redis_server.url)
     app.conf.task_protocol = 1
     app.send_task("shop.bill", [1], task_id="old", queue="celery")

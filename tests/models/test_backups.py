@@ -92,3 +92,11 @@ def test_what_can_t_be_written_or_read_is_said(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(BackupError, match="No space left"), BackupWriter(tmp_path / "mail.bin", ABOUT) as file:
         file.finish()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mail\0.bin", "\ud800", "", "/"])
+def test_what_can_t_be_the_name_of_a_file_is_said(name: str) -> None:
+    with pytest.raises(BackupError, match="can't be the name of a file"):
+        BackupReader(Path(name))
+    with pytest.raises(BackupError, match="can't be the name of a file"):
+        BackupWriter(Path(name), ABOUT)

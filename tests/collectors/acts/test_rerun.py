@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from kombu.serialization import register_pickle
 from redis import Redis
 
 from app.collectors.access import Access
@@ -229,6 +230,7 @@ def test_a_member_of_a_group_that_is_pickled_is_refused(bench: Bench) -> None:
 
 
 def test_a_message_of_protocol_1_is_sent_in_that_of_today(bench: Bench) -> None:
+    register_pickle()  # the application's; an earlier test of ours may have taken it away from kombu in this process
     with Celery(set_as_current=False, broker=bench.server.url) as app:
         app.conf.task_protocol = 1
         app.send_task("shop.bill", [1], {"k": "two"}, task_id="old", queue="celery")
