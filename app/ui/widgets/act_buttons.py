@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QSize, Qt
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QWidget
 
 from app.models.qt.plain import one_line, plain_tip
@@ -16,6 +16,7 @@ from app.ui.widgets.findings import OPERATE_ONLY
 from app.ui.widgets.labels import ElidedLabel
 
 _MARGIN: Final = 14
+_ARROW: Final = QSize(18, 16)
 _SEVERAL: Final = "Each act is on one broker. Choose that first."
 _FILE: Final = (
     "Nothing can be done to a history file: there is no broker behind it. Connect to the broker to act on it."
@@ -92,7 +93,8 @@ class MenuButton(ActButton):
         self._menu.aboutToShow.connect(lambda: fill(self._menu, entries()))
         # A menu that is set is shown in a loop of its own, in which no coroutine goes on.
         self.clicked.connect(lambda: self._menu.popup(self.mapToGlobal(self.rect().bottomLeft())))
-        self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the arrow stands behind the words
+        self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the arrow stands behind the words,
+        self.setIconSize(_ARROW)  # with some room around it
         theme.changed.connect(self._wear)
         self._wear()
 
