@@ -41,6 +41,8 @@ PREFETCH: Final = 50
 #: How many messages a purge may be handed, at most, that it gives back.
 MOST_AGAIN: Final = 3 * MOST
 _CHUNK: Final = 2_000
+#: Seconds for which a worker waits for RabbitMQ.
+_PATIENCE: Final = 60.0
 #: What a quorum queue notes in a message that was handed out before.
 _NOTE: Final = b"x-delivery-count"
 #: What a message has besides its number, as Celery sends it.
@@ -229,6 +231,8 @@ def _work(url: str, rate: float) -> list[int]:
     """Work messages off until told to end; their numbers."""
     worked: list[int] = []
     carrier = Carrier(amqp_address(url), Everything())
+    # A queue of a million messages may be slow to let its consumer go.
+    carrier.connection.transport.sock.settimeout(_PATIENCE)
     carrier.consume(QUEUE, PREFETCH)
     _ready()
     began = time.monotonic()

@@ -88,10 +88,11 @@ def control(given: argparse.Namespace) -> dict[str, Any]:
 
 def purge_rabbitmq(given: argparse.Namespace) -> dict[str, Any]:
     """A queue of RabbitMQ is purged and restored while others use it: how long they wait, and that all is as it was."""
-    return {
-        kind: purging_rabbitmq.measure(given.messages, given.size, given.rate, given.seconds, kind)
-        for kind in ("classic", "quorum")
-    }
+    figures = {}
+    for kind in ("classic", "quorum"):
+        figures[kind] = purging_rabbitmq.measure(given.messages, given.size, given.rate, given.seconds, kind)
+        print(json.dumps({kind: figures[kind]}), file=sys.stderr)  # each takes long
+    return figures
 
 
 @contextmanager
