@@ -1,11 +1,13 @@
 """Carries messages from one queue of RabbitMQ to another, byte by byte, so that none is lost and none is doubled.
 
-AMQP can't move a message: it is published anew, and only then is the old one acknowledged. So a *piece* of some
-messages is carried in two transactions on one channel:
+AMQP can't move a message: it is published anew, and only then is the old one acknowledged. So messages are carried in
+*pieces*, and for each there is one transaction, in which
 
-1. Copies are published, and the *ledger* says which: a queue with one message, of which only the last is kept. RabbitMQ
-   answers when all of that is on disk. Meanwhile the next piece comes in, and is made ready.
-2. The old ones are acknowledged, and the ledger says that no copies are open any more.
+1. its copies are published,
+2. the old ones of the piece before, whose copies are on disk by now, are acknowledged, and
+3. the *ledger* says which copies are open: a queue with one message, of which only the last is kept.
+
+RabbitMQ answers when all of that is on disk. Meanwhile the next piece comes in, and is made ready.
 
 RabbitMQ carries out a transaction when it has all of it, or forgets it. So whoever dies, or whatever breaks, the ledger
 says exactly what is in two places, and nothing was acknowledged that has no copy on disk. That holds as long as
@@ -24,14 +26,12 @@ from amqp import spec
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 
 from app.collectors.amqp import FAILURES, AmqpAddress, amqp_channel, amqp_connection, amqp_error, blocked
-from app.collectors.amqp_frames import published
+from app.collectors.amqp_frames import acknowledged, committed, published
 from app.collectors.amqp_guard import LOCK, Guard
 from app.collectors.amqp_inbox import Inbox, Taken
 from app.collectors.amqp_messages import no_queue
 from app.collectors.errors import BrokerError
 
-#: Bytes that are sent at once, about.
-_SENT_AT_ONCE: Final = 1 << 16
 #: What our consumer is called; there is one at a time.
 _CONSUMER: Final = "cloche"
 #: Seconds to wait for another connection to be done with, and for what it held to be back.
@@ -65,9 +65,8 @@ class Carrier:
         self._in_transactions = False
         #: Tags of messages that were taken and not acknowledged.
         self._outstanding: set[int] = set()
-        #: What is published and not sent yet.
-        self._unsent: list[bytes] = []
-        self._unsent_bytes = 0
+        #: The open transaction.
+        self._unsaid: list[bytes] = []
 
     # --- queues ------------------------------------------------------------------------------------------------------
 
@@ -186,24 +185,15 @@ class Carrier:
 
     def publish(self, queue: str, properties: bytes, body: bytes) -> None:
         """Publish a message to a queue in the open transaction."""
-        self._begin()
-        frames = published(self._channel.channel_id, queue, properties, body, self.connection.frame_max)
-        self._unsent.append(frames)
-        self._unsent_bytes += len(frames)
-        if self._unsent_bytes >= _SENT_AT_ONCE:
-            self._send()
+        self._unsaid.append(published(self._channel.channel_id, queue, properties, body, self.connection.frame_max))
 
     def acknowledge(self, tags: Iterable[int]) -> None:
         """Acknowledge messages in the open transaction; all at once where none is held back, which is much faster."""
-        self._begin()
-        self._send()
         done = set(tags)
         last = max(done)
-        if all(tag in done for tag in self._outstanding if tag <= last):
-            self._channel.basic_ack(last, multiple=True)
-        else:
-            for tag in sorted(done):
-                self._channel.basic_ack(tag)
+        multiple = all(tag in done for tag in self._outstanding if tag <= last)
+        channel = self._channel.channel_id
+        self._unsaid += (acknowledged(channel, tag, multiple) for tag in ([last] if multiple else sorted(done)))
         self._outstanding -= done
 
     def commit(self) -> None:
@@ -212,11 +202,16 @@ class Carrier:
         self.end_commit()
 
     def begin_commit(self) -> None:
-        """Have the open transaction carried out. Nothing but listening may be done before `end_commit`."""
-        self._begin()
-        self._send()
+        """Have the open transaction carried out. Nothing but listening may be done before `end_commit`.
+
+        All of it is said now, or nothing where the guard refuses a part: then it is forgotten.
+        """
+        unsaid, self._unsaid = self._unsaid, []
+        if not self._in_transactions:
+            self._channel.tx_select()
+            self._in_transactions = True
         self._inbox.returned, self._inbox.committed = 0, False
-        self._channel.send_method(spec.Tx.Commit)
+        self.connection.transport.write(b"".join([*unsaid, committed(self._channel.channel_id)]))
 
     def end_commit(self, unless_arrived: int | None = None) -> None:
         """Return when what was published is safe; or, in any case, when so many messages have arrived."""
@@ -232,17 +227,6 @@ class Carrier:
             raise BrokerError("full", _REFUSED.format(self._address.shown)) from error
         if self._inbox.returned:
             raise BrokerError("absent", f"A queue of the broker {self._address.shown} was deleted meanwhile.")
-
-    def _begin(self) -> None:
-        if not self._in_transactions:
-            self._channel.tx_select()
-            self._in_transactions = True
-
-    def _send(self) -> None:
-        if self._unsent:
-            self.connection.transport.write(b"".join(self._unsent))
-            self._unsent.clear()
-            self._unsent_bytes = 0
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

@@ -157,6 +157,17 @@ def _told_to_publish(channel: int, queue: str) -> bytes:
     return _framed(_METHOD, channel, _method(class_, method) + told)
 
 
+def acknowledged(channel: int, tag: int, multiple: bool) -> bytes:
+    """The frame that acknowledges a message, or ``multiple``: all up to it."""
+    return _framed(_METHOD, channel, _method(*spec.Basic.Ack) + dumps("Lb", (tag, multiple)))
+
+
+@lru_cache(1)
+def committed(channel: int) -> bytes:
+    """The frame that has a transaction carried out."""
+    return _framed(_METHOD, channel, _method(*spec.Tx.Commit))
+
+
 def _framed(kind: int, channel: int, payload: bytes) -> bytes:
     return _head(kind, channel, len(payload)) + payload + _END
 

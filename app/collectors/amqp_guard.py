@@ -283,8 +283,9 @@ def reckoning(mode: Mode) -> Guard:
 def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
     """Moving messages from one queue to another by way of, out of or into a quarantine, as long as that is granted.
 
-    What is taken has to be acknowledged, and is so in the transaction that says where it is now. What is made and
-    deleted are the quarantine and its ledger, and nothing else.
+    What is taken has to be acknowledged, and is so in a transaction that says where it is now. That goes through when
+    the grant has ended, too: messages whose copies were made under it would be in two places otherwise. What is made
+    and deleted are the quarantine and its ledger, and nothing else.
     """
     ours = {quarantine, quarantine + LEDGER} if is_quarantine(quarantine) else set()
     names = {source, target} | ours
@@ -307,6 +308,12 @@ def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
             return arguments[1] in names
         return (arguments[1] in names and _asks_for_the_kind(arguments)) or granted(makes)(arguments)
 
+    def publishes(arguments: Sequence[Any]) -> bool:
+        if arguments[1]:
+            return False
+        to = arguments[2]
+        return (bool(ours) and to == quarantine + LEDGER) or granted(lambda _: to in {target} | ours)(arguments)
+
     return Guard(
         {
             spec.Queue.Declare: declares,
@@ -315,9 +322,9 @@ def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
             spec.Basic.Consume: granted(lambda arguments: arguments[1] in names and not arguments[4]),
             spec.Basic.Qos: granted(_bounds_a_consumer),
             spec.Basic.Cancel: _anything,
-            spec.Basic.Publish: granted(lambda arguments: arguments[1] == "" and arguments[2] in {target} | ours),
-            spec.Basic.Ack: granted(_anything),
+            spec.Basic.Publish: publishes,
+            spec.Basic.Ack: _anything,
             spec.Tx.Select: granted(_anything),
-            spec.Tx.Commit: granted(_anything),
+            spec.Tx.Commit: _anything,
         }
     )

@@ -69,11 +69,18 @@ class Ledger:
         self._carrier.commit()
 
     def write(self, ids: Iterable[str] = (), change: int = 0, *, moving: bool = True) -> None:
-        """Say in the open transaction which copies are open, besides what is doubtful; and how many are there more."""
-        self.held = None if self.held is None else self.held + change
-        page = _Page(self.held, as_ranges([*self.doubtful, *ids]), moving and self._forgetful, self.shaken)
+        """Say in the open transaction which copies are open, besides what is doubtful; and how many are there more.
+
+        Once that is done, they are to be `count`ed.
+        """
+        held = None if self.held is None else self.held + change
+        page = _Page(held, as_ranges([*self.doubtful, *ids]), moving and self._forgetful, self.shaken)
         self._carrier.publish(self._queue, _PERSISTENT_JSON, msgspec.json.encode(page))
         self._carrier.publish(self._queue, _TRANSIENT, b"")
+
+    def count(self, change: int) -> None:
+        """So many more are in the quarantine."""
+        self.held = None if self.held is None else self.held + change
 
     def close(self) -> None:
         """Say that nothing is moved any more."""

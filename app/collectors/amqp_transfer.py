@@ -1,7 +1,7 @@
 """The transfer of messages from one queue of RabbitMQ to another, piece by piece; how, is said in `amqp_carrier`."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -32,66 +32,94 @@ class Carried(msgspec.Struct):
 Remake = Callable[[Taken], Carried | None]
 
 
-def transferred(
-    carrier: Carrier,
-    ledger: Ledger,
-    intake: Intake,
-    target: str,
-    remade: Remake,
-    check: Callable[[list[Carried]], None] | None,
-    on_command: Callable[[int], None],
-) -> Iterator[list[Carried]]:
-    """Pieces that were moved to the ``target``: what comes in, as it is ``remade``.
+class Transfer:
+    """Moves what comes in to the ``target``, as it is ``remade``.
 
-    On the way into a quarantine, ``check`` looks whether the copies are there, before what they are of goes; and the
-    ledger counts them. On the way out of one, it counts them down. Raises `BrokerError`.
+    A transaction has the copies of a piece, that the piece before goes from where it was, and what the ledger says of
+    both: so one piece at most is in two places, and the ledger tells which. On the way into a quarantine, ``check``
+    looks whether the copies are there, before what they are of goes; and the ledger counts them. On the way out of one,
+    it counts them down.
     """
 
-    def ready(taken: list[Taken]) -> list[Carried]:
-        piece = [carried for each in taken if (carried := remade(each)) is not None]
-        intake.keep(len(taken) - len(piece))
+    def __init__(
+        self,
+        carrier: Carrier,
+        ledger: Ledger,
+        intake: Intake,
+        target: str,
+        remade: Remake,
+        check: Callable[[list[Carried]], None] | None,
+        on_command: Callable[[int], None],
+    ) -> None:
+        self._carrier = carrier
+        self._ledger = ledger
+        self._intake = intake
+        self._target = target
+        self._remade = remade
+        self._check = check
+        self._on_command = on_command
+        #: A piece whose copies are safe, but which is not acknowledged yet; and the one after it, if it came meanwhile.
+        self._copied: list[Carried] = []
+        self._following: list[Carried] = []
+        #: Whether it is not known what became of a piece.
+        self._in_doubt = False
+
+    def pieces(self) -> Iterator[list[Carried]]:
+        """Pieces that were moved. Where no more is wanted, the last one is moved as well. Raises `BrokerError`."""
+        try:
+            while piece := self._next():
+                self._carry(piece)
+                yield piece
+        except GeneratorExit:
+            self._finish()
+            raise
+        except (*FAILURES, BrokerError) as error:
+            if self._in_doubt or not self._finish():
+                said = self._carrier.translate(error)
+                raise BrokerError(said.fault, f"{said} {_UNDER_WAY}") from error
+            raise
+
+    def _next(self) -> list[Carried]:
+        """The next piece; none where there is none, and nothing is under way any more."""
+        if self._copied and not self._following:
+            self._carry([])
+        piece, self._following = self._following, []
+        while not piece and (taken := self._intake.take()):
+            piece = self._ready(taken)
         return piece
 
-    following: list[Carried] = []
-    while True:
-        piece = following
-        while not piece and (taken := intake.take()):
-            piece = ready(taken)
-        if not piece:
-            return
-        with _under_way(carrier):
-            for each in piece:
-                carrier.publish(target, each.sent, each.taken.body)
-            ledger.write((each.id for each in piece), len(piece) if check else 0)
-            carrier.begin_commit()
-            following = ready(intake.ahead())
-            carrier.end_commit()
-            if check:
-                check(piece)
-            intake.acknowledging(len(piece))
-            carrier.acknowledge(each.taken.tag for each in piece)
-            ledger.doubtful -= {each.id for each in piece}
-            ledger.write((), 0 if check else -len(piece))
-            carrier.begin_commit()
-        on_command(2 * len(piece) + 4)
-        try:
-            # What is left of it RabbitMQ does whatever happens here.
-            yield piece
-        except GeneratorExit:
-            # No more is wanted. Where that can't be noted, the ledger says less good than is.
-            with suppress(BrokerError, *FAILURES):
-                carrier.end_commit()
-                ledger.close()
-            raise
-        with _under_way(carrier):
-            carrier.end_commit()
+    def _ready(self, taken: list[Taken]) -> list[Carried]:
+        piece = [carried for each in taken if (carried := self._remade(each)) is not None]
+        self._intake.keep(len(taken) - len(piece))
+        return piece
 
+    def _carry(self, piece: list[Carried]) -> None:
+        """A transaction; of an empty piece where none is to follow, or it did not come yet."""
+        copied, change = self._copied, len(piece) if self._check else -len(self._copied)
+        for each in piece:
+            self._carrier.publish(self._target, each.sent, each.taken.body)
+        if copied:
+            self._intake.acknowledging(len(copied))
+            self._carrier.acknowledge(each.taken.tag for each in copied)
+            self._ledger.doubtful -= {each.id for each in copied}
+        self._ledger.write((each.id for each in piece), change)
+        self._carrier.begin_commit()
+        self._in_doubt, self._copied = True, []
+        self._following = self._ready(self._intake.ahead())
+        self._carrier.end_commit()
+        self._ledger.count(change)
+        if self._check and piece:
+            self._check(piece)
+        self._in_doubt, self._copied = False, piece
+        self._on_command(2 * len(piece) + 4)
 
-@contextmanager
-def _under_way(carrier: Carrier) -> Iterator[None]:
-    """Say of what goes wrong what becomes of the messages that are under way."""
-    try:
-        yield
-    except (*FAILURES, BrokerError) as error:
-        said = carrier.translate(error)
-        raise BrokerError(said.fault, f"{said} {_UNDER_WAY}") from error
+    def _finish(self) -> bool:
+        """Have the piece whose copies are safe go from where it was; whether nothing is under way any more.
+
+        Where that can't be said, the ledger says less good than is. It is also done where no more may be begun.
+        """
+        with suppress(BrokerError, *FAILURES):
+            if self._copied:
+                self._carry([])
+                self._ledger.close()
+        return not self._copied and not self._in_doubt

@@ -13,7 +13,7 @@ from app.collectors.amqp_guard import LEDGER, LOOKING, Guard, is_quarantine, mov
 from app.collectors.amqp_inbox import Taken
 from app.collectors.amqp_intake import Intake
 from app.collectors.amqp_ledger import Ledger, new_ids
-from app.collectors.amqp_transfer import Carried, transferred
+from app.collectors.amqp_transfer import Carried, Transfer
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.management import Nature
@@ -201,7 +201,7 @@ class AmqpVault:
                     )
 
             intake = Intake(carrier, queue, nature, count, exactly=True)
-            yield from transferred(carrier, ledger, intake, quarantine, remade, check, self._on_command)
+            yield from Transfer(carrier, ledger, intake, quarantine, remade, check, self._on_command).pieces()
             ledger.close()
 
     def _out_of(
@@ -248,7 +248,7 @@ class AmqpVault:
                 sent = sendable(was.properties, self._address.username)
                 return Carried(taken, was.id, was.properties, sent)
 
-            yield from transferred(carrier, ledger, intake, queue, remade, None, self._on_command)
+            yield from Transfer(carrier, ledger, intake, queue, remade, None, self._on_command).pieces()
             carrier.give_back()
             if ledger.held == 0 and alone:
                 carrier.delete(quarantine)

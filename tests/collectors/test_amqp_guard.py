@@ -308,14 +308,17 @@ MOVES = {
     "begin": Said(spec.Tx.Select),
     "publish": publish("", QUARANTINE),
     "publish back": publish("", "mail"),
-    "write the ledger": publish("", QUARANTINE + LEDGER),
-    "acknowledge": Said(spec.Basic.Ack, "Lb", (1, True)),
-    "commit": Said(spec.Tx.Commit),
     "make the quarantine": durable(QUARANTINE),
     "make the ledger": durable(QUARANTINE + LEDGER),
     "hold the lock": declare(QUARANTINE + LOCK),
     "delete the quarantine": delete(QUARANTINE),
     "delete the ledger": delete(QUARANTINE + LEDGER),
+}
+#: What it takes to bring a piece to its end, whose copies were made.
+ENDS = {
+    "write the ledger": publish("", QUARANTINE + LEDGER),
+    "acknowledge": Said(spec.Basic.Ack, "Lb", (1, True)),
+    "commit": Said(spec.Tx.Commit),
 }
 
 
@@ -329,6 +332,13 @@ def test_what_it_takes_to_move_messages_is_sent_as_long_as_that_is_granted(said:
         sent(guard, said)
     for question in (declare("mail", passive=True), declare("mail", arguments={"x-queue-type": NO_KIND})):
         assert sent(guard, question), "to ask is still allowed"
+
+
+@pytest.mark.parametrize("said", ENDS.values(), ids=ENDS)
+def test_what_ends_a_piece_that_was_copied_is_sent_when_the_grant_has_ended(said: Said) -> None:
+    grant = Grant()
+    grant.end()
+    assert sent(moving("mail", "mail", QUARANTINE, grant), said) == sent(_Everything(), said)
 
 
 @pytest.mark.parametrize(
