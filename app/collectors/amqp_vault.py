@@ -276,10 +276,16 @@ class AmqpVault:
 
 
 def _like(nature: Nature) -> dict[str, str | int]:
-    """Arguments of a quarantine for what comes from a queue: it refuses what is too much, and drops nothing."""
+    """Arguments of a quarantine for what comes from a queue: it refuses what is too much, and drops nothing.
+
+    What nobody takes out for long is to be on disk, not in RabbitMQ's memory: quorum queues have it there, and classic
+    ones from RabbitMQ 3.12 on; before that, those that are called lazy.
+    """
     told: dict[str, str | int] = {"x-queue-type": nature.kind, "x-overflow": "reject-publish"}
     if nature.kind == "quorum":
         told["x-delivery-limit"] = _LOOKS
+    else:
+        told["x-queue-mode"] = "lazy"
     if nature.priorities is not None:
         told["x-max-priority"] = nature.priorities
     return told

@@ -521,6 +521,34 @@ def test_when_it_is_locked_again_no_more_is_moved_and_all_is_there(
     assert doubtful(vault) == 0
 
 
+@pytest.mark.parametrize("last", [1, 2, 3, 6])
+def test_when_it_is_locked_in_the_middle_of_a_piece_that_is_moved_as_well(
+    rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    fill(channel, [numbered(n) for n in range(1_000)])
+    grant = Grant()
+    commit, commits = Carrier.end_commit, 0
+
+    def locked(carrier: Carrier, unless_arrived: int | None = None) -> None:
+        nonlocal commits
+        commits += unless_arrived is None
+        if commits == last:
+            grant.end()
+        commit(carrier, unless_arrived)
+
+    monkeypatch.setattr(Carrier, "end_commit", locked)
+    pieces: list[int] = []
+    with pytest.raises(BrokerError, match="locked") as caught:
+        pieces.extend(vault.lock_away("mail", QUARANTINE, grant))
+    assert "under way" not in str(caught.value)
+    monkeypatch.undo()
+    moved = sum(pieces)
+    eventually(lambda: length(channel, "mail") == 1_000 - moved)
+    assert bodies(look(rabbitmq_url, "mail")) == [*range(moved, 1_000)]
+    assert bodies_inside(vault) == [*range(moved)]
+    assert doubtful(vault) == 0
+
+
 def test_when_it_is_stopped_between_two_pieces_the_count_is_right(
     rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault
 ) -> None:
