@@ -1,6 +1,9 @@
 """`cloche revoke` and `cloche worker`: what they say, what they do, and how they end."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from click.testing import CliRunner, Result
 from app.cli import cli
 from app.models import audit_chain
 from app.models.target import target_of
-from app.paths import audit_file
+from app.paths import audit_file, self_command
 from tests.helpers.acting import telling
 from tests.helpers.celery_apps import worker
 from tests.helpers.events import event
@@ -58,6 +61,26 @@ def test_an_outcome_is_told_as_json(redis_server: RedisServer) -> None:
     told = json.loads(done.stdout)
     assert told["plan"]["title"] == "Turn on events of w0@fake"
     assert told["outcome"]["items"] == [["w0@fake", True, "enable_events"]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C is no signal there")
+def test_ctrl_c_stops_between_two_steps_and_what_was_done_is_told_and_written_down(redis_server: RedisServer) -> None:
+    ids = [f"t{number}" for number in range(100)]
+    command = self_command("revoke", redis_server.url, *ids, "--rate", "20", *OPERATE)
+    with (
+        fake_workers(redis_server.url, Manners(named(1))),
+        overhearing(redis_server.url) as heard,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        eventually(lambda: heard.said("revoke"), "the first step", within=60)
+        process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=20)
+        told = len(heard.said("revoke")) * 20
+    assert (process.returncode, complaints) == (1, "")
+    assert f"stopped: {told} of 100 tasks. It was stopped." in said
+    outcome = [entry for entry, _ in audit_chain.read(audit_file())][-1].outcome
+    assert outcome is not None
+    assert (outcome.state, outcome.done) == ("stopped", told)
 
 
 @pytest.mark.parametrize(

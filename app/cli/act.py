@@ -1,7 +1,8 @@
 """How the command line acts: it shows the plan, asks, carries it out, and says what was done."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Samples of a plan that are shown.
 _SAMPLES: Final = 10
+#: Seconds between two looks whether an act has ended.
+_LOOK_EVERY: Final = 0.2
 _STATES: Final = {True: "ok", False: "failed", None: "asked"}
 
 
@@ -128,17 +131,21 @@ def _confirmed(plan: Plan, environment: str) -> str:
 
 
 def _do(prepared: "Prepared", typed: str, how: Wishes) -> int:
-    outcome = Outcome(text="Nothing was done.")
-    steps = prepared.execute(typed, how.rate)
-    while True:
-        try:
-            for outcome in steps:
-                _say_progress(outcome)
-            break
-        except KeyboardInterrupt:
-            # What is under way comes to an end, and what was done is told.
-            prepared.stop()
-            steps = _rest(steps)
+    def work() -> Outcome:
+        outcome = Outcome()
+        for outcome in prepared.execute(typed, how.rate):
+            _say_progress(outcome)
+        return outcome
+
+    # In a thread, so that Ctrl+C stops it between two steps and not in the middle of one, and what was done is told.
+    with ThreadPoolExecutor(1, "act") as thread:
+        acting = thread.submit(work)
+        while not acting.done():
+            try:
+                wait([acting], _LOOK_EVERY)  # Windows tells of Ctrl+C only when nobody waits
+            except KeyboardInterrupt:
+                prepared.stop()
+    outcome = acting.result()
     if sys.stderr.isatty():
         click.echo("\r\033[K", err=True, nl=False)
     if how.as_json:
@@ -146,10 +153,6 @@ def _do(prepared: "Prepared", typed: str, how: Wishes) -> int:
     else:
         _show_outcome(outcome, prepared.plan)
     return 0 if outcome.state == "done" and not outcome.failed else 1
-
-
-def _rest(steps: Iterator[Outcome]) -> Iterator[Outcome]:
-    yield from steps
 
 
 def _say_progress(outcome: Outcome) -> None:
