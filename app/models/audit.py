@@ -37,7 +37,7 @@ class AuditLog:
         self._held: dict[str, FileLock] = {}
 
     def intend(self, act: str, wish: Wish, plan: Plan, done: frozenset[str] | None = None) -> None:
-        """Write what is about to be done, which is *under way* from now on until it is concluded, or this process ends.
+        """Write what is about to be done, which is *under way* from now on until it is concluded, or `let_go`.
 
         ``done`` are the ids of what was done already, as the plan knows it, where an act is gone on with. Raises
         `AuditError`: then it must not be done.
@@ -58,7 +58,7 @@ class AuditLog:
                     raise AuditError("More was done of it since the plan was made. Look at it again.")
             audit_append.append(self.path, "intent", act, reserve=True, wish=wish, plan=plan, **made)
         except AuditError:
-            self._let_go(act)
+            self.let_go(act)
             raise
 
     def note(self, act: str, items: list[Item]) -> None:
@@ -70,7 +70,14 @@ class AuditLog:
         try:
             audit_append.append(self.path, "outcome", act, outcome=outcome)
         finally:
-            self._let_go(act)
+            self.let_go(act)
+
+    def let_go(self, act: str) -> None:
+        """Say that an act is not under way any more, also where it could not be concluded; nothing where it is not."""
+        lock = self._held.pop(act, None)
+        if lock is not None:
+            _remove(_act_file(self.path, act))
+            lock.release()
 
     def unfinished(self, act: str) -> tuple[Wish | None, frozenset[str]]:
         """The wish of an act that did not come to its end, and the ids of what was done of it.
@@ -99,16 +106,9 @@ class AuditLog:
             raise AuditError("This act is under way already.")
         self._held[act] = lock
 
-    def _let_go(self, act: str) -> None:
-        lock = self._held.pop(act, None)
-        if lock is not None:
-            with suppress(OSError):  # Windows removes no file that is open; it means nothing by itself
-                _act_file(self.path, act).unlink()
-            lock.release()
-
 
 def under_way(path: Path, act: str) -> bool:
-    """Whether a process that lives is carrying out this act; one that a crash broke off is not under way."""
+    """Whether a process that lives is carrying out this act; what one that died left of it goes."""
     place = _act_file(path, act)
     if not place.exists():
         return False
@@ -116,10 +116,11 @@ def under_way(path: Path, act: str) -> bool:
         lock = FileLock(place)
     except OSError:
         return False
-    if lock.acquire():
-        lock.release()
-        return False
-    return True
+    if not lock.acquire():
+        return True
+    _remove(place)
+    lock.release()
+    return False
 
 
 def _user() -> str:
@@ -127,6 +128,12 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # nobody has a name for this user
         return str(os.getuid()) if hasattr(os, "getuid") else ""
+
+
+def _remove(place: Path) -> None:
+    """Remove the file of a lock by who holds it: who opened it before finds out, see `FileLock.acquire`."""
+    with suppress(OSError):  # Windows removes no file that is open; it means nothing by itself
+        place.unlink()
 
 
 def _act_file(path: Path, act: str) -> Path:

@@ -160,6 +160,7 @@ def test_an_act_whose_process_died_was_broken_off_and_can_be_gone_on_with(log: A
     activity = Activity(log.path).read_all()
     assert drawn(activity) == "act broken off: 1 of 2 tasks."
     assert activity.deeds[0].unfinished
+    assert not [*log.path.parent.glob("*.act")], "what it left goes with the first look"
     log.intend("act", Revoke(["a", "b"]), plan(1))
     assert activity.read_all().deeds[0].state == "running"
     log.conclude("act", Outcome(state="done", done=1, total=1))

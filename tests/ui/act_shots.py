@@ -349,7 +349,7 @@ def write_acts(path: Path) -> None:
         log.intend(f"{number}f9d2c41aa7b4c54a2", wish, plan)
         log.note(f"{number}f9d2c41aa7b4c54a2", items[:20])
         if number == 2:
-            log._let_go(f"{number}f9d2c41aa7b4c54a2")  # its process died
+            log.let_go(f"{number}f9d2c41aa7b4c54a2")  # its process died
         elif number < 3:
             done = sum(item.ok is True for item in items)
             undo = Restore("pagespeed.quarantine") if plan is PLAN else None

@@ -182,7 +182,7 @@ def test_what_was_broken_off_is_gone_on_with_and_what_was_done_is_undone(
     purge("stopped", state="stopped")
     broken = log()
     broken.intend("broken", Purge("mail"), PLAN)
-    broken._let_go("broken")  # as a crash does
+    broken.let_go("broken")  # as a crash does
     kept = log()
     kept.intend("under way", Purge("mail"), PLAN)
 

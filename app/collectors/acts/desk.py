@@ -18,6 +18,7 @@ from app.models.wire import Acted, Acting, DoAct, DropAct, Lock, PlanAct, Planne
 #: Plans and acts that may be under way at once, and plans that may wait to be confirmed.
 MOST: Final = 8
 MOST_PLANS: Final = 32
+_TOO_MANY: Final = f"{MOST} acts are under way already. Wait until one of them ends."
 
 Put = Callable[[Planned | Acted | Standing], None]
 
@@ -32,6 +33,9 @@ class Desk:
         self._put = put
         self._lock = threading.Lock()
         self._plans: dict[int, Prepared] = {}
+        #: Numbers of what is looked at, of what of that was dropped since, and of what is carried out.
+        self._looking: set[int] = set()
+        self._dropped: set[int] = set()
         self._under_way: set[int] = set()
         self._threads: set[threading.Thread] = set()
         self._stopped = False
@@ -44,9 +48,9 @@ class Desk:
             case Lock():
                 self.lock()
             case PlanAct():
-                self._begin(message.number, partial(self._plan, message))
+                self._plan(message)
             case DoAct():
-                self._begin(message.number, partial(self._carry_out, message))
+                self._carry_out(message)
             case DropAct():
                 self._drop(message.number)
 
@@ -72,64 +76,86 @@ class Desk:
         for thread in tuple(self._threads):
             thread.join(timeout)
 
-    def _begin(self, number: int, work: Callable[[], None]) -> None:
+    def _plan(self, asked: PlanAct) -> None:
+        if not self._begin(self._looking, asked.number, partial(self._look, asked)):
+            self._put(Planned(asked.number, error=_TOO_MANY))
+
+    def _carry_out(self, asked: DoAct) -> None:
+        if not self._begin(self._under_way, asked.number, partial(self._execute, asked)):
+            self._put(Acted(asked.number, Outcome(state="failed", text=f"Nothing was done. {_TOO_MANY}")))
+            self._drop(asked.number)
+
+    def _begin(self, numbers: set[int], number: int, work: Callable[[], None]) -> bool:
+        """Do something in a thread, unless it is done already; whether there was one to spare."""
         with self._lock:
-            if self._stopped or number in self._under_way:
-                return
-            if len(self._under_way) >= MOST:
-                self._put(Planned(number, error=f"{MOST} acts are under way already. Wait until one of them ends."))
-                return
-            self._under_way.add(number)
-            thread = threading.Thread(target=self._run, args=(number, work), name=f"act {number}", daemon=True)
+            if self._stopped or number in numbers:
+                return True
+            if len(self._looking) + len(self._under_way) >= MOST:
+                return False
+            numbers.add(number)
+            thread = threading.Thread(target=self._run, args=(work,), name=f"act {number}", daemon=True)
             self._threads.add(thread)
         thread.start()
+        return True
 
-    def _run(self, number: int, work: Callable[[], None]) -> None:
+    def _run(self, work: Callable[[], None]) -> None:
         try:
             work()
         finally:
             with self._lock:
-                self._under_way.discard(number)
                 self._threads.discard(threading.current_thread())
 
-    def _plan(self, asked: PlanAct) -> None:
+    def _look(self, asked: PlanAct) -> None:
+        number = asked.number
         try:
             if asked.wish is not None:
                 prepared = prepare(self._make, asked.wish, self._log)
             else:
                 prepared = resume(self._make, asked.resumed, self._log)
         except (AuditError, BrokerError, Impossible) as error:
-            self._put(Planned(asked.number, error=str(error)))
-            return
+            self._looked(number, None)
+            self._put(Planned(number, error=str(error)))
+        else:
+            self._looked(number, prepared)
+            self._put(Planned(number, prepared.plan))
+
+    def _looked(self, number: int, prepared: Prepared | None) -> None:
+        """Keep a plan to be confirmed, unless it was dropped meanwhile."""
+        forgotten = list[Prepared]()
         with self._lock:
-            forgotten = [self._plans.pop(number) for number in self._forgettable()]
-            self._plans[asked.number] = prepared
+            if prepared is not None and number in self._dropped:
+                forgotten = [prepared]
+            elif prepared is not None:
+                forgotten = [self._plans.pop(each) for each in self._forgettable()]
+                self._plans[number] = prepared
+            self._looking.discard(number)
+            self._dropped.discard(number)
         for one in forgotten:
             one.drop()
-        self._put(Planned(asked.number, prepared.plan))
 
     def _forgettable(self) -> list[int]:
         """The oldest plans that nobody confirmed, where there are too many."""
         waiting = [number for number in self._plans if number not in self._under_way]
         return waiting[: max(0, len(waiting) - MOST_PLANS + 1)]
 
-    def _carry_out(self, asked: DoAct) -> None:
+    def _execute(self, asked: DoAct) -> None:
         with self._lock:
             prepared = self._plans.get(asked.number)
         if prepared is None:
             gone = Outcome(state="failed", text="Nothing was done: this plan is not known any more. Look at it again.")
             self._put(Acted(asked.number, gone))
-            return
-        for outcome in prepared.execute(asked.typed, asked.rate):
-            self._put(Acted(asked.number, outcome))
+        else:
+            for outcome in prepared.execute(asked.typed, asked.rate):
+                self._put(Acted(asked.number, outcome))
         with self._lock:
             self._plans.pop(asked.number, None)
+            self._under_way.discard(asked.number)
 
     def _drop(self, number: int) -> None:
         with self._lock:
-            prepared = self._plans.get(number)
+            if number in self._looking:
+                self._dropped.add(number)
             under_way = number in self._under_way
-            if prepared is not None and not under_way:
-                del self._plans[number]
+            prepared = self._plans.get(number) if under_way else self._plans.pop(number, None)
         if prepared is not None:
             (prepared.stop if under_way else prepared.drop)()

@@ -76,6 +76,7 @@ class Prepared:
         finally:
             self._act.close()
             grant.end()
+            self._log.let_go(self.id)
         yield outcome
 
     def _permitted(self, typed: str) -> Grant:
@@ -180,8 +181,8 @@ class _Running:
     def write(self) -> None:
         """Write what is not written yet. Raises `AuditError`."""
         if self._unwritten:
-            written, self._unwritten = self._unwritten, []
-            self._log.note(self._act, written)
+            self._log.note(self._act, self._unwritten)
+            self._unwritten = []
 
     def end(self, state: acts.State, text: str) -> None:
         self._state, self._text = state, text

@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from app.collectors.brokers import broker_at
 from app.collectors.errors import BrokerError
 from app.models import acts, audit_chain
 from app.models.acts import Item, Outcome, Plan, Revoke, Standing, Wish
-from app.models.audit import AuditLog, Subject
+from app.models.audit import AuditLog, Subject, under_way
+from app.models.audit_chain import AuditError
 from app.models.profiles import Environment
 from app.models.wire import Acted, DoAct, DropAct, Lock, PlanAct, Planned, Unlock
 from tests.helpers.waiting import eventually
@@ -32,11 +33,15 @@ class Counting(Act[Revoke]):
         self.did: list[str] = []
         self.now = len(wish.ids)
         self.closed = False
+        self.looking, self.may_look = threading.Event(), threading.Event()
+        self.may_look.set()
         self.at_work = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
 
     def look(self) -> Plan:
+        self.looking.set()
+        self.may_look.wait()
         if not self.wish.ids:
             raise Impossible("There is nothing to do.")
         return Plan(title="Count", verb="Count", count=len(self.wish.ids), things="thing")
@@ -287,6 +292,53 @@ def test_what_of_another_broker_was_begun_is_not_gone_on_with_here(bench: Bench)
         resume(bench.make, broken.act, other)
 
 
+def test_a06_what_could_not_be_written_down_for_a_moment_is_written_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, calls = bench.log.note, list[list[Item]]()
+
+    def full_at_first(act: str, items: list[Item]) -> None:
+        calls.append(items)
+        if len(calls) == 1:
+            raise AuditError("The audit log can't be written: No space left on device.")
+        note(act, items)
+
+    monkeypatch.setattr(bench.log, "note", full_at_first)
+    monkeypatch.setattr("app.collectors.acts.engine.WRITE_EVERY", 0.0)
+    outcome = last(bench.plan(*numbers(5)))
+    assert (outcome.state, outcome.done) == ("failed", 1)
+    assert outcome.text.endswith("So nothing more is done.")
+    assert bench.kinds() == ["intent", "items", "outcome"]
+    assert bench.log.unfinished(outcome.act)[1] == {"0"}
+
+
+def test_an_act_whose_end_can_t_be_written_down_is_not_under_way_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise AuditError("The audit log can't be written: No space left on device.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.log, "note", full)
+        outcome = last(bench.plan("a"))
+    assert "No space left" in outcome.text
+    assert not under_way(bench.log.path, outcome.act)
+    # What was done is not known to the log, so all of it is left.
+    assert last(resume(bench.make, outcome.act, bench.log)).state == "done"
+
+
+def test_nobody_is_kept_waiting_by_who_wants_no_more_outcomes(bench: Bench) -> None:
+    prepared = bench.plan(*numbers(50))
+    steps = prepared.execute(rate=200)
+    next(steps)
+    assert under_way(bench.log.path, prepared.id)
+    assert isinstance(steps, Generator)
+    steps.close()
+    assert bench.act is not None
+    assert bench.act.closed
+    assert not under_way(bench.log.path, prepared.id)
+
+
 class Counter:
     """A desk whose acts count."""
 
@@ -295,11 +347,14 @@ class Counter:
         self.made: list[Counting] = []
         self.heard: list[Planned | Acted | Standing] = []
         self.hold = False
+        self.hold_look = threading.Event()
+        self.hold_look.set()
         self.desk = Desk(bench.reach, bench.log, self.heard.append)
 
     def _make(self, wish: Wish, reach: Reach) -> Act[Any]:
         assert isinstance(wish, Revoke)
         act = Counting(wish, reach)
+        act.may_look = self.hold_look
         if self.hold:
             act.go_on.clear()
         self.made.append(act)
@@ -378,6 +433,44 @@ def test_to_lock_stops_what_is_under_way_and_is_answered(counter: Counter) -> No
     assert Standing() in counter.heard
     counter.desk.take(Unlock())
     assert any(isinstance(each, Standing) and each.unlocked for each in counter.heard)
+
+
+def test_what_is_confirmed_while_too_many_are_under_way_is_refused_and_forgotten(counter: Counter) -> None:
+    counter.plan(9, "a")
+    counter.hold = True
+    for number in range(1, 9):
+        counter.begin(number, "a")
+    counter.desk.take(DoAct(9))
+    assert counter.end(9).text.startswith("Nothing was done. 8 acts are under way already.")
+    assert counter.made[0].closed
+    assert counter.made[0].did == []
+
+
+def test_a_plan_that_is_dropped_while_it_is_made_is_forgotten(counter: Counter) -> None:
+    counter.hold_look.clear()
+    counter.desk.take(PlanAct(1, Revoke(["a"])))
+    assert eventually(lambda: counter.made, "a look")[0].looking.wait(5)
+    counter.desk.take(DropAct(1))
+    counter.hold_look.set()
+    eventually(lambda: counter.made[0].closed, "that it is closed")
+    counter.desk.take(DoAct(1))
+    assert "not known any more" in counter.end(1).text
+
+
+def test_who_confirms_as_soon_as_he_has_the_plan_is_heard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.collectors.acts.desk.act_of", Counting)
+    ended = threading.Event()
+
+    def put(told: Planned | Acted | Standing) -> None:
+        if isinstance(told, Planned):
+            desk.take(DoAct(told.number))
+        elif isinstance(told, Acted) and told.outcome.state == "done":
+            ended.set()
+
+    desk = Desk(bench.reach, bench.log, put)
+    desk.take(PlanAct(1, Revoke(["a"])))
+    assert ended.wait(5)
+    desk.join(5)
 
 
 def test_plans_that_nobody_confirms_are_forgotten(counter: Counter) -> None:
