@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -11,7 +12,10 @@ from app.collectors.access import Access, Grant
 from app.collectors.broker import Broker
 from app.collectors.transport import RedisAddress
 from app.models.acts import Item, Outcome, Plan, Wish
+from app.models.history.errors import HistoryError
+from app.models.history.reader import Reader
 
+T = TypeVar("T")
 W = TypeVar("W", bound=Wish)
 
 
@@ -32,6 +36,27 @@ class Reach(msgspec.Struct, frozen=True):
     on_command: Callable[[int], None]
     keep_arguments: bool = True
     results: RedisAddress | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader | None]:
+        """The history, if there is one. Raises `Impossible` where it can't be read."""
+        reader = None
+        try:
+            reader = Reader(self.history) if self.history is not None and self.history.is_file() else None
+            yield reader
+        except HistoryError as error:
+            raise Impossible(str(error)) from error
+        finally:
+            if reader is not None:
+                reader.close()
+
+    def known(self, ask: Callable[[Reader], T]) -> T | None:
+        """What the history answers where it only says more; None where there is none, or it can't be read."""
+        try:
+            with self.reading() as reader:
+                return None if reader is None else ask(reader)
+        except Impossible:
+            return None
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.collectors.acts.act import Reach
+from app.collectors.acts.act import Impossible, Reach
 from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
@@ -31,7 +31,6 @@ from app.collectors.results import Stored, stored
 from app.models import arguments, states
 from app.models.acts import Edited
 from app.models.arguments import Arguments, checked, containers, of_text, same, to_json
-from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.records import Task, Told
 
@@ -121,7 +120,7 @@ class Lookup:
 
     def cases(self, ids: Sequence[str], queue: str | None) -> list[Case]:
         """What is known of tasks, in the order of their ids, to be sent to their own queues or to a ``queue``."""
-        past = _Past(self._reach, ids)
+        past = self._past(ids)
         found = self._messages(ids, past)
         missing = [id_ for id_ in ids if id_ not in found]
         json_only, called = self._ask_workers(missing) if missing else (None, {})
@@ -143,6 +142,16 @@ class Lookup:
                 case.refusal = case.refusal or _NO_ROUTE
             cases.append(case)
         return cases
+
+    def _past(self, ids: Iterable[str]) -> "_Past":
+        past = _Past()
+        try:
+            with self._reach.reading() as reader:
+                if reader is not None:
+                    past.read(reader, ids)
+        except Impossible as error:
+            self.troubles.append(str(error))
+        return past
 
     def _messages(self, ids: Iterable[str], past: "_Past") -> dict[str, Found]:
         """The messages of tasks that lie in the broker; of what has ended there is none any more."""
@@ -210,33 +219,26 @@ class Lookup:
 class _Past:
     """What the history knows of tasks, and of where tasks go."""
 
-    def __init__(self, reach: Reach, ids: Iterable[str]) -> None:
+    def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
         self.told: dict[str, Told] = {}
         self.queues: list[str] = []
         #: The one queue of each worker that has only one.
         self.only: dict[str, str] = {}
-        if reach.history is None:
-            return
-        try:
-            reader = Reader(reach.history)
-        except HistoryError:
-            return
-        try:
-            for id_ in ids:
-                task = reader.task(id_)
-                if task is not None:
-                    self.tasks[id_] = task
-                    if (told := reader.told(task.id)) is not None:
-                        self.told[id_] = told
-            self.queues = [queue.name for queue in reader.queues()]
-            self.only = {
-                worker.hostname: worker.queues[0]
-                for worker in reader.workers()
-                if worker.queues is not None and len(worker.queues) == 1
-            }
-        finally:
-            reader.close()
+
+    def read(self, reader: Reader, ids: Iterable[str]) -> None:
+        for id_ in ids:
+            task = reader.task(id_)
+            if task is not None:
+                self.tasks[id_] = task
+                if (told := reader.told(task.id)) is not None:
+                    self.told[id_] = told
+        self.queues = [queue.name for queue in reader.queues()]
+        self.only = {
+            worker.hostname: worker.queues[0]
+            for worker in reader.workers()
+            if worker.queues is not None and len(worker.queues) == 1
+        }
 
 
 def _of_message(id_: str, found: Found, original: Original, task: Task | None) -> Case:

@@ -1,8 +1,7 @@
 """The workers of a broker as an act needs them: who answers now, and what is known of those who don't."""
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from app.collectors.access import Grant
@@ -11,8 +10,6 @@ from app.collectors.clean import clean_word
 from app.collectors.control import Answer, Command, Control, Forbidden
 from app.collectors.orders import Order, worded
 from app.models.formats import listed, number_of
-from app.models.history.errors import HistoryError
-from app.models.history.reader import Reader
 from app.models.records import Worker
 from app.models.signs import ALIVE
 
@@ -93,7 +90,7 @@ class Crew:
         return made
 
     def _workers(self) -> list[Worker]:
-        with reading(self._reach) as reader:
+        with self._reach.reading() as reader:
             return [] if reader is None else reader.workers()
 
 
@@ -104,20 +101,6 @@ def sayable(order: Order, destination: Sequence[str] | None = None) -> None:
     except Forbidden as error:
         text = "Ids, headers and values are text of at least one and at most 255 characters."
         raise Impossible(f"Workers can't be told that. {text}") from error
-
-
-@contextmanager
-def reading(reach: Reach) -> Iterator[Reader | None]:
-    """The history of a connection, if there is one. Raises `Impossible` where it can't be read."""
-    reader = None
-    try:
-        reader = Reader(reach.history) if reach.history is not None and reach.history.is_file() else None
-        yield reader
-    except HistoryError as error:
-        raise Impossible(str(error)) from error
-    finally:
-        if reader is not None:
-            reader.close()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from app.collectors.acts.act import Impossible, Reach, Step
 from app.collectors.acts.vault_act import VaultAct, messages_of, samples
 from app.models import acts
 from app.models.acts import Caution, Delete, Item, Move, Outcome, Plan, Restore
-from app.models.history.errors import HistoryError
+from app.models.history.reader import Reader
 from app.models.quarantines import origin, quarantine_name
 
 
@@ -139,16 +139,13 @@ class Moving(VaultAct[Move]):
 
     def _is_consumed(self) -> bool | None:
         """Whether a worker is known to consume the queue that they go to; None where nothing is known of workers."""
-        with self.history() as reader:
-            if reader is None:
-                return None
-            try:
-                queue = next((queue for queue in reader.queues() if queue.name == self.wish.to), None)
-            except HistoryError:
-                return None
-        return (
-            bool(queue.consumers) if queue is not None and queue.consumers is not None else queue is not None and None
-        )
+        queues = self.reach.known(Reader.queues)
+        if queues is None:
+            return None
+        queue = next((queue for queue in queues if queue.name == self.wish.to), None)
+        if queue is None:
+            return False
+        return None if queue.consumers is None else bool(queue.consumers)
 
 
 def _done(items: Sequence[Item]) -> list[str]:

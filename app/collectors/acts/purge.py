@@ -14,7 +14,6 @@ from app.collectors.vault import Contents
 from app.models import formats, states
 from app.models.acts import Caution, Outcome, Plan, Purge, Restore
 from app.models.backups import About, BackupError, BackupWriter
-from app.models.history.errors import HistoryError
 from app.models.quarantines import origin, quarantine_name
 from app.models.records import Queue
 from app.models.search import parse
@@ -131,15 +130,10 @@ class Purging(VaultAct[Purge]):
 
     def _running(self) -> int | None:
         """Tasks of the queue that run now, as far as is known; None where that is not known."""
-        with self.history() as reader:
-            if reader is None:
-                return None
-            try:
-                rows = reader.tasks(where=parse(f"state:{states.STARTED}"), limit=MOST_RUNNING)
-            except HistoryError:
-                return None
-        known = [row for row in rows if row.queue == self.wish.queue]
-        return len(known) if len(rows) < MOST_RUNNING else None
+        rows = self.reach.known(lambda reader: reader.tasks(where=parse(f"state:{states.STARTED}"), limit=MOST_RUNNING))
+        if rows is None or len(rows) >= MOST_RUNNING:
+            return None
+        return sum(row.queue == self.wish.queue for row in rows)
 
 
 def _cautions(kept: _Kept, backup: str) -> list[Caution]:

@@ -16,8 +16,6 @@ from app.collectors.publisher import SAID, Publisher, Unroutable
 from app.models.acts import MOST_ITEMS, RATE, Caution, Item, Outcome, Plan, Rerun, Sample
 from app.models.arguments import Grade
 from app.models.formats import number_of
-from app.models.history.errors import HistoryError
-from app.models.history.reader import Reader
 from app.models.search import SearchError, parse
 
 #: Tasks whose arguments a plan shows, and characters of them together; those that need a look come first.
@@ -69,15 +67,10 @@ class RerunAct(Act[Rerun]):
 
     def still(self) -> int:
         """How many of those to be sent are in the state that they were planned in."""
-        if self.reach.history is None:
-            return len(self._sendable)
-        reader = Reader(self.reach.history)
-        try:
+        with self.reach.reading() as reader:
+            if reader is None:
+                return len(self._sendable)
             now = {case.id: reader.task(case.id) for case in self._sendable}
-        except HistoryError as error:
-            raise Impossible(str(error)) from error
-        finally:
-            reader.close()
         return sum(_state(now[case.id]) == _state(case.task) for case in self._sendable)
 
     def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
@@ -118,20 +111,16 @@ class RerunAct(Act[Rerun]):
 
     def _found(self) -> list[str]:
         """Ids of what a search finds. Raises `Impossible`."""
-        if self.reach.history is None:
-            raise Impossible("There is no history to search in. Name the tasks by their ids.")
         if not self.wish.search.strip():
             raise Impossible("Name tasks by their ids, or search for them.")
-        reader: Reader | None = None
         try:
             where = parse(self.wish.search)
-            reader = Reader(self.reach.history)
-            rows = reader.tasks(where=where, since=self.wish.since, until=self.wish.until, limit=MOST_ITEMS + 1)
-        except (SearchError, HistoryError) as error:
+        except SearchError as error:
             raise Impossible(str(error)) from error
-        finally:
-            if reader is not None:
-                reader.close()
+        with self.reach.reading() as reader:
+            if reader is None:
+                raise Impossible("There is no history to search in. Name the tasks by their ids.")
+            rows = reader.tasks(where=where, since=self.wish.since, until=self.wish.until, limit=MOST_ITEMS + 1)
         # In the order in which they were first sent.
         return [row.uuid for row in reversed(rows)]
 

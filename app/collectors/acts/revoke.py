@@ -9,13 +9,14 @@ from typing import Final
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
-from app.collectors.acts.crew import LISTED, Crew, reading, revoke_asked, sayable, why_silent
+from app.collectors.acts.crew import LISTED, Crew, revoke_asked, sayable, why_silent
 from app.collectors.control import Answer
 from app.collectors.orders import MOST_IDS, RevokeIds
 from app.collectors.vault import Vault
 from app.models import acts, states
 from app.models.acts import MOST_ITEMS, Caution, Item, Outcome, Plan, Revoke, Sample, Wish
 from app.models.formats import listed, number_of
+from app.models.history.reader import Reader
 from app.models.quarantines import quarantine_name
 from app.models.records import Task, Worker
 from app.models.search import SearchError, parse
@@ -117,7 +118,8 @@ class RevokeTasks(Act[Revoke]):
             return outcome
         text = f"Revoke asked of {number_of(self._asked, 'task')}"
         text += f", {number_of(self._taken, 'message')} taken out" if self._taken else ""
-        proven = sum(1 for task in self._tasks().values() if task.state == states.REVOKED)
+        tasks = self.reach.known(self._tasks_in) or {}
+        proven = sum(1 for task in tasks.values() if task.state == states.REVOKED)
         text += f"; of {proven:,} it is proven by now. " if proven else "; not proven yet by an event of a worker. "
         return acts.with_text(outcome, f"{outcome.text} {text}".strip())
 
@@ -139,7 +141,7 @@ class RevokeTasks(Act[Revoke]):
             raise Impossible(str(error)) from error
         found: list[str] = []
         before: int | None = None
-        with reading(self.reach) as reader:
+        with self.reach.reading() as reader:
             if reader is None:
                 raise Impossible("There is no history to search: name the tasks by their ids.")
             while len(found) <= MOST_ITEMS:
@@ -154,8 +156,11 @@ class RevokeTasks(Act[Revoke]):
 
     def _tasks(self) -> dict[str, Task]:
         """What the history knows of these tasks."""
-        with reading(self.reach) as reader:
-            found = [] if reader is None else [reader.task(uuid) for uuid in self._ids]
+        with self.reach.reading() as reader:
+            return {} if reader is None else self._tasks_in(reader)
+
+    def _tasks_in(self, reader: Reader) -> dict[str, Task]:
+        found = map(reader.task, self._ids)
         return {task.uuid: task for task in found if task is not None}
 
     def _facts(self, ended: int) -> list[tuple[str, str]]:

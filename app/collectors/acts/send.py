@@ -13,11 +13,11 @@ from app.collectors.publisher import SAID, Publisher, Route, Unroutable
 from app.models.acts import Caution, Item, Plan, Sample, Send
 from app.models.arguments import checked
 from app.models.formats import date_time
-from app.models.history.errors import HistoryError
-from app.models.history.reader import Reader
 
 #: What is written down in the place of arguments that are written nowhere; it is no JSON.
 _FORGOTTEN: Final = "***"
+#: The highest priority that AMQP has room for.
+_MAX_PRIORITY: Final = 255
 
 
 class SendAct(Act[Send]):
@@ -37,8 +37,8 @@ class SendAct(Act[Send]):
         wish = self.wish
         if not wish.name.strip() or not wish.queue.strip():
             raise Impossible("A task has a name, and goes to a queue.")
-        if wish.priority is not None and not 0 <= wish.priority <= 255:  # noqa: PLR2004 - what AMQP has room for
-            raise Impossible(f"A priority is a number from 0 to 255, not {wish.priority}.")
+        if wish.priority is not None and not 0 <= wish.priority <= _MAX_PRIORITY:
+            raise Impossible(f"A priority is a number from 0 to {_MAX_PRIORITY}, not {wish.priority}.")
         if _FORGOTTEN in (wish.args, wish.kwargs):
             raise Impossible("What this task is called with was not written down. Send it anew.")
         try:
@@ -102,17 +102,12 @@ class SendAct(Act[Send]):
             cautions.append(Caution("Its ETA is over: it runs at once."))
         if wish.expires is not None and wish.expires < time.time():
             cautions.append(Caution("It is expired already: no worker will run it.", grave=True))
-        if self.reach.history is None:
+        seen = self.reach.known(
+            lambda reader: (reader.knows_name(wish.name), {queue.name for queue in reader.queues()})
+        )
+        if seen is None:
             return cautions
-        try:
-            reader = Reader(self.reach.history)
-        except HistoryError:
-            return cautions
-        try:
-            known = reader.knows_name(wish.name)
-            queues = {queue.name for queue in reader.queues()}
-        finally:
-            reader.close()
+        known, queues = seen
         if not known:
             cautions.append(Caution(f"No task called {wish.name} was ever seen here. Check its name."))
         if queues and wish.queue not in queues:

@@ -9,7 +9,7 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.commands import WAYS
-from app.collectors.acts.crew import LISTED, Crew, reading, why_silent
+from app.collectors.acts.crew import LISTED, Crew, why_silent
 from app.collectors.acts.steering import Settings, read
 from app.collectors.control import Answer
 from app.collectors.orders import Order
@@ -221,7 +221,7 @@ class SteerWorkers(Act[Steer]):
             yield Step([Item(name, None, f"asked, not gone yet; it had {held or 'tasks that it did not tell'}")])
 
     def _gone(self, names: list[str]) -> dict[str, str]:
-        with reading(self.reach) as reader:
+        with self.reach.reading() as reader:
             known = {} if reader is None else {worker.hostname: worker for worker in reader.workers()}
         found = {}
         for name in names:

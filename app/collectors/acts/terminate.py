@@ -12,7 +12,7 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
-from app.collectors.acts.crew import Crew, reading, sayable, why_silent
+from app.collectors.acts.crew import Crew, sayable, why_silent
 from app.collectors.clean import clean_word
 from app.collectors.control import Answer
 from app.collectors.inspector import from_stats
@@ -130,7 +130,7 @@ class TerminateTask(Act[Revoke]):
 
     def _why_not(self, found: dict[str, tuple[str, _Request]]) -> str:
         uuid = self.wish.ids[0]
-        with reading(self.reach) as reader:
+        with self.reach.reading() as reader:
             task = None if reader is None else reader.task(uuid)
         if task is not None and task.state in states.FINAL:
             return f"It ended already: {states.WORDS[task.state]}. There is nothing to terminate."

@@ -2,8 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from app.collectors.acts.act import Act, Impossible, Reach, W
@@ -11,8 +10,6 @@ from app.collectors.vault import Contents, Vault
 from app.models import acts, formats
 from app.models.acts import Sample
 from app.models.formats import number_of
-from app.models.history.errors import HistoryError
-from app.models.history.reader import Reader
 from app.models.records import Message
 
 
@@ -48,21 +45,6 @@ class VaultAct(Act[W]):
         if "vault" in self.__dict__:
             self.vault.close()
 
-    @contextmanager
-    def history(self) -> Iterator[Reader | None]:
-        """The history of the connection, where there is one that can be read."""
-        reader = None
-        if self.reach.history is not None:
-            try:
-                reader = Reader(self.reach.history)
-            except HistoryError:  # it only says more about what the broker tells
-                reader = None
-        try:
-            yield reader
-        finally:
-            if reader is not None:
-                reader.close()
-
     def found(self, ids: Sequence[str]) -> tuple[list[str], list[Message]]:
         """Which of these messages wait here, and they themselves where a look changes nothing.
 
@@ -91,11 +73,18 @@ class VaultAct(Act[W]):
             found.append(("Size", formats.bytes_(contents.size)))
         # By its priority a younger message may be taken before an older one.
         first, last = ("Oldest", "Newest") if len(steps) == 1 else ("Taken first", "Taken last")
-        with self.history() as reader:
-            for title, message in ((first, contents.oldest), (last, contents.newest)):
-                if message is not None:
-                    found.append((title, _told(message, reader)))
+        for title, message in ((first, contents.oldest), (last, contents.newest)):
+            if message is not None:
+                found.append((title, self._told(message)))
         return found
+
+    def _told(self, message: Message) -> str:
+        """A message, and how long ago it was sent, where the history knows."""
+        id_ = message.id or ""
+        task = self.reach.known(lambda reader: reader.task(id_)) if id_ else None
+        sent = None if task is None else task.sent
+        ago = "" if sent is None else f", sent {formats.age(max(0.0, time.time() - sent))} ago"
+        return f"{message.name or '?'} {id_}".rstrip() + ago
 
 
 def samples(messages: Iterable[Message]) -> list[Sample]:
@@ -111,16 +100,3 @@ def messages_of(number: int) -> str:
 def _words(message: Message) -> str:
     due = f"due {formats.date_time(message.eta)}" if message.eta is not None else ""
     return ", ".join(filter(None, (message.name or message.note, due)))
-
-
-def _told(message: Message, reader: Reader | None) -> str:
-    """A message, and how long ago it was sent, where the history knows."""
-    sent = None
-    if reader is not None and message.id is not None:
-        try:
-            task = reader.task(message.id)
-        except HistoryError:
-            task = None
-        sent = task.sent if task is not None else None
-    ago = "" if sent is None else f", sent {formats.age(max(0.0, time.time() - sent))} ago"
-    return f"{message.name or '?'} {message.id or ''}".rstrip() + ago

@@ -27,6 +27,8 @@ from app.models.acts import Edited, Outcome, Rerun, Send, Wish
 from app.models.arguments import of_text
 from app.models.audit import AuditLog, Subject
 from app.models.audit_chain import read
+from app.models.history.errors import HistoryError
+from app.models.history.reader import Reader
 from app.models.records import Event
 from tests.helpers.events import T0, event
 from tests.helpers.histories import Recording, recording
@@ -328,6 +330,27 @@ def test_where_the_broker_is_away_that_is_said(bench: Bench) -> None:
     outcome = last(prepared)
     assert outcome.state == "failed"
     assert "No connection" in outcome.text
+
+
+def test_a_history_that_can_t_be_read_costs_what_it_would_tell_and_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object, **__: object) -> None:
+        raise HistoryError("The history can't be read: it is damaged.")
+
+    bench.wait_in("celery", "old", 1)
+    bench.play(event("sent", 0, uuid="old", name="shop.bill"))
+    prepared = bench.plan(Rerun(["old"]))
+    monkeypatch.setattr(Reader, "task", damaged)
+    assert last(prepared).text == "Nothing was done. The history can't be read: it is damaged."
+    monkeypatch.setattr(Reader, "queues", damaged)
+    again = bench.plan(Rerun(["old"])).plan
+    assert again.count == 1, "its message tells all"
+    assert again.cautions[0].text == "The history can't be read: it is damaged."
+    assert bench.plan(Send("shop.bill")).plan.count == 1
+    monkeypatch.setattr(Reader, "tasks", damaged)
+    with pytest.raises(Impossible, match="damaged"):
+        bench.plan(Rerun(search="state:failed"))
 
 
 def test_a_new_task_is_sent(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible
 from app.models import states
 from app.models.acts import Item, Outcome, Plan, Revoke, RevokeStamped, Steer
+from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.records import Task
 from tests.helpers.acting import Actor
@@ -245,6 +246,33 @@ def test_what_ended_meanwhile_is_not_told(redis_server: RedisServer, tmp_path: P
         assert (outcome.state, outcome.done) == ("done", 20)
         assert [item.id for item in outcome.items if "ended meanwhile" in item.text] == ["t3"]
         assert [uuid for said in heard.said("revoke") for uuid in said["task_id"]] == [i for i in ids if i != "t3"]
+
+
+def test_what_was_done_is_told_though_the_history_broke_meanwhile(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "h"
+    with recording(path) as made:
+        made.play([event("sent", 0, uuid="t1", name="shop.add", queue="q")]).commit(1)
+
+    def damaged(*_: object) -> None:
+        raise HistoryError("The history can't be read: it is damaged.")
+
+    with fake_workers(redis_server.url, Manners(named(1))):
+        actor = Actor(redis_server.url, tmp_path, path)
+        prepared = actor.prepare(Revoke(["t1"]))
+        note = actor.log.note
+
+        def break_it(act: str, items: list[Item]) -> None:
+            note(act, items)
+            monkeypatch.setattr(Reader, "task", damaged)
+
+        monkeypatch.setattr(actor.log, "note", break_it)
+        monkeypatch.setattr("app.collectors.acts.engine.WRITE_EVERY", 0.0)
+        outcome = list(prepared.execute())[-1]
+    assert (outcome.state, outcome.done) == ("done", 1)
+    assert outcome.text == "Revoke asked of 1 task; not proven yet by an event of a worker."
+    assert actor.entries[-1].outcome == outcome
 
 
 class Moves:
