@@ -17,7 +17,7 @@ from app.collectors.amqp_transfer import Carried, Transfer
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.management import Nature
-from app.collectors.vault import Contents, Quarantine
+from app.collectors.vault import NOT_SINGLE, Contents, Quarantine
 from app.models.acts import Caution, Item
 from app.models.formats import number_of
 from app.models.profiles import Mode
@@ -26,10 +26,7 @@ from app.models.quarantines import origin, quarantine_name
 #: How often a message of a quarantine may be looked at, where RabbitMQ counts that (it would drop it after 20).
 _LOOKS: Final = 1_000_000
 
-_NOT_SINGLE: Final = (
-    "RabbitMQ can't take single messages out of a queue without taking all that are before them. Purge the queue, and "
-    "move single ones from the quarantine."
-)
+_NOT_SINGLE: Final = f"{NOT_SINGLE} Purge the queue, and move single ones from the quarantine."
 
 
 class AmqpVault:
@@ -58,7 +55,9 @@ class AmqpVault:
 
     def find(self, name: str, ids: Collection[str]) -> None:
         """Nothing: a look would mark all messages."""
-        del name, ids
+        del ids
+        if not is_quarantine(name):
+            raise BrokerError("protocol", _NOT_SINGLE)
 
     def quarantines(self) -> list[Quarantine]:
         """Those that are there, as far as the management API tells, which alone can."""

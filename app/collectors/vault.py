@@ -5,13 +5,15 @@ it waits there until somebody puts it back or really deletes it.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from app.collectors.access import Grant
 from app.models.acts import Caution, Item
 from app.models.records import Message
+
+NOT_SINGLE: Final = "RabbitMQ can't take single messages out of a queue without taking all that are before them."
 
 
 class Contents(msgspec.Struct):
@@ -60,7 +62,8 @@ class Vault(Protocol):
     def find(self, name: str, ids: Collection[str]) -> list[Message] | None:
         """Messages of a queue or a quarantine by the ids of their tasks; None where a look would change something.
 
-        On Redis it is looked for them as far from both ends as `move` reaches.
+        On Redis it is looked for them as far from both ends as `move` reaches. Raises `BrokerError` where single
+        messages can't be taken out of it at all.
         """
 
     def remarks(self, name: str) -> list[Caution]:

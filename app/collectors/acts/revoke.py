@@ -12,7 +12,7 @@ from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.crew import LISTED, Crew, revoke_asked, sayable, why_silent
 from app.collectors.control import Answer
 from app.collectors.orders import MOST_IDS, RevokeIds
-from app.collectors.vault import Vault
+from app.collectors.vault import NOT_SINGLE, Vault
 from app.models import acts, states
 from app.models.acts import MOST_ITEMS, Caution, Item, Outcome, Plan, Revoke, Sample, Wish
 from app.models.formats import listed, number_of
@@ -77,6 +77,8 @@ class RevokeTasks(Act[Revoke]):
             raise Impossible(f"{what}. There is nothing to revoke.")
         self._expected, self._workers = self._crew.answering(), self._crew.known()
         if self.wish.take_out:
+            if self.reach.broker.marks:
+                raise Impossible(f"{NOT_SINGLE} Revoke them without that.")
             self._vault = self.reach.broker.vault(self.reach.access.mode, on_command=self.reach.on_command)
             self._waiting = _waiting(tasks, self._ids)
         number = number_of(len(self._ids), "task")

@@ -11,7 +11,8 @@ from redis import Redis
 
 from app.collectors import redis_vault
 from app.collectors.acts.act import Impossible
-from app.models.acts import Delete, Discard, Move, Purge, Restore, Wish
+from app.collectors.errors import BrokerError
+from app.models.acts import Delete, Discard, Move, Purge, Restore, Revoke, Wish
 from app.models.backups import BackupReader
 from app.models.profiles import Mode
 from tests.helpers import rabbits
@@ -353,6 +354,20 @@ def test_the_time_that_messages_were_sent_is_told_where_it_is_known(
     monkeypatch.setattr("app.collectors.acts.vault_act.time.time", lambda: T0 + 1 + 7_200)
     facts = dict(Actor(redis_server.url, tmp_path, history=history).plan(Purge("mail")).facts)
     assert facts["Oldest"] == facts["Newest"] == "shop.send t1, sent 2 h ago"
+
+
+@pytest.mark.parametrize(
+    "wish", [Delete("mail", ["t1"]), Move("mail", "other", ["t1"]), Revoke(["t1"], take_out=True)], ids=str
+)
+def test_on_rabbitmq_single_messages_of_a_queue_are_not_even_planned(
+    rabbitmq_url: str, tmp_path: Path, wish: Wish
+) -> None:
+    with rabbits.client(rabbitmq_url) as channel:
+        for queue in ("mail", "other"):
+            rabbits.declare(channel, queue)
+        rabbits.send(channel, "mail", 3)
+    with pytest.raises((BrokerError, Impossible), match="can't take single messages out of a queue"):
+        Actor(rabbitmq_url, tmp_path).plan(wish)
 
 
 @pytest.mark.parametrize("mode", ["observe", "operate"])
