@@ -3,7 +3,8 @@
 import threading
 import time
 import weakref
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from app.collectors.clocks import elapsed
 from app.collectors.errors import BrokerError
@@ -28,6 +29,17 @@ class Grant:
         """Raises `BrokerError` where it has ended."""
         if self._ended.is_set():
             raise BrokerError("permission", _LOCKED)
+
+    def over(self, allows: Callable[[Sequence[Any]], bool]) -> Callable[[Sequence[Any]], bool]:
+        """What lets through what ``allows`` does, as long as this holds; then it raises `BrokerError` of that."""
+
+        def allowed(words: Sequence[Any]) -> bool:
+            if not allows(words):
+                return False
+            self.require()
+            return True
+
+        return allowed
 
 
 class Access:

@@ -290,13 +290,6 @@ def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
     ours = {quarantine, quarantine + LEDGER} if is_quarantine(quarantine) else set()
     names = {source, target} | ours
 
-    def granted(allows: Allows) -> Allows:
-        def allowed(arguments: Sequence[Any]) -> bool:
-            grant.require()
-            return allows(arguments)
-
-        return allowed
-
     def makes(arguments: Sequence[Any]) -> bool:
         _, name, _, durable, exclusive, auto_delete, *_ = arguments
         if exclusive:
@@ -306,25 +299,25 @@ def moving(source: str, target: str, quarantine: str, grant: Grant) -> Guard:
     def declares(arguments: Sequence[Any]) -> bool:
         if arguments[2]:
             return arguments[1] in names
-        return (arguments[1] in names and _asks_for_the_kind(arguments)) or granted(makes)(arguments)
+        return (arguments[1] in names and _asks_for_the_kind(arguments)) or grant.over(makes)(arguments)
 
     def publishes(arguments: Sequence[Any]) -> bool:
         if arguments[1]:
             return False
         to = arguments[2]
-        return (bool(ours) and to == quarantine + LEDGER) or granted(lambda _: to in {target} | ours)(arguments)
+        return (bool(ours) and to == quarantine + LEDGER) or grant.over(lambda _: to in {target} | ours)(arguments)
 
     return Guard(
         {
             spec.Queue.Declare: declares,
-            spec.Queue.Delete: granted(lambda arguments: arguments[1] in ours),
-            spec.Basic.Get: granted(lambda arguments: arguments[1] in names and not arguments[2]),
-            spec.Basic.Consume: granted(lambda arguments: arguments[1] in names and not arguments[4]),
-            spec.Basic.Qos: granted(_bounds_a_consumer),
+            spec.Queue.Delete: grant.over(lambda arguments: arguments[1] in ours),
+            spec.Basic.Get: grant.over(lambda arguments: arguments[1] in names and not arguments[2]),
+            spec.Basic.Consume: grant.over(lambda arguments: arguments[1] in names and not arguments[4]),
+            spec.Basic.Qos: grant.over(_bounds_a_consumer),
             spec.Basic.Cancel: _anything,
             spec.Basic.Publish: publishes,
             spec.Basic.Ack: _anything,
-            spec.Tx.Select: granted(_anything),
+            spec.Tx.Select: grant.over(_anything),
             spec.Tx.Commit: _anything,
         }
     )

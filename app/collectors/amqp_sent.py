@@ -71,22 +71,15 @@ def publishing(act: str, grant: Grant, takes: Callable[[str, str], bool]) -> Gua
         return name == ledger and durable and not auto_delete and "x-expires" in table
 
     def declares(arguments: Sequence[Any]) -> bool:
-        return bool(arguments[2]) or granted(makes)(arguments)
-
-    def granted(allows: Allows) -> Allows:
-        def allowed(arguments: Sequence[Any]) -> bool:
-            grant.require()
-            return allows(arguments)
-
-        return allowed
+        return bool(arguments[2]) or grant.over(makes)(arguments)
 
     allowed: dict[Signature, Allows] = {
         spec.Queue.Declare: declares,
-        spec.Queue.Delete: granted(lambda arguments: arguments[1] == ledger),
-        spec.Basic.Get: granted(lambda arguments: arguments[1] == ledger and not arguments[2]),
-        spec.Basic.Publish: granted(publishes),
-        spec.Tx.Select: granted(lambda _: True),
-        spec.Tx.Commit: granted(lambda _: True),
+        spec.Queue.Delete: grant.over(lambda arguments: arguments[1] == ledger),
+        spec.Basic.Get: grant.over(lambda arguments: arguments[1] == ledger and not arguments[2]),
+        spec.Basic.Publish: grant.over(publishes),
+        spec.Tx.Select: grant.over(lambda _: True),
+        spec.Tx.Commit: grant.over(lambda _: True),
     }
     return Guard(allowed)
 

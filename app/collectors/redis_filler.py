@@ -96,16 +96,12 @@ def _filling(marker: str, lists: Sequence[str], grant: Grant) -> Guard:
     def is_fill(words: Sequence[str]) -> bool:
         script, number, *rest = words
         keys = [marker, *lists]
-        if (script, number, rest[: len(keys)]) != (FILL, str(len(keys)), keys):
-            return False
-        grant.require()
-        return True
+        return (script, number, rest[: len(keys)]) == (FILL, str(len(keys)), keys)
 
-    def forgets(words: Sequence[str]) -> bool:
-        grant.require()
+    def is_ours(words: Sequence[str]) -> bool:
         return words[0] == marker
 
-    return Guard(bounded={"EVAL": (None, is_fill), "GET": (2, lambda words: words[0] == marker), "DEL": (2, forgets)})
+    return Guard(bounded={"EVAL": (None, grant.over(is_fill)), "GET": (2, is_ours), "DEL": (2, grant.over(is_ours))})
 
 
 def _priority(raw: bytes) -> int | None:

@@ -7,7 +7,7 @@ written down is one hash for the act, which goes when the act ends, or else by i
 import re
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import redis
 
@@ -37,34 +37,22 @@ _PAGES: Final = 20
 _WILDCARDS: Final = 5
 
 
-class _Publishing(Guard):
+def _publishing(address: RedisAddress, marker: str, grant: Grant) -> Guard:
     """Lets the script through for an act's own hash and lists that are queues, while the act has its grant."""
+    bindings, others = address.key(_BINDINGS), address.key(address.unacked)
 
-    def __init__(self, address: RedisAddress, marker: str, grant: Grant) -> None:
-        bindings, others = address.key(_BINDINGS), address.key(address.unacked)
+    def is_push(words: Sequence[str]) -> bool:
+        script, number, hash_, list_, *_ = words
+        is_queue = not (list_.startswith((bindings, others, address.key(SENT))) or list_.endswith(MAILBOX))
+        return (script, number, hash_) == (PUSH, "2", marker) and is_queue
 
-        def is_push(words: Sequence[str]) -> bool:
-            script, number, hash_, list_, *_ = words
-            is_queue = not (list_.startswith((bindings, others, address.key(SENT))) or list_.endswith(MAILBOX))
-            return (script, number, hash_) == (PUSH, "2", marker) and is_queue
+    def is_ours(words: Sequence[str]) -> bool:
+        return words[0] == marker
 
-        def is_binding(words: Sequence[str]) -> bool:
-            return words[0].startswith(bindings)
+    def is_binding(words: Sequence[str]) -> bool:
+        return words[0].startswith(bindings)
 
-        super().__init__(
-            bounded={
-                "EVAL": (7, is_push),
-                "DEL": (2, lambda words: words[0] == marker),
-                "SSCAN": (5, is_binding),
-            }
-        )
-        self._grant = grant
-
-    def pack(self, *words: Any) -> list[bytes]:
-        packed = super().pack(*words)
-        if words[0] in ("EVAL", "DEL"):
-            self._grant.require()
-        return packed
+    return Guard(bounded={"EVAL": (7, grant.over(is_push)), "DEL": (2, grant.over(is_ours)), "SSCAN": (5, is_binding)})
 
 
 class RedisPublisher:
@@ -73,7 +61,7 @@ class RedisPublisher:
     def __init__(self, address: RedisAddress, act: str, grant: Grant, *, on_command: Callable[[int], None]) -> None:
         self._address = address
         self._marker = address.key(f"{SENT}{act}")
-        self._client = redis_client(address, "cloche-acts", _Publishing(address, self._marker, grant))
+        self._client = redis_client(address, "cloche-acts", _publishing(address, self._marker, grant))
         self._on_command = on_command
         self._queues: dict[Route, list[str]] = {}
 
