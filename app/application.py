@@ -66,7 +66,7 @@ def run(
 def event_loop(application: QApplication) -> Any:
     """Qt's loop for coroutines, a `qasync.QEventLoop`."""
     # It looks for a Qt binding of its own unless one is there already.
-    import qasync  # noqa: PLC0415
+    import qasync  # noqa: PLC0415 - not before Qt is there
 
     # It writes down what threads are called with and what they return: passwords of the keyring, too.
     logging.getLogger("qasync").setLevel(logging.WARNING)

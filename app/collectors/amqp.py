@@ -164,7 +164,7 @@ class _OverLine:
     def read_frame(self, *args: Any) -> tuple[int, int, bytes]:
         ahead = self._ahead
         if ahead is None:
-            told: tuple[int, int, bytes] = super().read_frame(*args)  # type: ignore[misc]
+            told: tuple[int, int, bytes] = super().read_frame(*args)  # type: ignore[misc]  # of what it is mixed into
             return told
         while not ahead.frames:
             data = self.sock.recv(_READ_AT_ONCE)
@@ -179,18 +179,18 @@ class _OverLine:
 
     def _set_socket_options(self, settings: dict[int, int] | None) -> None:
         if self.address.line.jump_host is None:  # they are those of TCP, which ssh speaks then
-            super()._set_socket_options(settings)  # type: ignore[misc]
+            super()._set_socket_options(settings)  # type: ignore[misc]  # as above
 
     def write(self, data: bytes | memoryview) -> None:
         self.guard.check(data)
-        super().write(data)  # type: ignore[misc]
+        super().write(data)  # type: ignore[misc]  # as above
 
 
-class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]
+class _TcpTransport(_OverLine, TCPTransport):  # type: ignore[misc]  # py-amqp has no types
     pass
 
 
-class _TlsTransport(_OverLine, SSLTransport):  # type: ignore[misc]
+class _TlsTransport(_OverLine, SSLTransport):  # type: ignore[misc]  # py-amqp has no types
     tls: Tls
 
     def _setup_transport(self) -> None:
@@ -199,7 +199,7 @@ class _TlsTransport(_OverLine, SSLTransport):  # type: ignore[misc]
         self._quick_recv = self.sock.recv
 
 
-class _Connection(amqp.Connection):  # type: ignore[misc]
+class _Connection(amqp.Connection):  # type: ignore[misc]  # py-amqp has no types
     """A connection of py-amqp that does the same."""
 
     def __init__(self, address: AmqpAddress, guard: Guard, **options: Any) -> None:
@@ -207,7 +207,7 @@ class _Connection(amqp.Connection):  # type: ignore[misc]
         self._address = address
         self._guard = guard
 
-    def Transport(self, host: str, connect_timeout: float, *_: Any, **options: Any) -> Any:  # noqa: N802
+    def Transport(self, host: str, connect_timeout: float, *_: Any, **options: Any) -> Any:  # noqa: N802 - as py-amqp calls it
         tls = self._address.tls
         made = (_TcpTransport if tls is None else _TlsTransport)(host, connect_timeout=connect_timeout, **options)
         made.address, made.tls, made.guard = self._address, tls, self._guard

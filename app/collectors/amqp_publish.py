@@ -20,7 +20,7 @@ _PAUSE: Final = 0.05
 Publication = tuple[amqp.Message, str, str]
 
 
-class RawMessage(amqp.Message):  # type: ignore[misc]
+class RawMessage(amqp.Message):  # type: ignore[misc]  # py-amqp has no types
     """A message whose properties are bytes as they stand in AMQP: flags, then values, headers included.
 
     py-amqp reads the numbers of a table without their type, and writes them with another. So what was received, and has

@@ -105,16 +105,13 @@ def moving(scripts: Collection[str], lists: Collection[str], grant: Grant) -> Gu
     def is_ours(words: Sequence[str]) -> bool:
         script, number, *rest = words
         keys = rest[: int(number)]
-        if script not in scripts or not keys or not set(keys) <= set(lists):
-            return False
-        grant.require()
-        return True
+        return script in scripts and bool(keys) and set(keys) <= set(lists)
 
-    return Guard(bounded={"EVAL": (None, is_ours)})
+    return Guard(bounded={"EVAL": (None, grant.over(is_ours))})
 
 
 def _is_page(words: Sequence[str]) -> bool:
-    return len(words) == 4 and words[2].upper() == "COUNT" and int(words[3]) <= MOST_AT_ONCE  # noqa: PLR2004
+    return words[2].upper() == "COUNT" and int(words[3]) <= MOST_AT_ONCE
 
 
 #: Looking for single messages, by the ids of their tasks, in queues and among those that workers hold.

@@ -125,7 +125,8 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return list(one) == list(other) and all(map(same, one.values(), other.values()))
     if isinstance(one, float) and isinstance(other, float):
-        return one == other and math.copysign(1, one) == math.copysign(1, other) or (one != one and other != other)  # noqa: PLR0124, RUF021
+        is_same = one == other and math.copysign(1, one) == math.copysign(1, other)
+        return is_same or (math.isnan(one) and math.isnan(other))
     return one == other
 
 
@@ -223,6 +224,6 @@ def shown(value: object) -> str:
         case list():
             return f"[{', '.join(map(shown, value))}]"
         case dict():
-            return "{%s}" % ", ".join(f"{shown(key)}: {shown(each)}" for key, each in value.items())  # noqa: UP031
+            return "{" + ", ".join(f"{shown(key)}: {shown(each)}" for key, each in value.items()) + "}"
         case _:
             return str(value)

@@ -107,12 +107,13 @@ def verify(path: Path) -> Verdict:
         number, previous = entry.number + 1, digest(line)
         if head is not None and entry.number == head.number:
             at_head = previous
+    lines = number - 1
     # Without a head one line is what a crash leaves that came while the first was written.
-    if head is None and number > 2:  # noqa: PLR2004
+    if head is None and lines > 1:
         faults.append(f"The file that names the last line, {head_file(path).name}, is missing or can't be read.")
     elif head is not None and at_head != head.digest:
         faults.append(f"The log does not end as it was written: line {head.number} is missing or was changed.")
-    return Verdict(number - 1, faults)
+    return Verdict(lines, faults)
 
 
 def read(path: Path, start: int = 0) -> Iterator[tuple[Entry, int]]:

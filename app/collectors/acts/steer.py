@@ -235,10 +235,10 @@ class SteerWorkers(Act[Steer]):
         return found | {name: "it listens no longer" for name in rest if not present.get(name, True)}
 
     def _undo_in_words(self) -> str:
-        if self.wish.command in ("shutdown", "pool_restart"):
-            return "It can't be undone from here: somebody has to start the workers again." * (
-                self.wish.command == "shutdown"
-            )
+        if self.wish.command == "shutdown":
+            return "It can't be undone from here: somebody has to start the workers again."
+        if self.wish.command == "pool_restart":
+            return ""
         return "It can be undone, and does not survive a restart of the worker."
 
     def _undo(self) -> acts.Wish | None:
