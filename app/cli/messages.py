@@ -21,7 +21,7 @@ from app.models.target import Target
 
 if TYPE_CHECKING:
     from app.collectors.broker import Broker
-    from app.collectors.redis_messages import Page
+    from app.collectors.messages import Page
 
 
 class _Asked(msgspec.Struct, frozen=True):

@@ -21,10 +21,10 @@ from app.collectors.clean import clean_word
 from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.filler import Filler, Product
+from app.collectors.messages import Page
 from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
-from app.collectors.redis_messages import Page
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.vault import Vault

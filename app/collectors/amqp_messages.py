@@ -28,8 +28,8 @@ from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.guard import MOST
 from app.collectors.management import Nature
-from app.collectors.messages import read_parts
-from app.collectors.redis_messages import MAX_BYTES, Page
+from app.collectors.messages import Page, read_parts
+from app.collectors.redis_messages import MAX_BYTES
 from app.models.profiles import Mode
 from app.models.records import Message
 

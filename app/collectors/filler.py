@@ -59,10 +59,9 @@ def product_of(raw: bytes) -> Product | None:
 def id_in(raw: bytes) -> str:
     """The id of the task of a message in a file; "" where it has none."""
     try:
-        found = task_id(unpacked(raw)[0]) if product_of(raw) == "RabbitMQ" else id_of(raw)
+        return task_id(unpacked(raw)[0]) if product_of(raw) == "RabbitMQ" else id_of(raw) or ""
     except UNREADABLE:
         return ""
-    return found if isinstance(found, str) else ""
 
 
 def message_in(raw: bytes) -> Message:

@@ -11,10 +11,10 @@ from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.filler import Filler
 from app.collectors.kombu_events import KombuAddress, KombuEvents
+from app.collectors.messages import Page
 from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import NoQueues, Queues
-from app.collectors.redis_messages import Page
 from app.collectors.subscriber import Subscriber
 from app.collectors.vault import Vault
 from app.models.profiles import Mode

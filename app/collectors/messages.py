@@ -37,6 +37,18 @@ _SERIALIZERS: Final = {
 _RUNS_CODE: Final = ("pickle", "YAML")
 
 
+class Page(msgspec.Struct):
+    """Some messages of a queue: ``start`` is the place of the first of them, ``total`` how many wait there.
+
+    ``turns`` is whether there are other pages to look at than the first.
+    """
+
+    messages: list[Message]
+    start: int
+    total: int
+    turns: bool = True
+
+
 class _Properties(msgspec.Struct):
     priority: Any = None
     body_encoding: Any = None

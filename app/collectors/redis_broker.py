@@ -10,6 +10,7 @@ from app.collectors.broker import OnCommand, Remedies, Surveyor, Wake
 from app.collectors.control import Control
 from app.collectors.filler import Filler, Product
 from app.collectors.guard import GREETING
+from app.collectors.messages import Page
 from app.collectors.originals import Found
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
@@ -19,7 +20,7 @@ from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import RedisEvents
 from app.collectors.redis_filler import RedisFiller
 from app.collectors.redis_finder import RedisFinder
-from app.collectors.redis_messages import Page, peek
+from app.collectors.redis_messages import peek
 from app.collectors.redis_publisher import RedisPublisher
 from app.collectors.redis_queues import RedisQueues
 from app.collectors.redis_survey import RedisSurvey

@@ -140,7 +140,7 @@ class RedisFinder:
         self._looked += 1
         self._bytes += len(raw)
         id_ = id_of(raw)
-        if isinstance(id_, str) and id_ in self._wanted:
+        if id_ is not None and id_ in self._wanted:
             self._wanted.discard(id_)
             try:
                 self._found[id_] = Found(place, queue, of_redis(raw))
@@ -161,17 +161,18 @@ def _unwrapped(value: bytes) -> tuple[bytes, str]:
             return b"", ""
 
 
-def id_of(raw: bytes) -> object:
+def id_of(raw: bytes) -> str | None:
     """The id of a message's task, which protocol 1 has among its properties; None where it has none."""
     try:
         envelope = _decode(raw)
-        return envelope.headers.id or envelope.properties.correlation_id
+        found = envelope.headers.id or envelope.properties.correlation_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             # Text with half of a surrogate pair is fine for Python's JSON, and so for Celery.
-            return json.loads(raw)["headers"]["id"]
+            found = json.loads(raw)["headers"]["id"]
         except (ValueError, LookupError, TypeError, RecursionError):
             return None
+    return found if isinstance(found, str) else None
 
 
 def _stretches(each: QueueList) -> list[tuple[int, int]]:

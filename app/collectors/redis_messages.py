@@ -8,27 +8,14 @@ import redis
 
 from app.collectors.errors import BrokerError
 from app.collectors.guard import MOST, PEEKING
-from app.collectors.messages import read_message
+from app.collectors.messages import Page, read_message
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_lists import QueueList, measure
 from app.collectors.transport import RedisAddress
-from app.models.records import Message
 
 #: The bytes that messages may have that are looked at together, by the size of a few of them.
 MAX_BYTES: Final = 4 << 20
-
-
-class Page(msgspec.Struct):
-    """Some messages of a queue: ``start`` is the place of the first of them, ``total`` how many wait there.
-
-    ``turns`` is whether there are other pages to look at than the first.
-    """
-
-    messages: list[Message]
-    start: int
-    total: int
-    turns: bool = True
 
 
 class _Part(msgspec.Struct):

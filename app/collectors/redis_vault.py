@@ -20,6 +20,7 @@ from app.collectors.messages import read_message
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
+from app.collectors.redis_finder import id_of
 from app.collectors.redis_lists import QueueList, measure
 from app.collectors.redis_messages import MAX_BYTES, peek
 from app.collectors.redis_scripts import DESTROY, LOCK_AWAY, PICK, PUT_BACK, SCRIPTS, SPLIT, TURN
@@ -235,12 +236,12 @@ class RedisVault:
             for raws in self._read(each, min(each.length, DEEPEST) if each.oldest else 0):
                 for raw in raws:
                     depth += 1
-                    id_ = _id(raw)
+                    id_ = id_of(raw)
                     if id_ in wanted:
                         here.setdefault(id_, _Place(raw, step, -1, depth))
             newest: dict[str, _Place] = {}
             for place, raw in enumerate(self._newest(each, min(DEEPEST, each.length - depth))):
-                id_ = _id(raw)
+                id_ = id_of(raw)
                 if id_ in wanted and id_ not in here:
                     newest[id_] = _Place(raw, step, 1, place + 1)
             found = found | here | dict(reversed(newest.items()))
@@ -362,20 +363,3 @@ def _at_once(average: float) -> int:
 def _in(size: int, average: float, most: int) -> int:
     """How many messages of such a size so many bytes are, at least one."""
     return max(1, min(most, int(size / average))) if average else most
-
-
-class _Headers(msgspec.Struct):
-    id: str | None = None
-
-
-class _Envelope(msgspec.Struct):
-    headers: _Headers = msgspec.field(default_factory=_Headers)
-
-
-def _id(raw: bytes) -> str | None:
-    """The id of a message's task; of an old one it is in its body."""
-    try:
-        found = msgspec.json.decode(raw, type=_Envelope).headers.id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = None
-    return found or read_message(raw).id

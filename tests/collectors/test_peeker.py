@@ -11,8 +11,9 @@ from redis import Redis
 from app.collectors import peeker as peeking
 from app.collectors import redis_broker, redis_survey
 from app.collectors.brokers import broker_at
+from app.collectors.messages import Page
 from app.collectors.peeker import Peeker
-from app.collectors.redis_messages import Page, peek
+from app.collectors.redis_messages import peek
 from app.models.profiles import Mode
 from app.models.surveys import MARKS, OPERATE_ONLY
 from app.models.wire import Peek, Peeked, Search, StopSearch, Surveyed

@@ -9,7 +9,8 @@ from redis.exceptions import NoPermissionError
 
 from app.collectors import redis_lists, redis_messages
 from app.collectors.errors import BrokerError
-from app.collectors.redis_messages import Page, peek
+from app.collectors.messages import Page
+from app.collectors.redis_messages import peek
 from app.collectors.redis_survey import RedisSurvey
 from app.collectors.transport import redis_address
 from tests.collectors.conftest import command
