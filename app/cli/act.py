@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _SAMPLES: Final = 10
 #: Seconds between two looks whether an act has ended.
 _LOOK_EVERY: Final = 0.2
-_STATES: Final = {True: "ok", False: "failed", None: "asked"}
+#: What became of a thing, in a word.
+BECAME: Final = {True: "ok", False: "failed", None: "asked"}
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -181,7 +182,7 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
 def _show_outcome(outcome: Outcome, plan: Plan) -> None:
     for item in outcome.items:
         if not item.ok or plan.count <= _SAMPLES:
-            click.echo(f"  {_STATES[item.ok]:<6}  {item.id}  {item.text}".rstrip())
+            click.echo(f"  {BECAME[item.ok]:<6}  {item.id}  {item.text}".rstrip())
     failed = f", {outcome.failed:,} failed" if outcome.failed else ""
     done = f"{outcome.state}: {outcome.done:,} of {number_of(outcome.total, plan.things)}{failed}."
     click.echo(f"{done} {outcome.text}".rstrip())

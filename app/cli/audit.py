@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 import msgspec
 
-from app.cli.act import Wishes, act_options, carry_out
+from app.cli.act import BECAME, Wishes, act_options, carry_out
 from app.cli.words import Sentence, json_option, target_at, told
 from app.models.profiles import Mode, ProfileError, Profiles
 from app.paths import audit_file, profiles_file
@@ -139,7 +139,7 @@ def _show(deed: "Deed") -> None:
     if deed.text:
         click.echo(f"  {clean_text(deed.text)}")
     for item in told_.items:
-        click.echo(f"    {'ok' if item.ok else 'failed':<6}  {clean_word(item.id)}  {clean_word(item.text)}".rstrip())
+        click.echo(f"    {BECAME[item.ok]:<6}  {clean_word(item.id)}  {clean_word(item.text)}".rstrip())
 
 
 def _deeds() -> "list[Deed]":

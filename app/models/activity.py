@@ -131,7 +131,7 @@ class Activity:
         if entry.kind == "intent" and entry.plan is not None:
             self._begin(entry, entry.plan, known)
         elif known is not None and entry.kind == "items":
-            failed = sum(not item.ok for item in entry.items)
+            failed = sum(item.ok is False for item in entry.items)
             done = known.done + len(entry.items) - failed
             self._put(known, entry, done=done, failed=known.failed + failed)
         elif known is not None and entry.outcome is not None:
@@ -184,7 +184,7 @@ def story(path: Path, deed: Deed) -> Story:
         wish, plan, outcome = entry.wish or wish, plan or entry.plan, entry.outcome or outcome
         if entry.kind == "intent":
             # What failed is tried again when it is gone on with.
-            again = {item.id: place for place, item in enumerate(items) if not item.ok}
+            again = {item.id: place for place, item in enumerate(items) if item.ok is False}
         for item in entry.items:
             place = again.pop(item.id, None)
             if place is not None:

@@ -46,6 +46,7 @@ _OTHERS: Final = {
     "offline": StateStyle("pending", "ring", "Offline"),
     "act:running": StateStyle("running", "half", "Running"),
     "act:done": StateStyle("succeeded", "disc", "Done"),
+    "act:asked": StateStyle("pending", "dotted", "Asked"),
     "act:stopped": StateStyle("retrying", "barred", "Stopped"),
     "act:aborted": StateStyle("failed", "slashed", "Given up"),
     "act:failed": StateStyle("failed", "cross", "Failed"),

@@ -109,6 +109,20 @@ def test_all_of_an_act_is_read_when_it_is_asked_for(log: AuditLog) -> None:
     assert runs_of(told.lines) == "4, 8–10"
 
 
+def test_what_was_asked_for_and_not_answered_yet_did_not_fail_and_is_not_asked_for_again(log: AuditLog) -> None:
+    log.intend("act", Revoke(["a", "b"]), plan())
+    log.note("act", [Item("a", ok=None, text="no answer yet"), Item("b", ok=False)])
+    activity = Activity(log.path)
+    assert drawn(activity.read_all()) == "act running: 1 of 2 tasks, 1 failed."
+    log.conclude("act", Outcome(state="stopped", done=1, failed=1, total=2))
+    assert log.unfinished("act")[1] == {"a"}
+    log.intend("act", Revoke(["a", "b"]), plan(1), frozenset({"a"}))
+    log.note("act", [Item("b", ok=True)])
+    log.conclude("act", Outcome(state="done", done=1, total=1))
+    assert drawn(activity.read_all()) == "act done: 2 of 2 tasks."
+    assert [(item.id, item.ok) for item in story(log.path, activity.deeds[0]).items] == [("a", None), ("b", True)]
+
+
 def test_an_act_that_is_gone_on_with_is_one_act(log: AuditLog) -> None:
     log.intend("act", Revoke(["a", "b", "c"]), plan(3))
     log.note("act", [Item("a", ok=True), Item("b", ok=False)])

@@ -127,8 +127,13 @@ def _who(deed: Deed, now: float) -> Cell:
     return Cell(one_line(who), who.casefold(), tone="secondary", tip=f"{deed.who} at {deed.where}")
 
 
+#: What became of a thing: where it was asked for and nobody answered yet, it did not fail.
+_BECAME: Final = {True: "Done", False: "Failed", None: "Asked"}
+
+
 def _ok(item: Item) -> Cell:
-    return Cell("Done" if item.ok else "Failed", item.ok, state="act:done" if item.ok else "act:failed")
+    word = _BECAME[item.ok]
+    return Cell(word, word, state=f"act:{word.lower()}")
 
 
 def _id(item: Item) -> Cell:

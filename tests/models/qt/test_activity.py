@@ -8,6 +8,7 @@ from app.models.activity import Deed
 from app.models.acts import Item
 from app.models.qt.activity import Column, DeedTableModel, ItemTableModel
 from app.models.qt.table import Role
+from app.ui.shapes import state_style
 from tests.models.qt.drawing import NOW, drawn, watch
 
 
@@ -75,12 +76,18 @@ def test_markup_and_lines_of_strangers_are_shown_as_they_are(model: DeedTableMod
 
 
 def test_items_are_told_one_by_one_though_ids_come_twice(items: ItemTableModel) -> None:
-    items.show([Item("w1@h", ok=True, text="pool will grow"), Item("w1@h", ok=False, text="no answer")])
+    items.show([
+        Item("w1@h", ok=True, text="pool will grow"), Item("w1@h", ok=False, text="it can't"),
+        Item("w1@h", ok=None, text="no answer yet"),
+    ])  # fmt: skip
     assert drawn(items) == (
         "       | To   | Answer\n"
         "Done   | w1@h | pool will grow\n"
-        "Failed | w1@h | no answer"
-    )  # fmt: skip
+        "Failed | w1@h | it can't\n"
+        "Asked  | w1@h | no answer yet"
+    )
+    for row, word in enumerate(("Done", "Failed", "Asked")):
+        assert state_style(items.index(row, 0).data(Role.STATE)).word == word
     assert items.name(items.record(1)) == "w1@h"
 
 
