@@ -10,6 +10,7 @@ from app.collectors.access import Grant
 from app.collectors.control import Request
 from app.collectors.errors import BrokerError
 from app.collectors.guard import (
+    FINDING,
     GREETING,
     LISTENING,
     LOOKING,
@@ -102,9 +103,12 @@ def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tup
         guard.pack(" ".join(words[:2]).encode(), *words[2:])
 
 
-@pytest.mark.parametrize("words", [*HARMFUL, ("LRANGE", "celery", "0", f"{MOST_AT_ONCE}")])
+@pytest.mark.parametrize("words", [
+    *HARMFUL, ("LRANGE", "celery", "0", f"{MOST_AT_ONCE}"), ("HSCAN", "unacked", "0", "COUNT", f"{MOST_AT_ONCE + 1}"),
+    ("HSCAN", "unacked", "0", "MATCH", "1"), ("HSCAN", "unacked", "0"),
+])  # fmt: skip
 def test_h05_looking_through_a_queue_may_read_longer_ranges_and_say_nothing_else(words: tuple[str, ...]) -> None:
-    for guard in (SURVEYING, SORTING):
+    for guard in (SURVEYING, SORTING, FINDING):
         if words[0] == "LRANGE" and words[2:] in (("0", "100"), ("-101", "-1")):
             assert guard.pack(*words)
             continue
@@ -134,6 +138,7 @@ def test_h05_looking_through_a_queue_may_read_longer_ranges_and_say_nothing_else
         (ASKING, ("LLEN", "some-id.reply.celery.pidbox")),
         (ASKING, ("LPOP", "some-id.reply.celery.pidbox")),
         (ASKING, ("DEL", "some-id.reply.celery.pidbox")),
+        (FINDING, ("HSCAN", "unacked", 0, "COUNT", MOST_AT_ONCE)),
         (SORTING, ("SCAN", 0, "MATCH", "*.quarantine.*")),
     ],
 )
@@ -188,6 +193,14 @@ def test_what_could_kill_a_worker_is_not_published(message: str) -> None:
         guard = asking("/0.celery.pidbox", ".reply.celery.pidbox", grant)
         with pytest.raises(NotAllowed):
             guard.pack("PUBLISH", "/0.celery.pidbox", message)
+
+
+def test_nothing_is_published_but_to_the_workers_that_are_meant() -> None:
+    for grant in (None, Grant()):
+        guard = asking("/0.celery.pidbox", ".reply.celery.pidbox", grant)
+        for channel in ("/1.celery.pidbox", "/0.celeryev/task.multi", "/0.celery.pidbox.x"):
+            with pytest.raises(NotAllowed):
+                guard.pack("PUBLISH", channel, asked("ping"))
 
 
 @pytest.mark.parametrize("command", sorted(ORDERS))

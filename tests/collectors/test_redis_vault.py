@@ -189,6 +189,19 @@ def test_a_whole_queue_moves_behind_what_waits_in_another_by_priority(
     assert {json.loads(raw)["properties"]["delivery_info"]["routing_key"] for raw in raws[6]} == {"slow"}
 
 
+def test_others_have_the_broker_between_two_pieces_for_as_long_as_a_piece_took(
+    vault: RedisVault, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantine = quarantine_name("mail")
+    fill(client, "mail", range(0, 4 * 1_000, 4))
+    assert list(vault.lock_away("mail", quarantine, Grant())) == [1_000]
+    fill(client, "mail", range(0, 4 * 300, 4), name="since")
+    slept = list[float]()
+    monkeypatch.setattr("app.collectors.redis_vault.time.sleep", slept.append)
+    assert list(vault.put_back(quarantine, "mail", Grant())) == [250, 250, 250, 250]
+    assert all(0 < pause <= redis_vault.MAX_PAUSE for pause in slept[1:4]), slept
+
+
 def test_what_workers_take_meanwhile_is_neither_moved_nor_missed(
     vault: RedisVault, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from app.collectors.access import Access, Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.desk import Desk
-from app.collectors.acts.engine import Prepared, prepare, resume
+from app.collectors.acts.engine import MOST_TOLD, Prepared, prepare, resume
 from app.collectors.brokers import broker_at
 from app.collectors.errors import BrokerError
 from app.models import acts, audit_chain
@@ -31,6 +31,7 @@ class Counting(Act[Revoke]):
     def __init__(self, wish: Revoke, reach: Reach) -> None:
         super().__init__(wish, reach)
         self.did: list[str] = []
+        self.grant: Grant | None = None
         self.now = len(wish.ids)
         self.closed = False
         self.looking, self.may_look = threading.Event(), threading.Event()
@@ -51,6 +52,7 @@ class Counting(Act[Revoke]):
 
     def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
         del act
+        self.grant = grant
         for id_ in self.wish.ids:
             self.at_work.set()
             self.go_on.wait()
@@ -228,6 +230,21 @@ def test_a06_what_can_t_be_written_down_is_not_done(bench: Bench) -> None:
     assert outcome.state == "failed"
     assert "can't be written" in outcome.text
     assert bench.did == []
+
+
+def test_a01_what_was_granted_ends_with_the_act(bench: Bench) -> None:
+    assert last(bench.plan("a")).state == "done"
+    assert bench.act is not None
+    assert bench.act.grant is not None
+    with pytest.raises(BrokerError, match="locked"):
+        bench.act.grant.require()
+
+
+def test_an_outcome_holds_so_many_items_however_many_there_are(bench: Bench) -> None:
+    many = numbers(MOST_TOLD + 5)
+    outcome = last(bench.plan(*many), str(len(many)))
+    assert [item.id for item in outcome.items] == many[5:]
+    assert bench.log.unfinished(outcome.act) == (None, frozenset())
 
 
 def test_no_more_is_tried_where_a_twentieth_fails(bench: Bench) -> None:
@@ -427,9 +444,9 @@ def test_more_acts_than_may_be_under_way_are_refused(counter: Counter) -> None:
 
 def test_to_lock_stops_what_is_under_way_and_is_answered(counter: Counter) -> None:
     counter.begin(1, *numbers(100), rate=1.0)
-    assert counter.made[0].at_work.wait(5)
+    eventually(lambda: counter.made[0].did, "the first of them")
     counter.desk.take(Lock())
-    assert counter.end(1).state in ("stopped", "failed")
+    assert counter.end(1).state == "stopped", "at once, and not when the next one is due"
     assert Standing() in counter.heard
     counter.desk.take(Unlock())
     assert any(isinstance(each, Standing) and each.unlocked for each in counter.heard)

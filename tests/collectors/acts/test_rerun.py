@@ -315,7 +315,7 @@ def test_an_act_that_was_broken_off_is_taken_up_where_it_was(bench: Bench) -> No
     assert 0 < there < 10
     assert bench.client.exists(f"{SENT}{prepared.id}")
     outcome = last(resume(partial(act_of, reach=bench.reach()), prepared.id, bench.log))
-    assert outcome.state == "done"
+    assert (outcome.state, outcome.done) == ("done", 10 - there)
     assert sorted(headers["retried_from"] for headers in bench.sent_to("again")) == [
         f"t{number}" for number in range(10)
     ]
@@ -375,6 +375,7 @@ def test_a_new_task_is_sent(bench: Bench) -> None:
         (Send("shop.bill", "{}"), "JSON array"),
         (Send("shop.bill", priority=256), "from 0 to 255"),
         (Send("shop.bill", queue=" "), "goes to a queue"),
+        (Send("shop.bill", "***", "***"), "was not written down"),
     ],
 )
 def test_what_makes_no_task_is_not_planned(bench: Bench, wish: Send, why: str) -> None:

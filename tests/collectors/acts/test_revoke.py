@@ -161,6 +161,23 @@ def test_a08_a_bulk_revoke_stops_at_once_and_its_count_is_right(redis_server: Re
     assert 0 < len(told) < 10_000
 
 
+def test_what_was_told_before_it_was_stopped_is_not_told_again(redis_server: RedisServer, tmp_path: Path) -> None:
+    ids = [f"task-{number}" for number in range(60)]
+    with fake_workers(redis_server.url, Manners(named(1))), overhearing(redis_server.url) as heard:
+        actor = Actor(redis_server.url, tmp_path)
+        prepared = actor.prepare(Revoke(ids))
+        steps = prepared.execute(rate=20)
+        thread = threading.Thread(target=lambda: [*steps])
+        thread.start()
+        eventually(lambda: heard.said("revoke"), "the first batch")
+        prepared.stop()
+        thread.join(10)
+        outcome = list(actor.resume(prepared.id).execute(rate=200))[-1]
+        told = [uuid for said in heard.said("revoke") for uuid in said["task_id"]]
+    assert outcome.state == "done"
+    assert told == ids
+
+
 def test_who_is_silent_is_told_and_not_waited_for_at_each_batch(redis_server: RedisServer, tmp_path: Path) -> None:
     ids = [f"task-{number}" for number in range(100)]
     heartbeats = [worker_event("online", 0, "w1@fake", freq=2.0, active=1), worker_event("heartbeat", 1, "w1@fake")]
