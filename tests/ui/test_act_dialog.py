@@ -511,6 +511,10 @@ def test_what_failed_is_listed_up_to_a_bound(make: Make, at: PlayedConnection, r
     async def story() -> None:
         dialog = make(at)
         await confirmed(dialog, at)
+        asked_for = [Item("asked", ok=None, text="no answer yet")]
+        at.acts.outcomes.put_nowait(Outcome(state="running", done=1, total=9000, items=asked_for))
+        await until(lambda: dialog.outcome == Outcome(state="running", done=1, total=9000, items=asked_for))
+        assert dialog.run_view.items.rowCount() == 0
         for start in range(0, 1000, 200):
             items = [Item(f"{start + n}", ok=False) for n in range(200)]
             at.acts.outcomes.put_nowait(Outcome(state="running", failed=start + 200, total=9000, items=items))

@@ -194,6 +194,18 @@ def test_the_number_is_typed_where_there_are_many_and_in_production(
     assert last(prepared, typed).done == count
 
 
+@pytest.mark.parametrize(
+    ("wanted", "typed", "right"),
+    [
+        ("12345", " 12,345 ", True), ("12345", "12 345", True), ("12345", "1234", False), ("", "", True),
+        ("mail.quarantine", "mail.quarantine ", True), ("mail.quarantine", "mail,.quarantine", False),
+        ("mail.quarantine", "mail .quarantine", False), ("mail.quarantine", "", False),
+    ],
+)  # fmt: skip
+def test_numbers_may_be_grouped_and_names_are_exact(wanted: str, typed: str, *, right: bool) -> None:
+    assert acts.is_typed(wanted, typed) is right
+
+
 def test_a_plan_is_carried_out_once(bench: Bench) -> None:
     prepared = bench.plan("a")
     assert last(prepared).done == 1
