@@ -28,6 +28,7 @@ from app.collectors.queues import Queues
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.vault import Vault
+from app.models import wire
 from app.models.profiles import Mode
 from app.models.surveys import MARKS
 
@@ -112,6 +113,11 @@ class AmqpBroker(msgspec.Struct, frozen=True):
     def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
         del readdress  # a message does not say where it is
         return AmqpFiller(self.address, act, queue, grant, on_command=on_command)
+
+    def acting(self, queue: str) -> wire.Found:
+        del queue
+        text = "RabbitMQ tells nobody what a user may do but by letting him do it."
+        return wire.Found("acting", None, text, "What acts take is listed in docs/harmless.md.")
 
     def drop(self) -> None:
         # Its listener would lose what waits for it in its queue, and finds out by itself; so do the others.

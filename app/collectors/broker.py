@@ -15,6 +15,7 @@ from app.collectors.queues import Queues
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.vault import Vault
+from app.models import wire
 from app.models.profiles import Mode
 from app.models.surveys import Survey
 
@@ -112,6 +113,12 @@ class Broker(Protocol):
         """What puts messages of a file into a queue, ``readdress`` where that is not theirs.
 
         Raises `BrokerError` where that can't be done.
+        """
+
+    def acting(self, queue: str) -> wire.Found:
+        """Whether the user may do what acts take to a queue, as far as that can be told without doing it.
+
+        Raises `BrokerError`.
         """
 
     def drop(self) -> None:

@@ -69,7 +69,7 @@ class Examination:
             yield finding
         if not connected:
             return
-        for part in (self._listen, self._queues, self._results, self._workers, self._events):
+        for part in (self._listen, self._queues, self._acting, self._results, self._workers, self._events):
             if self._stopped:
                 return
             yield from part()
@@ -127,6 +127,14 @@ class Examination:
             waiting = sum(queue.ready or 0 for queue in poll.queues)
             yield Found("queues", True, f"{len(poll.queues)} found, {waiting:,} messages waiting.")
         yield from _described(poll, self._broker.remedies.describe)
+
+    def _acting(self) -> Iterator[Found]:
+        if self._asked.mode != "operate":
+            return
+        try:
+            yield self._broker.acting(min(self._queues_found, default="celery"))
+        except BrokerError as error:
+            yield Found("acting", None, str(error))
 
     def _results(self) -> Iterator[Found]:
         if self._backend is None:

@@ -18,7 +18,7 @@ _GREETING: Final = frozenset({"AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIE
 MOST: Final = 100
 MOST_AT_ONCE: Final = 2_000
 #: Commands of two words, of those that are used here.
-_FAMILIES: Final = frozenset({"CLIENT", "MEMORY"})
+_FAMILIES: Final = frozenset({"ACL", "CLIENT", "MEMORY"})
 
 #: Tells whether a command may be used with such words behind it.
 Allows = Callable[[Sequence[str]], bool]
@@ -66,6 +66,8 @@ def _text(word: object) -> str:
 #: Listening to events, and who is asked for no more than his name.
 LISTENING: Final = Guard(frozenset({"PSUBSCRIBE"}))
 GREETING: Final = Guard(frozenset({"INFO"}))
+#: Asking what a user may do, of which nothing is done.
+RIGHTS: Final = Guard(frozenset({"ACL WHOAMI", "ACL DRYRUN"}))
 #: Looking at queues, and at what a result backend holds of tasks whose ids are known.
 LOOKING: Final = Guard(frozenset({"ROLE", "LLEN", "HLEN", "LINDEX", "HVALS", "MEMORY USAGE", "SCAN", "SSCAN"}))
 RESULTS: Final = Guard(frozenset({"STRLEN", "MGET"}))

@@ -17,6 +17,7 @@ from app.collectors.publisher import Publisher
 from app.collectors.queues import NoQueues, Queues
 from app.collectors.subscriber import Subscriber
 from app.collectors.vault import Vault
+from app.models import wire
 from app.models.profiles import Mode
 
 _TAKES: Final = "Messages can't be looked at over this kind of broker without taking them."
@@ -93,5 +94,9 @@ class KombuBroker(msgspec.Struct, frozen=True):
     def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
         del act, queue, grant, readdress, on_command
         raise BrokerError("protocol", _TAKES)
+
+    def acting(self, queue: str) -> wire.Found:
+        del queue
+        return wire.Found("acting", None, "it is done over Redis and RabbitMQ only. Watching works.")
 
     def drop(self) -> None: ...

@@ -23,12 +23,14 @@ from app.collectors.redis_finder import RedisFinder
 from app.collectors.redis_messages import peek
 from app.collectors.redis_publisher import RedisPublisher
 from app.collectors.redis_queues import RedisQueues
+from app.collectors.redis_rights import acting
 from app.collectors.redis_survey import RedisSurvey
 from app.collectors.redis_vault import RedisVault
 from app.collectors.ssh import JumpHost
 from app.collectors.subscriber import Subscriber
 from app.collectors.transport import RedisAddress
 from app.collectors.vault import Vault
+from app.models import wire
 from app.models.profiles import Mode
 
 
@@ -114,6 +116,9 @@ class RedisBroker(msgspec.Struct, frozen=True):
 
     def filler(self, act: str, queue: str, grant: Grant, *, readdress: bool, on_command: OnCommand) -> Filler:
         return RedisFiller(self.address, act, queue, grant, readdress=readdress, on_command=on_command)
+
+    def acting(self, queue: str) -> wire.Found:
+        return acting(self.address, queue)
 
     def drop(self) -> None:
         self.address.line.drop()

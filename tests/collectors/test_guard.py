@@ -17,6 +17,7 @@ from app.collectors.guard import (
     MOST_AT_ONCE,
     PEEKING,
     RESULTS,
+    RIGHTS,
     SORTING,
     SURVEYING,
     Guard,
@@ -48,6 +49,9 @@ HARMFUL = tuple(
     tuple(line.split())
     for line in """
     KEYS *
+    ACL SETUSER x on
+    ACL GETUSER x
+    ACL LIST
     SMEMBERS _kombu.binding.celery
     LRANGE celery 0 -1
     LRANGE celery 0 100
@@ -94,7 +98,7 @@ HARMFUL = tuple(
 )
 
 
-@pytest.mark.parametrize("guard", [LISTENING, GREETING, LOOKING, PEEKING, RESULTS, ASKING, MOVING])
+@pytest.mark.parametrize("guard", [LISTENING, GREETING, LOOKING, PEEKING, RESULTS, RIGHTS, ASKING, MOVING])
 @pytest.mark.parametrize("words", HARMFUL)
 def test_h05_what_could_do_harm_is_never_put_into_bytes(guard: Guard, words: tuple[str, ...]) -> None:
     with pytest.raises(NotAllowed, match="does not send"):
@@ -269,12 +273,12 @@ def test_h05_a_sentinel_is_asked_for_a_masters_address_and_nothing_else() -> Non
 
 
 def test_h05_what_all_lists_together_allow_is_known_to_whoever_publishes_it() -> None:
-    guards = (LISTENING, GREETING, LOOKING, PEEKING, RESULTS, SORTING)
+    guards = (LISTENING, GREETING, LOOKING, PEEKING, RESULTS, SORTING, SURVEYING, FINDING, RIGHTS)
     free = set().union(*(guard._free for guard in guards))
     assert free | {name for guard in guards for name in guard._bounded} == {
         "AUTH", "HELLO", "SELECT", "CLIENT SETNAME", "CLIENT SETINFO", "PING",
         "PSUBSCRIBE", "INFO", "ROLE", "LLEN", "HLEN", "LINDEX", "HVALS", "MEMORY USAGE", "SCAN", "SSCAN", "LRANGE",
-        "STRLEN", "MGET",
+        "STRLEN", "MGET", "HSCAN", "ACL WHOAMI", "ACL DRYRUN",
     }  # fmt: skip
     assert set(ASKING._bounded) == {"PUBLISH", "LPUSH", "EXPIRE", "LLEN", "LPOP", "DEL"}
     assert ASKING._free == MOVING._free == LISTENING._free - {"PSUBSCRIBE"}
