@@ -44,6 +44,7 @@ class AmqpVault:
         self._mode: Mode = mode
         self._on_command = on_command
         self._given_up = False
+        self.aside = ""
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -136,12 +137,15 @@ class AmqpVault:
         with self._carrier(LOOKING) as carrier:
             carrier.length(target)  # raises where it is not there, before anything is moved
         quarantine = quarantine_name(source)
-        moved = 0
+        on_its_way = 0
         for piece in self._into(source, quarantine, grant):
-            moved += len(piece)
+            self.aside = quarantine
+            on_its_way += len(piece)
             yield []
-        if moved:
-            yield from map(_items, self._out_of(quarantine, target, grant))
+        for piece in self._out_of(quarantine, target, grant) if on_its_way else ():
+            on_its_way -= len(piece)
+            self.aside = quarantine if on_its_way else ""
+            yield _items(piece)
 
     def destroy(self, quarantine: str, grant: Grant) -> Iterator[int]:
         """Really delete a quarantine that nobody consumes."""

@@ -64,6 +64,7 @@ class RedisVault:
 
     at_once = True
     in_front = True
+    aside = ""
 
     def __init__(self, address: RedisAddress, *, on_command: Callable[[int], None]) -> None:
         self._address = address

@@ -56,6 +56,10 @@ class Vault(Protocol):
     def in_front(self) -> bool:
         """Whether what is put back comes in front of what waits in the queue; else it comes behind."""
 
+    @property
+    def aside(self) -> str:
+        """The quarantine with what was on its way when a `move` was broken off; "" where there is none."""
+
     def contents(self, name: str, samples: int = 10) -> Contents:
         """What waits in a queue or a quarantine; nothing is changed where a look changes nothing."""
 

@@ -8,7 +8,7 @@ from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Reach, Step
 from app.collectors.acts.vault_act import VaultAct, messages_of, samples
 from app.models import acts
-from app.models.acts import Caution, Delete, Item, Move, Outcome, Plan, Restore
+from app.models.acts import Caution, Delete, Item, Move, Outcome, Plan, Restore, Wish
 from app.models.history.reader import Reader
 from app.models.quarantines import origin, quarantine_name
 
@@ -120,12 +120,17 @@ class Moving(VaultAct[Move]):
                 yield Step(items)
 
     def told(self, outcome: Outcome) -> Outcome:
-        moved = len(self._moved) + self._others
-        if not moved:
-            return outcome
-        text = f"{messages_of(moved)} of {self.wish.queue} are in {self.wish.to} now."
-        undo = Move(self.wish.to, self.wish.queue, self._moved) if self._moved else None
-        return msgspec.structs.replace(outcome, text=f"{outcome.text} {text}".strip(), undo=undo)
+        words = [outcome.text]
+        undo: Wish | None = None
+        moved, aside = len(self._moved) + self._others, self.vault.aside
+        if moved:
+            words.append(f"{messages_of(moved)} of {self.wish.queue} are in {self.wish.to} now.")
+        if aside:
+            words.append(f"What was on its way is in the quarantine {aside}: restore it, or move it on.")
+            undo = Restore(aside)
+        elif self._moved:
+            undo = Move(self.wish.to, self.wish.queue, self._moved)
+        return msgspec.structs.replace(outcome, text=" ".join(filter(None, words)), undo=undo)
 
     def _cautions(self) -> list[Caution]:
         to = self.wish.to

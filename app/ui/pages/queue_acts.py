@@ -21,7 +21,7 @@ from app.ui.widgets.offers import completing
 from app.ui.widgets.selection_bar import SelectionBar
 
 _EMPTY: Final = "Nothing waits in it now."
-_ORDER: Final = "They go behind what waits there. A queue that does not exist is made."
+_ORDER: Final = "They go behind what waits there. On Redis, a queue that does not exist is made."
 
 
 class QueueActs(QObject):

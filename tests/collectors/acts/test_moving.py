@@ -356,6 +356,30 @@ def test_the_time_that_messages_were_sent_is_told_where_it_is_known(
     assert facts["Oldest"] == facts["Newest"] == "shop.send t1, sent 2 h ago"
 
 
+@pytest.mark.parametrize("steps", [1, 7, 9])
+def test_on_rabbitmq_it_is_told_where_messages_are_when_a_move_is_stopped(
+    rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr("app.collectors.acts.engine.WRITE_EVERY", 0.0)
+    with rabbits.client(rabbitmq_url) as channel:
+        for queue in ("mail", "other"):
+            rabbits.declare(channel, queue)
+        rabbits.send(channel, "mail", 200)
+        prepared = Actor(rabbitmq_url, tmp_path).prepare(Move("mail", "other"))
+        outcomes = prepared.execute("200")
+        for _ in range(steps):
+            next(outcomes)
+        prepared.stop()
+        outcome = list(outcomes)[-1]
+        assert outcome.state == "stopped"
+        assert isinstance(outcome.undo, Restore)
+        assert f"What was on its way is in the quarantine {outcome.undo.quarantine}" in outcome.text
+        Actor(rabbitmq_url, tmp_path).do(outcome.undo)
+        waiting = [channel.queue_declare(queue, passive=True).message_count for queue in ("mail", "other")]
+        assert waiting == [200 - outcome.done, outcome.done]
+        assert (outcome.done > 0) is (steps == 9)
+
+
 @pytest.mark.parametrize(
     "wish", [Delete("mail", ["t1"]), Move("mail", "other", ["t1"]), Revoke(["t1"], take_out=True)], ids=str
 )
