@@ -7,10 +7,10 @@ moment, and only those that come next can be seen at all.
 from collections.abc import Callable, Iterable
 
 from app.collectors.amqp import AmqpAddress
-from app.collectors.amqp_content import task_id, unpacked
 from app.collectors.amqp_guard import is_quarantine
 from app.collectors.amqp_vault import AmqpVault
 from app.collectors.errors import BrokerError
+from app.collectors.filler import id_in
 from app.collectors.originals import Found, Unreadable, of_amqp
 from app.collectors.redis_finder import MOST, MOST_BYTES
 from app.models.profiles import Mode
@@ -38,7 +38,7 @@ class AmqpFinder:
         for name in sorted(names):
             queue = (origin(name) or (name,))[0]
             for raw in self._through(name):
-                id_ = task_id(unpacked(raw)[0])
+                id_ = id_in(raw)
                 if id_ in wanted:
                     wanted.discard(id_)
                     found[id_] = _found(raw, queue)

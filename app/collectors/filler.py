@@ -57,7 +57,7 @@ def product_of(raw: bytes) -> Product | None:
 
 
 def id_in(raw: bytes) -> str:
-    """The id of the task of a message in a file; "" where it has none."""
+    """The id of the task of a message as files have it; "" where it has none, or can't be read."""
     try:
         return task_id(unpacked(raw)[0]) if product_of(raw) == "RabbitMQ" else id_of(raw) or ""
     except UNREADABLE:

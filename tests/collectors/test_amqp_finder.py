@@ -7,7 +7,9 @@ import pytest
 
 from app.collectors import amqp_finder
 from app.collectors.amqp import amqp_address
+from app.collectors.amqp_content import packed
 from app.collectors.amqp_finder import AmqpFinder
+from app.collectors.amqp_vault import AmqpVault
 from app.collectors.envelope import Known, for_amqp, made
 from app.models.acts import Purge, Rerun
 from app.models.profiles import Mode
@@ -78,3 +80,13 @@ def test_no_more_is_looked_at_than_was_wanted(rabbitmq_url: str, monkeypatch: py
     assert AmqpFinder(address, "operate", lambda: True).find(["t299"], [name]) == {}
     monkeypatch.setattr(amqp_finder, "MOST", 100)
     assert AmqpFinder(address, "operate", lambda: False).find(["t299"], [name]) == {}
+
+
+def test_what_is_no_message_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    quarantine = "mail.quarantine.20261122T020728123Z"
+    good = packed(for_amqp(made(Known(name="shop.bill", args=[], kwargs={}, id="a")))._serialize_properties(), b"[]")
+    strange = [packed(b"\xff\xff", b""), packed(b"", b"x"), b"", b"{"]
+    monkeypatch.setattr(AmqpVault, "quarantines", lambda _: [])
+    monkeypatch.setattr(AmqpVault, "raw", lambda _vault, _name: iter([[*strange, good]]))
+    finder = AmqpFinder(amqp_address("amqp://localhost"), "operate", lambda: False)
+    assert [*finder.find(["a"], [quarantine])] == ["a"]
