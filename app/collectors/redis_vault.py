@@ -17,10 +17,11 @@ from app.collectors.access import Grant
 from app.collectors.errors import BrokerError
 from app.collectors.guard import MOST_AT_ONCE, SORTING, moving
 from app.collectors.messages import read_message
+from app.collectors.publisher import no_queue
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
-from app.collectors.redis_lists import QueueList, measure
+from app.collectors.redis_lists import QueueList, may_be_queue, measure
 from app.collectors.redis_messages import MAX_BYTES, peek
 from app.collectors.redis_scripts import DESTROY, LOCK_AWAY, PICK, PUT_BACK, SCRIPTS, SPLIT, TURN
 from app.collectors.transport import RedisAddress
@@ -291,6 +292,8 @@ class RedisVault:
             return [raw for raw in self._looking.lrange(key, first, last) if isinstance(raw, bytes)]
 
     def _lists(self, name: str) -> list[QueueList]:
+        if not may_be_queue(self._address, name):
+            raise BrokerError("name", str(no_queue(name)))
         self._on_command(1)
         with self._words():
             return measure(self._looking, self._address, name)
@@ -337,7 +340,7 @@ def quarantine_of(address: RedisAddress, key: bytes | str) -> str | None:
     bare, separator, step = name.rpartition(address.separator)
     name = bare if separator and step.isdecimal() and int(step) in address.steps else name
     known = origin(name)
-    return name if known is not None and known[1] is not None else None
+    return name if known is not None and known[1] is not None and may_be_queue(address, name) else None
 
 
 def readdressed(raw: bytes, queue: str) -> bytes:

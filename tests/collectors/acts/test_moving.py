@@ -11,6 +11,7 @@ from redis import Redis
 
 from app.collectors import redis_vault
 from app.collectors.acts.act import Impossible
+from app.collectors.errors import BrokerError
 from app.models.acts import Delete, Discard, Move, Purge, Restore, Wish
 from app.models.backups import BackupReader
 from app.models.profiles import Mode
@@ -138,6 +139,15 @@ def test_what_can_t_be_done_is_said_before_anything_is(actor: Actor, client: Red
     with pytest.raises(Impossible, match=why):
         actor.prepare(wish)
     assert (lists_of(client, "mail"), lists_of(client, QUARANTINE)) == before
+
+
+@pytest.mark.parametrize("name", ["unacked", "_kombu.binding.mail", "reply.celery.pidbox", "cloche.sent.act"])
+def test_what_can_be_no_queue_is_neither_filled_nor_emptied(actor: Actor, client: Redis, name: str) -> None:
+    fill(client, "mail", range(4))
+    for wish in (Move("mail", name), Purge(name), Delete(name, ["mail-1"])):
+        with pytest.raises(BrokerError, match="can be no queue"):
+            actor.prepare(wish)
+    assert len(lists_of(client, "mail")) == 4
 
 
 def test_a_copy_holds_exactly_what_was_purged(actor: Actor, client: Redis, tmp_path: Path) -> None:
