@@ -157,7 +157,7 @@ class Lookup:
             self._reach.access.mode,
             give_up=self._give_up,
         )
-        return self._try(look, {})
+        return self._try(lambda: look().found, {})
 
     @property
     def _queues_there(self) -> list[str]:
