@@ -24,8 +24,8 @@ class AmqpFinder:
         self._vault = AmqpVault(address, mode, on_command=lambda _: None)
         self._mode = mode
         self._give_up = give_up
-        #: Whether what was not found is in no quarantine that is known.
-        self.complete = True
+        #: Whether what was not found is in no quarantine: only the management API tells which there are.
+        self.complete = mode == "operate" and address.management is not None
         self._looked = self._bytes = 0
 
     def find(self, ids: Iterable[str], queues: Iterable[str]) -> dict[str, Found]:

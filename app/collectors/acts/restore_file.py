@@ -23,8 +23,11 @@ _PIECE: Final = 1 << 20
 _STEP: Final = 20
 
 _NOT_COMPARED: Final = (
-    "RabbitMQ does not show what waits in a queue: whether these messages are there already can't be told. What is in "
-    "a quarantine is left out."
+    "RabbitMQ does not show what waits in a queue: whether these messages are there already can't be told."
+)
+_LEFT_OUT: Final = "What is in a quarantine is left out."
+_NOT_LEFT_OUT: Final = (
+    "Nor can it of all quarantines, which RabbitMQ tells of by its management API only (management_url)."
 )
 _NOT_ALL_COMPARED: Final = (
     "Only a part of the messages in this broker could be looked at: some of the file may be there already, and would "
@@ -181,8 +184,9 @@ class RestoringFile(Act[RestoreFile]):
         if self.wish.again:
             cautions.append(Caution("Messages that are there already are put in a second time.", grave=True))
         elif self.reach.broker.marks:
-            cautions.append(Caution(_NOT_COMPARED, grave=True))
-        if not self._compared:
+            told = _LEFT_OUT if self._compared else _NOT_LEFT_OUT
+            cautions.append(Caution(f"{_NOT_COMPARED} {told}", grave=True))
+        elif not self._compared:
             cautions.append(Caution(_NOT_ALL_COMPARED, grave=True))
         if broker != self.reach.broker.shown:
             cautions.append(Caution(f"The file was made of another broker, {broker}.", grave=True))

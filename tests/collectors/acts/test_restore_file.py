@@ -307,8 +307,17 @@ def test_on_rabbitmq_all_properties_come_back(on_rabbitmq: Actor, rabbitmq_url: 
 
 def test_on_rabbitmq_what_is_in_a_quarantine_is_left_out(on_rabbitmq: Actor, rabbitmq_url: str, tmp_path: Path) -> None:
     sent(rabbitmq_url, "mail", [numbered(number) for number in range(5)])
-    on_rabbitmq.do(Purge("mail", str(tmp_path / "copy")))
-    assert "in the broker already" in on_rabbitmq.refusal(RestoreFile(str(tmp_path / "copy")))
+    wish = RestoreFile(str(tmp_path / "copy"))
+    on_rabbitmq.do(Purge("mail", wish.file))
+    with rabbit(rabbitmq_url) as channel:
+        declare(channel, "mail.quarantine.by-hand")  # somebody else's, which only looks like one
+    assert "in the broker already" in on_rabbitmq.refusal(wish)
+    other = written(tmp_path / "other", [packed(numbered(9).properties, b"x")])
+    assert any("in a quarantine is left out" in caution.text for caution in on_rabbitmq.plan(other).cautions)
+    # Without the management API nobody tells that there is a quarantine.
+    blind = Actor(rabbitmq_url, tmp_path / "blind").plan(wish)
+    assert blind.count == 5
+    assert any("Nor can it of all quarantines" in caution.text for caution in blind.cautions)
 
 
 def _breaking(monkeypatch: pytest.MonkeyPatch, last: int) -> list[int]:
