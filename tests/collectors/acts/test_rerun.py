@@ -1,6 +1,7 @@
 """Tasks run again: where their arguments are found, how good they are, and what is sent and what is not."""
 
 import json
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -352,6 +353,10 @@ def test_a_new_task_is_sent(bench: Bench) -> None:
         (Send("shop.bill", "{}"), "JSON array"),
         (Send("shop.bill", priority=256), "from 0 to 255"),
         (Send("shop.bill", queue=" "), "goes to a queue"),
+        *((Send("shop.bill", eta=when), "before the year 2100") for when in (1e300, 1e17, math.nan, math.inf, -1.0)),
+        *((Send("shop.bill", expires=when), "before the year 2100") for when in (1e300, math.nan, -1e300)),
+        *((Send("shop.bill", time_limit=limit), "above 0") for limit in (0.0, math.nan, math.inf)),
+        (Send("shop.bill", queue="a\udcff"), "is no text"),
     ],
 )
 def test_what_makes_no_task_is_not_planned(bench: Bench, wish: Send, why: str) -> None:
