@@ -138,7 +138,7 @@ class RedisVault:
 
         Each list is one piece, unless more than `MOST` messages came into that of the queue since: then so many are
         put back at a time. Of ``count`` messages, those are first set aside in a quarantine of their own, whose name
-        ends with `NEXT`: should that be broken off, it is put back like any other, or by doing this again.
+        ends with `NEXT`: should that be broken off, it is put back like any other, and before this is done again.
         """
         if count is not None:
             aside = f"{quarantine}{NEXT}"
@@ -190,9 +190,12 @@ class RedisVault:
     # --- pieces ------------------------------------------------------------------------------------------------------
 
     def _set_aside(self, quarantine: str, aside: str, grant: Grant, count: int) -> Iterator[int]:
-        """Take the messages that are next out of a quarantine, with those that are set aside already; none is back."""
-        sources, targets = self._lists(quarantine), self._lists(aside)
-        left = count - sum(each.length for each in targets)
+        """Take the messages that are next out of a quarantine; none is back."""
+        sources, targets, left = self._lists(quarantine), self._lists(aside), count
+        if any(each.length for each in targets):
+            raise BrokerError(
+                "busy", f"In {aside} is what was on its way when this was broken off. Restore that first."
+            )
         with self._moving([*self._keys(quarantine), *self._keys(aside)], grant) as client:
             for held, kept in zip(sources, targets, strict=True):
                 most = _at_once(held.average)
