@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from app.collectors.acts.act import Reach
+from app.collectors.acts.crew import reading
 from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
@@ -31,8 +32,6 @@ from app.collectors.results import Stored, stored
 from app.models import arguments, states
 from app.models.acts import Edited
 from app.models.arguments import Arguments, checked, containers, of_text, same, to_json
-from app.models.history.errors import HistoryError
-from app.models.history.reader import Reader
 from app.models.records import Task, Told
 
 #: Ids that workers are asked about at a time, and seconds to wait for them.
@@ -208,7 +207,7 @@ class Lookup:
 
 
 class _Past:
-    """What the history knows of tasks, and of where tasks go."""
+    """What the history knows of tasks, and of where tasks go. Raises `Impossible` where it can't be read."""
 
     def __init__(self, reach: Reach, ids: Iterable[str]) -> None:
         self.tasks: dict[str, Task] = {}
@@ -216,13 +215,9 @@ class _Past:
         self.queues: list[str] = []
         #: The one queue of each worker that has only one.
         self.only: dict[str, str] = {}
-        if reach.history is None:
-            return
-        try:
-            reader = Reader(reach.history)
-        except HistoryError:
-            return
-        try:
+        with reading(reach) as reader:
+            if reader is None:
+                return
             for id_ in ids:
                 task = reader.task(id_)
                 if task is not None:
@@ -235,8 +230,6 @@ class _Past:
                 for worker in reader.workers()
                 if worker.queues is not None and len(worker.queues) == 1
             }
-        finally:
-            reader.close()
 
 
 def _of_message(id_: str, found: Found, original: Original, task: Task | None) -> Case:

@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
+from app.collectors.acts.crew import reading
 from app.collectors.checks import MAX_SECONDS, TIMES
 from app.collectors.envelope import Known, made, new_id
 from app.collectors.publisher import SAID, Publisher, Route, Unroutable
 from app.models.acts import Caution, Item, Plan, Sample, Send
 from app.models.arguments import checked
 from app.models.formats import date_time
-from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 
 #: What is written down in the place of arguments that are written nowhere; it is no JSON.
@@ -109,19 +110,17 @@ class SendAct(Act[Send]):
             cautions.append(Caution("Its ETA is over: it runs at once."))
         if wish.expires is not None and wish.expires < time.time():
             cautions.append(Caution("It is expired already: no worker will run it.", grave=True))
-        if self.reach.history is None:
-            return cautions
-        try:
-            reader = Reader(self.reach.history)
-        except HistoryError:
-            return cautions
-        try:
-            known = reader.knows_name(wish.name)
-            queues = {queue.name for queue in reader.queues()}
-        finally:
-            reader.close()
-        if not known:
-            cautions.append(Caution(f"No task called {wish.name} was ever seen here. Check its name."))
-        if queues and wish.queue not in queues:
-            cautions.append(Caution(f"No queue called {wish.queue} was ever seen here. Check its name.", grave=True))
+        with suppress(Impossible), reading(self.reach) as reader:
+            if reader is not None:
+                cautions += self._unknown(reader)
         return cautions
+
+    def _unknown(self, reader: Reader) -> Iterator[Caution]:
+        """What was never seen."""
+        wish = self.wish
+        known = reader.knows_name(wish.name)
+        queues = {queue.name for queue in reader.queues()}
+        if not known:
+            yield Caution(f"No task called {wish.name} was ever seen here. Check its name.")
+        if queues and wish.queue not in queues:
+            yield Caution(f"No queue called {wish.queue} was ever seen here. Check its name.", grave=True)

@@ -364,6 +364,17 @@ def test_what_makes_no_task_is_not_planned(bench: Bench, wish: Send, why: str) -
         bench.plan(wish)
 
 
+def test_a_history_that_is_damaged_is_said_and_a_new_task_is_sent_all_the_same(bench: Bench) -> None:
+    bench.ran("old", "(1,)")
+    data = bench.path.read_bytes()
+    bench.path.write_bytes(data[:4_096] + bytes((byte + 7) % 256 for byte in data[4_096:]))
+    bench.path.with_name(f"{bench.path.name}-wal").write_bytes(b"")
+    for wish in (Rerun(["old"]), Rerun(search="name:shop.bill")):
+        with pytest.raises(Impossible, match="history can't be read"):
+            bench.plan(wish)
+    assert last(bench.plan(Send("shop.bill"))).done == 1
+
+
 def test_what_looks_like_a_mistake_is_said(bench: Bench) -> None:
     bench.history.poll(0, celery=0).commit()
     bench.ran("t", "()")
