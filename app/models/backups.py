@@ -110,6 +110,8 @@ class BackupReader:
 
     def __init__(self, path: Path) -> None:
         self.path = _checked(path)
+        if path.exists() and not path.is_file():  # a pipe is read once, and its end may never come
+            raise BackupError(f"{path} is no file.")
         #: The SHA-256 of the file, in hexadecimal, once its end was reached.
         self.digest = ""
         #: Which file it was when it was opened first, and when that was changed last.
