@@ -200,6 +200,24 @@ def test_what_makes_no_sense_to_restore_is_said(words: tuple[str, ...], why: str
     assert why in done.stderr
 
 
+def test_what_a_file_says_of_itself_can_t_rewrite_the_terminal(
+    redis_server: RedisServer, client: Redis, tmp_path: Path
+) -> None:
+    client.lpush("elsewhere", "{}")
+    path = tmp_path / "copy"
+    with BackupWriter(path, About("b\x1b[2Kroker", "mail\x1b[1A\u202e\nPut nothing", 1e300)) as file:
+        file.write([b'{"headers": {"id": "a\\u001b[2Kb", "task": "t\\u001b[2K"}, "properties": {}, "body": ""}'])
+        file.finish()
+    plan = cloche("restore", redis_server.url, "--file", str(path), "--plan", "--mode", "operate")
+    done = cloche("restore", redis_server.url, "--file", str(path), "--mode", "operate", "--yes")
+    shown = cloche("backup", str(path))
+    assert (plan.exit_code, done.exit_code, shown.exit_code) == (0, 0, 0)
+    for told in (plan, done, shown):
+        assert not {"\x1b", "\u202e"} & {*told.output}
+        assert "\nPut nothing" not in told.output
+    assert "\\x1b[1A" in plan.output
+
+
 def test_a_file_of_rabbitmq_is_shown(tmp_path: Path) -> None:
     sent = for_amqp(made(Known(name="shop.bill", args=["two"], kwargs={}, id="one", priority=6)))
     with BackupWriter(tmp_path / "copy", About("elsewhere", "mail", 0.0)) as file:

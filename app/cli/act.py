@@ -165,24 +165,31 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
         return
-    click.echo(plan.title)
+    _say(plan.title)
     width = max((len(name) for name, _ in plan.facts), default=0)
     for name, value in plan.facts:
-        click.echo(f"  {name:<{width}}  {value}")
+        _say(f"  {name:<{width}}  {value}")
     for sample in plan.samples[:_SAMPLES]:
-        click.echo(f"    {sample.id}  {sample.text}".rstrip())
+        _say(f"    {sample.id}  {sample.text}")
     if plan.count > len(plan.samples[:_SAMPLES]) > 0:
-        click.echo(f"    … of {number_of(plan.count, plan.things)}")
+        _say(f"    … of {number_of(plan.count, plan.things)}")
     for caution in plan.cautions:
-        click.echo(f"  {'!' if caution.grave else '-'} {caution.text}")
+        _say(f"  {'!' if caution.grave else '-'} {caution.text}")
     if plan.undo:
-        click.echo(f"  {plan.undo}")
+        _say(f"  {plan.undo}")
 
 
 def _show_outcome(outcome: Outcome, plan: Plan) -> None:
     for item in outcome.items:
         if not item.ok or plan.count <= _SAMPLES:
-            click.echo(f"  {BECAME[item.ok]:<6}  {item.id}  {item.text}".rstrip())
+            _say(f"  {BECAME[item.ok]:<6}  {item.id}  {item.text}")
     failed = f", {outcome.failed:,} failed" if outcome.failed else ""
     done = f"{outcome.state}: {outcome.done:,} of {number_of(outcome.total, plan.things)}{failed}."
-    click.echo(f"{done} {outcome.text}".rstrip())
+    _say(f"{done} {outcome.text}")
+
+
+def _say(line: str) -> None:
+    """A line for people, whatever names of others are in it."""
+    from app.collectors.clean import clean_word
+
+    click.echo(clean_word(line).rstrip())

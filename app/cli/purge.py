@@ -116,6 +116,7 @@ def move(url: str, queue: str, to: str, ids: Sequence[str], **how: Any) -> None:
 def quarantines(url: str, options: Sequence[str], mode: Mode | None, *, password_stdin: bool, as_json: bool) -> None:
     """What was purged, and neither restored nor discarded yet."""
     from app.collectors.brokers import broker_of
+    from app.collectors.clean import clean_word
 
     target = target_at(url, options, mode=mode, password_stdin=password_stdin)
 
@@ -131,7 +132,7 @@ def quarantines(url: str, options: Sequence[str], mode: Mode | None, *, password
         for each in found:
             size = "" if each.size is None else f"  {bytes_(each.size)}"
             since = "" if each.made is None else f"  purged {age(max(0.0, time.time() - each.made))} ago"
-            click.echo(f"{each.name}  {number_of(each.total, 'message')}{size}{since}")
+            click.echo(f"{clean_word(each.name)}  {number_of(each.total, 'message')}{size}{since}")
         if not found:
             click.echo("There are no quarantines.")
         return 0
@@ -146,6 +147,7 @@ def quarantines(url: str, options: Sequence[str], mode: Mode | None, *, password
 def backup(file: Path, limit: int, *, as_json: bool) -> None:
     """Check a file of messages that `purge --backup` or `messages --export` wrote, and show what it holds."""
     from app.cli.messages import message_line
+    from app.collectors.clean import clean_word
     from app.collectors.filler import message_in
     from app.models.backups import BackupError, BackupReader
 
@@ -163,8 +165,7 @@ def backup(file: Path, limit: int, *, as_json: bool) -> None:
         return
     for place, message in enumerate(shown):
         click.echo(message_line(place, message))
+    of = clean_word(f"{about.queue} on {about.broker}")
     click.echo(
-        f"{number_of(number, 'message')} of {about.queue} on {about.broker}, "
-        f"{date_time(about.made)}. The file is as it was written.",
-        err=True,
+        f"{number_of(number, 'message')} of {of}, {date_time(about.made)}. The file is as it was written.", err=True
     )

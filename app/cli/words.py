@@ -60,7 +60,9 @@ class Sentence(click.ClickException):
     """An error for people: one sentence, exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"cloche: {self.message}", err=True, file=file)
+        from app.collectors.clean import clean_text
+
+        click.echo(f"cloche: {clean_text(self.message)}", err=True, file=file)
 
 
 def told(function: Callable[[], int]) -> int:

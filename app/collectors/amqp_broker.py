@@ -22,7 +22,7 @@ from app.collectors.control import Control
 from app.collectors.errors import BrokerError
 from app.collectors.filler import Filler, Product
 from app.collectors.messages import Page
-from app.collectors.originals import Found
+from app.collectors.originals import Search
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
 from app.collectors.ssh import JumpHost
@@ -102,10 +102,9 @@ class AmqpBroker(msgspec.Struct, frozen=True):
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
         return AmqpVault(self.address, mode, on_command=on_command)
 
-    def find(
-        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
-    ) -> dict[str, Found]:
-        return AmqpFinder(self.address, mode, give_up).find(ids, queues)
+    def find(self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]) -> Search:
+        finder = AmqpFinder(self.address, mode, give_up)
+        return Search(finder.find(ids, queues), finder.complete)
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         return AmqpPublisher(self.address, act, grant, on_command=on_command)

@@ -24,6 +24,8 @@ class AmqpFinder:
         self._vault = AmqpVault(address, mode, on_command=lambda _: None)
         self._mode = mode
         self._give_up = give_up
+        #: Whether what was not found is in no quarantine: only the management API tells which there are.
+        self.complete = mode == "operate" and address.management is not None
         self._looked = self._bytes = 0
 
     def find(self, ids: Iterable[str], queues: Iterable[str]) -> dict[str, Found]:
@@ -34,8 +36,8 @@ class AmqpFinder:
         if self._mode != "operate":
             return {}
         wanted, found = set(ids), dict[str, Found]()
-        names = {name for name in queues if is_quarantine(name)} | {each.name for each in self._vault.quarantines()}
-        for name in sorted(names):
+        names = {*queues, *(each.name for each in self._vault.quarantines())}
+        for name in sorted(filter(is_quarantine, names)):
             queue = (origin(name) or (name,))[0]
             for raw in self._through(name):
                 id_ = id_in(raw)
@@ -55,6 +57,7 @@ class AmqpFinder:
                     self._bytes += len(raw)
                     yield raw
                 if self._looked >= MOST or self._bytes >= MOST_BYTES or self._give_up():
+                    self.complete = False
                     return
         except BrokerError as error:
             if error.fault != "absent":

@@ -7,7 +7,7 @@ from app.collectors.amqp import AmqpAddress
 from app.collectors.amqp_publish import NotTaken
 from app.collectors.amqp_sent import SentLedger, publishing
 from app.collectors.envelope import TaskMessage, for_amqp
-from app.collectors.publisher import MAILBOX, SENT, Route, Sent, Unroutable, unroutable
+from app.collectors.publisher import MAILBOX, SENT, Route, Sent, Unroutable, no_queue, unroutable
 
 
 class AmqpPublisher:
@@ -21,6 +21,8 @@ class AmqpPublisher:
         self._ledger: SentLedger | None = None
 
     def publish(self, message: TaskMessage, route: Route) -> Sent:
+        if not self._takes(route.exchange, route.routing_key):
+            raise no_queue(route.routing_key or route.exchange)
         ledger = self._connected()
         self._on_command(1)
         before = ledger.before(message.id)

@@ -69,7 +69,7 @@ class AmqpVault:
         try:
             while page <= pages:
                 queues, pages = management.queues(page)
-                found += [(queue.name, queue.ready or 0) for queue in queues if not queue.name.endswith(LEDGER)]
+                found += [(queue.name, queue.ready or 0) for queue in queues if is_quarantine(queue.name)]
                 page += 1
         finally:
             management.close()

@@ -9,7 +9,7 @@ from app.collectors.access import Grant
 from app.collectors.control import Control
 from app.collectors.filler import Filler, Product
 from app.collectors.messages import Page
-from app.collectors.originals import Found
+from app.collectors.originals import Search
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
 from app.collectors.ssh import JumpHost
@@ -98,9 +98,7 @@ class Broker(Protocol):
     def vault(self, mode: Mode, *, on_command: OnCommand) -> Vault:
         """What moves its messages. Raises `BrokerError` where that can't be done."""
 
-    def find(
-        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
-    ) -> dict[str, Found]:
+    def find(self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]) -> Search:
         """The messages of tasks, as they lie in the broker, by the ids; of those that can be found without taking any.
 
         It looks into these ``queues`` first, as far as the mode lets it. Raises `BrokerError`.

@@ -30,6 +30,8 @@ MAX_BODY: Final = 8 << 20
 #: Characters of the text of arguments, which is Celery's own limit.
 _REPR: Final = 1_024
 _JSON: Final = "application/json"
+#: Encodings of a body that workers read as UTF-8 (``kombu.serialization.loads``).
+_UTF_8: Final = ("", "utf-8", "utf8", "us-ascii", "ascii", "binary", "ascii-8bit")
 #: Headers that tell of how the old message fared, or that would have RabbitMQ send copies.
 _OF_THE_OLD: Final = ("redelivered", "CC", "BCC", RETRIED_FROM)
 _OF_THE_BROKER: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
@@ -38,6 +40,9 @@ FOLLOWERS: Final = {"callbacks": "link", "errbacks": "link_error", "chain": "the
 #: What follows a task that nothing follows.
 _NOTHING: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _MEMBERSHIP: Final = "its place in a group or chord, which a second answer would confuse"
+#: Seconds after which a task expires at most, and digits of that in milliseconds. Who sets the end of time sets none.
+_LONGEST: Final = 1e9
+_DIGITS: Final = 12
 
 
 class Unfaithful(Exception):
@@ -266,13 +271,15 @@ def loaded(message: TaskMessage) -> Any:
     """What a body of JSON holds, compressed or not. Raises `Unfaithful` with a half sentence."""
     if message.content_type != _JSON:
         raise Unfaithful(f"a body of the kind {message.content_type} is not loaded")
+    if message.content_encoding.lower() not in _UTF_8:
+        raise Unfaithful(f"a body in the encoding {message.content_encoding} is not loaded")
     body, compression = message.body, message.headers.get("compression")
     try:
         if compression:
             body = inflate(body, str(compression), MAX_BODY)
         if len(body) > MAX_BODY:
             raise Unfaithful("its body is too large to be read here")
-        return json.loads(body)
+        return json.loads(body.decode())  # of bytes, JSON would guess the encoding
     except (Refused, ValueError, RecursionError):
         raise Unfaithful("its body can't be read") from None
 
@@ -283,27 +290,30 @@ def _lifetime(original: Original, now: float) -> tuple[float | None, list[str], 
     expires = _epoch(old.headers.get("expires"))
     if expires is None:
         return None, [], []
-    if old.expiration is not None and old.expiration.isdecimal():
+    if old.expiration is not None and old.expiration.isdecimal() and len(old.expiration) <= _DIGITS:
         lasts = int(old.expiration) / 1000
     elif original.sent is not None and expires > original.sent:
         lasts = expires - original.sent
     else:
         return None, [], ["its expiry, as it is not known how long after sending that was"]
+    if lasts > _LONGEST:
+        return None, [], ["its expiry, which is decades away"]
     return now + lasts, [f"its expiry, {lasts:,.0f} s after it is sent"], []
 
 
 def _kept(old: TaskMessage) -> list[str]:
     """What else goes along with a message, in words."""
     headers = old.headers
-    limits = headers.get("timelimit")
+    limits, stamped = headers.get("timelimit"), headers.get("stamped_headers")
+    stamps = [name for name in stamped if isinstance(name, str)] if isinstance(stamped, list) else []
     held = {
         f"priority {old.priority}": old.priority,
         "time limits": isinstance(limits, list) and any(limit is not None for limit in limits),
         "shadow name": headers.get("shadow"),
         "that its result is ignored": headers.get("ignore_result"),
-        "stamps": headers.get("stamped_headers"),
+        "stamps": stamps,
         "compression": headers.get("compression"),
-        "headers of its sender": headers.keys() - _USUAL - {*(headers.get("stamped_headers") or ())},
+        "headers of its sender": headers.keys() - _USUAL - {*stamps},
     }
     return [word for word, is_there in held.items() if is_there]
 

@@ -11,8 +11,7 @@ from amqp.serialization import decode_properties_basic
 
 from app.collectors.amqp import UNREADABLE
 from app.collectors.amqp_content import task_id, unpacked
-from app.collectors.messages import read_message, read_parts
-from app.collectors.redis_finder import id_of
+from app.collectors.messages import id_of, read_message, read_parts
 from app.models.records import Message
 
 Product = Literal["Redis", "RabbitMQ"]

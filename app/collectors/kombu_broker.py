@@ -12,7 +12,7 @@ from app.collectors.errors import BrokerError
 from app.collectors.filler import Filler
 from app.collectors.kombu_events import KombuAddress, KombuEvents
 from app.collectors.messages import Page
-from app.collectors.originals import Found
+from app.collectors.originals import Search
 from app.collectors.publisher import Publisher
 from app.collectors.queues import NoQueues, Queues
 from app.collectors.subscriber import Subscriber
@@ -81,11 +81,9 @@ class KombuBroker(msgspec.Struct, frozen=True):
         del mode, on_command
         raise BrokerError("protocol", f"Messages can't be moved over kombu's transport {self.address.scheme!r}.")
 
-    def find(
-        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
-    ) -> dict[str, Found]:
+    def find(self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]) -> Search:
         del ids, queues, mode, give_up
-        return {}
+        return Search({})
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         del act, grant, on_command

@@ -61,6 +61,22 @@ class _Envelope(msgspec.Struct):
     properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
+class _Named(msgspec.Struct):
+    id: Any = None
+
+
+class _Correlated(msgspec.Struct):
+    correlation_id: Any = None
+
+
+class _Id(msgspec.Struct):
+    headers: _Named = msgspec.field(default_factory=_Named)
+    properties: _Correlated = msgspec.field(default_factory=_Correlated)
+
+
+_decode_id: Final = msgspec.json.Decoder(_Id).decode
+
+
 def read_message(raw: bytes) -> Message:
     """What is known of a message as it lies in a list of Redis (kombu's envelope)."""
     try:
@@ -74,6 +90,20 @@ def read_message(raw: bytes) -> Message:
     except _Unread as unread:
         _show_headers(message, envelope.headers, str(unread))
     return message
+
+
+def id_of(raw: bytes) -> str | None:
+    """The id of a message's task, which protocol 1 has among its properties; None where it has none."""
+    try:
+        envelope = _decode_id(raw)
+        found = envelope.headers.id or envelope.properties.correlation_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            # Text with half of a surrogate pair is fine for Python's JSON, and so for Celery.
+            found = json.loads(raw)["headers"]["id"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None
+    return found if isinstance(found, str) else None
 
 
 def read_parts(headers: Mapping[str, Any], body: bytes, content_type: str | None, priority: object) -> Message:

@@ -42,6 +42,13 @@ class Found(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Search(msgspec.Struct, frozen=True):
+    """Messages that were found, by the ids of their tasks; ``complete`` is whether all was looked at that can be."""
+
+    found: dict[str, Found]
+    complete: bool = True
+
+
 class _Old(msgspec.Struct):
     """A body of protocol 1; times are ISO 8601, limits are seconds."""
 

@@ -57,3 +57,8 @@ def unroutable(route: Route) -> Unroutable:
     if not route.exchange:
         return Unroutable(f"There is no queue {clean_word(route.routing_key)}. Choose another one.")
     return Unroutable(f"No queue takes what goes to {route}. Choose a queue.")
+
+
+def no_queue(name: str) -> Unroutable:
+    """What is said where something else than a queue has this name."""
+    return Unroutable(f"{clean_word(name)} can be no queue: Celery or Cloche keep something else there. Choose one.")

@@ -11,7 +11,7 @@ from app.collectors.control import Control
 from app.collectors.filler import Filler, Product
 from app.collectors.guard import GREETING
 from app.collectors.messages import Page
-from app.collectors.originals import Found
+from app.collectors.originals import Search
 from app.collectors.publisher import Publisher
 from app.collectors.queues import Queues
 from app.collectors.redis_client import redis_client
@@ -105,11 +105,10 @@ class RedisBroker(msgspec.Struct, frozen=True):
         del mode  # nothing is moved without a grant
         return RedisVault(self.address, on_command=on_command)
 
-    def find(
-        self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]
-    ) -> dict[str, Found]:
+    def find(self, ids: Iterable[str], queues: Iterable[str], mode: Mode, *, give_up: Callable[[], bool]) -> Search:
         del mode  # a look takes and marks nothing
-        return RedisFinder(self.address, give_up).find(ids, queues)
+        finder = RedisFinder(self.address, give_up)
+        return Search(finder.find(ids, queues), finder.complete)
 
     def publisher(self, act: str, grant: Grant, *, on_command: OnCommand) -> Publisher:
         return RedisPublisher(self.address, act, grant, on_command=on_command)

@@ -8,17 +8,19 @@ senders add.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 import redis
 
 from app.collectors.guard import FINDING, MOST_AT_ONCE
+from app.collectors.messages import id_of
 from app.collectors.originals import Found, Place, Unreadable, of_redis
-from app.collectors.redis_client import redis_client, text_of
+from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
 from app.collectors.redis_lists import QueueList, measure
+from app.collectors.redis_vault import PATIENCE, SCAN_COUNT, quarantine_of
 from app.collectors.transport import RedisAddress
 from app.models.quarantines import MARK, origin
 
@@ -29,25 +31,8 @@ MOST: Final = 100_000
 MOST_BYTES: Final = 64 << 20
 #: A message above this size on average is not looked at.
 MAX_SIZE: Final = 4 << 20
-#: Keys looked at for quarantines, and at a time.
-_KEYS: Final = 20_000
-_KEYS_AT_ONCE: Final = 1_000
 
 
-class _Headers(msgspec.Struct):
-    id: Any = None
-
-
-class _Properties(msgspec.Struct):
-    correlation_id: Any = None
-
-
-class _Envelope(msgspec.Struct):
-    headers: _Headers = msgspec.field(default_factory=_Headers)
-    properties: _Properties = msgspec.field(default_factory=_Properties)
-
-
-_decode: Final = msgspec.json.Decoder(_Envelope).decode
 _held: Final = msgspec.json.Decoder(tuple[msgspec.Raw, str, str]).decode
 
 
@@ -57,6 +42,8 @@ class RedisFinder:
     def __init__(self, address: RedisAddress, give_up: Callable[[], bool]) -> None:
         self._address = address
         self._give_up = give_up
+        #: Whether what was not found is not there: all was looked at.
+        self.complete = True
         self._wanted: set[str] = set()
         self._found: dict[str, Found] = {}
         self._looked = self._bytes = 0
@@ -67,7 +54,10 @@ class RedisFinder:
         client = redis_client(self._address, "cloche-messages", FINDING)
         try:
             for _ in self._look(client, queues):
-                if not self._wanted or self._looked >= MOST or self._bytes >= MOST_BYTES or self._give_up():
+                if not self._wanted:
+                    break
+                if self._looked >= MOST or self._bytes >= MOST_BYTES or self._give_up():
+                    self.complete = False
                     break
                 time.sleep(PAUSE)
         except (redis.RedisError, OSError) as error:
@@ -81,11 +71,7 @@ class RedisFinder:
         for queue in queues:
             yield from self._through(client, queue, queue, "queue")
         yield from self._through_unacked(client)
-        names = set[str]()
-        for found in self._quarantines(client):
-            names |= found
-            yield
-        for quarantine in sorted(names):
+        for quarantine in sorted(self._quarantines(client)):
             made_of = origin(quarantine)
             yield from self._through(client, quarantine, quarantine if made_of is None else made_of[0], "quarantine")
 
@@ -98,9 +84,12 @@ class RedisFinder:
             raise
         for each in lists:
             if each.average > MAX_SIZE:
+                self.complete = False
                 continue
+            stretches = _stretches(each)
+            self.complete &= sum(end - start for start, end in stretches) >= each.length
             piece = max(1, min(MOST_AT_ONCE, int(PIECE / max(1.0, each.average))))
-            for start, end in _stretches(each):
+            for start, end in stretches:
                 for at in range(start, end, piece):
                     raws = cast("list[bytes]", client.lrange(each.key, at, min(end, at + piece) - 1))
                     for raw in raws:
@@ -113,6 +102,8 @@ class RedisFinder:
         key = self._address.key(self._address.unacked)
         length, weight = client.hlen(key), client.memory_usage(key, samples=5) or 0
         average = weight / length if length else 0.0
+        if average > MAX_SIZE:
+            self.complete = False
         if not length or average > MAX_SIZE:
             return
         cursor, piece = 0, max(1, min(MOST_AT_ONCE, int(PIECE / average)))
@@ -125,16 +116,17 @@ class RedisFinder:
             if not cursor:
                 return
 
-    def _quarantines(self, client: redis.Redis) -> Iterator[set[str]]:
-        """Names of quarantines, some of as many keys as are looked at each time."""
-        address, cursor = self._address, 0
-        for _ in range(_KEYS // _KEYS_AT_ONCE):
-            match = f"{glob_escape(address.prefix)}*{MARK}*"
-            cursor, keys = client.scan(cursor, match=match, count=_KEYS_AT_ONCE)
-            names = (text_of(key).removeprefix(address.prefix) for key in keys)
-            yield {name.partition(address.separator)[0] for name in names}
+    def _quarantines(self, client: redis.Redis) -> set[str]:
+        """Names of quarantines; where there are very many keys, of those that are found within some seconds."""
+        match = f"{glob_escape(self._address.prefix)}*{glob_escape(MARK)}*"
+        names, cursor, deadline = set[str](), 0, time.monotonic() + PATIENCE
+        while not self._give_up() and time.monotonic() < deadline:
+            cursor, keys = client.scan(cursor, match=match, count=SCAN_COUNT)
+            names.update(filter(None, (quarantine_of(self._address, key) for key in keys)))
             if not cursor:
-                return
+                return names
+        self.complete = False
+        return names
 
     def _take(self, raw: bytes, place: Place, queue: str) -> None:
         self._looked += 1
@@ -159,20 +151,6 @@ def _unwrapped(value: bytes) -> tuple[bytes, str]:
             return json.dumps(message).encode("ascii"), str(routing_key)
         except (ValueError, TypeError, RecursionError):
             return b"", ""
-
-
-def id_of(raw: bytes) -> str | None:
-    """The id of a message's task, which protocol 1 has among its properties; None where it has none."""
-    try:
-        envelope = _decode(raw)
-        found = envelope.headers.id or envelope.properties.correlation_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:
-            # Text with half of a surrogate pair is fine for Python's JSON, and so for Celery.
-            found = json.loads(raw)["headers"]["id"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return None
-    return found if isinstance(found, str) else None
 
 
 def _stretches(each: QueueList) -> list[tuple[int, int]]:

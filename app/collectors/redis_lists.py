@@ -13,12 +13,15 @@ from typing import Any, Final
 import msgspec
 import redis
 
+from app.collectors.publisher import MAILBOX, SENT
 from app.collectors.transport import RedisAddress
 
 #: Blocks that Redis goes through at most before it reaches what we look at: 0.4 ms, see above.
 REACH: Final = 10_000
 #: Bytes of a block, as Redis is set up by default (``list-max-listpack-size -2``); a larger message has its own.
 BLOCK: Final = 8_192
+#: What the names of keys begin with in which kombu keeps what is bound to an exchange.
+BINDINGS: Final = "_kombu.binding."
 #: The first Redis that reads a list from its nearer end.
 NEARER_END: Final = 7
 
@@ -44,6 +47,15 @@ class QueueList(msgspec.Struct):
     def allows(self, index: int) -> bool:
         """Whether the message at an index may be looked at."""
         return index < self.reach or (self.oldest and index >= self.length - self.reach)
+
+
+def may_be_queue(address: RedisAddress, name: str) -> bool:
+    """Whether a queue may have a name: under some, kombu and Cloche keep other things.
+
+    Workers fail that find a list of messages where they look for what they hold, or for bindings.
+    """
+    held = (address.unacked, "unacked", "unacked_index", "unacked_mutex")
+    return not (name in held or name.startswith((BINDINGS, SENT)) or name.endswith(MAILBOX))
 
 
 def measure(client: redis.Redis, address: RedisAddress, queue: str) -> list[QueueList]:

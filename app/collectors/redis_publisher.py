@@ -16,9 +16,10 @@ from app.collectors.clean import clean_word
 from app.collectors.envelope import TaskMessage, for_redis
 from app.collectors.errors import BrokerError
 from app.collectors.guard import Guard
-from app.collectors.publisher import MAILBOX, SENT, Route, Sent, Unroutable, unroutable
+from app.collectors.publisher import SENT, Route, Sent, Unroutable, no_queue, unroutable
 from app.collectors.redis_client import redis_client, text_of
 from app.collectors.redis_errors import broker_error
+from app.collectors.redis_lists import BINDINGS, may_be_queue
 from app.collectors.transport import RedisAddress
 
 #: Pushes a message onto a list, and writes its id down with the list's name, unless that was done before.
@@ -29,7 +30,6 @@ redis.call('HSET', KEYS[1], ARGV[1], 1)
 redis.call('EXPIRE', KEYS[1], 86400)
 return 1
 """
-_BINDINGS: Final = "_kombu.binding."
 #: Bindings of an exchange that are looked at together, and how often.
 _PAGE: Final = 500
 _PAGES: Final = 20
@@ -39,11 +39,11 @@ _WILDCARDS: Final = 5
 
 def _publishing(address: RedisAddress, marker: str, grant: Grant) -> Guard:
     """Lets the script through for an act's own hash and lists that are queues, while the act has its grant."""
-    bindings, others = address.key(_BINDINGS), address.key(address.unacked)
+    bindings = address.key(BINDINGS)
 
     def is_push(words: Sequence[str]) -> bool:
         script, number, hash_, list_, *_ = words
-        is_queue = not (list_.startswith((bindings, others, address.key(SENT))) or list_.endswith(MAILBOX))
+        is_queue = may_be_queue(address, list_.removeprefix(address.prefix))
         return (script, number, hash_) == (PUSH, "2", marker) and is_queue
 
     def is_ours(words: Sequence[str]) -> bool:
@@ -97,12 +97,17 @@ class RedisPublisher:
         if not route.exchange:
             if not route.routing_key:
                 raise unroutable(route)
-            return [route.routing_key]
-        if route not in self._queues:
-            self._queues[route] = sorted(set(self._bound(route)))
-        if not self._queues[route]:
+            queues = [route.routing_key]
+        else:
+            if route not in self._queues:
+                self._queues[route] = sorted(set(self._bound(route)))
+            queues = self._queues[route]
+        if not queues:
             raise unroutable(route)
-        return self._queues[route]
+        for queue in queues:
+            if not may_be_queue(self._address, queue):
+                raise no_queue(queue)
+        return queues
 
     def _bound(self, route: Route) -> Iterator[str]:
         """Queues that kombu would put such a message into, by the bindings that it keeps."""
@@ -120,7 +125,7 @@ class RedisPublisher:
         cursor = 0
         for _ in range(_PAGES):
             self._on_command(1)
-            cursor, members = self._client.sscan(self._address.key(f"{_BINDINGS}{exchange}"), cursor, count=_PAGE)
+            cursor, members = self._client.sscan(self._address.key(f"{BINDINGS}{exchange}"), cursor, count=_PAGE)
             for member in members:
                 yield text_of(member)
             if not cursor:

@@ -16,12 +16,12 @@ import redis
 from app.collectors.access import Grant
 from app.collectors.errors import BrokerError
 from app.collectors.guard import MOST_AT_ONCE, SORTING, moving
-from app.collectors.messages import read_message
+from app.collectors.messages import id_of, read_message
+from app.collectors.publisher import no_queue
 from app.collectors.redis_client import redis_client
 from app.collectors.redis_errors import broker_error
 from app.collectors.redis_events import glob_escape
-from app.collectors.redis_finder import id_of
-from app.collectors.redis_lists import QueueList, measure
+from app.collectors.redis_lists import QueueList, may_be_queue, measure
 from app.collectors.redis_messages import MAX_BYTES, peek
 from app.collectors.redis_scripts import DESTROY, LOCK_AWAY, PICK, PUT_BACK, SCRIPTS, SPLIT, TURN
 from app.collectors.transport import RedisAddress
@@ -139,7 +139,7 @@ class RedisVault:
 
         Each list is one piece, unless more than `MOST` messages came into that of the queue since: then so many are
         put back at a time. Of ``count`` messages, those are first set aside in a quarantine of their own, whose name
-        ends with `NEXT`: should that be broken off, it is put back like any other, or by doing this again.
+        ends with `NEXT`: should that be broken off, it is put back like any other, and before this is done again.
         """
         if count is not None:
             aside = f"{quarantine}{NEXT}"
@@ -191,9 +191,12 @@ class RedisVault:
     # --- pieces ------------------------------------------------------------------------------------------------------
 
     def _set_aside(self, quarantine: str, aside: str, grant: Grant, count: int) -> Iterator[int]:
-        """Take the messages that are next out of a quarantine, with those that are set aside already; none is back."""
-        sources, targets = self._lists(quarantine), self._lists(aside)
-        left = count - sum(each.length for each in targets)
+        """Take the messages that are next out of a quarantine; none is back."""
+        sources, targets, left = self._lists(quarantine), self._lists(aside), count
+        if any(each.length for each in targets):
+            raise BrokerError(
+                "busy", f"In {aside} is what was on its way when this was broken off. Restore that first."
+            )
         with self._moving([*self._keys(quarantine), *self._keys(aside)], grant) as client:
             for held, kept in zip(sources, targets, strict=True):
                 most = _at_once(held.average)
@@ -293,6 +296,8 @@ class RedisVault:
             return [raw for raw in self._looking.lrange(key, first, last) if isinstance(raw, bytes)]
 
     def _lists(self, name: str) -> list[QueueList]:
+        if not may_be_queue(self._address, name):
+            raise BrokerError("name", str(no_queue(name)))
         self._on_command(1)
         with self._words():
             return measure(self._looking, self._address, name)
@@ -339,7 +344,7 @@ def quarantine_of(address: RedisAddress, key: bytes | str) -> str | None:
     bare, separator, step = name.rpartition(address.separator)
     name = bare if separator and step.isdecimal() and int(step) in address.steps else name
     known = origin(name)
-    return name if known is not None and known[1] is not None else None
+    return name if known is not None and known[1] is not None and may_be_queue(address, name) else None
 
 
 def readdressed(raw: bytes, queue: str) -> bytes:

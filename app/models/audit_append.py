@@ -17,6 +17,8 @@ RESERVE: Final = 1 << 16
 #: Seconds to wait for another collector that writes.
 PATIENCE: Final = 5.0
 _PAUSE: Final = 0.005
+#: Who opens a pipe that nobody reads is told so, and does not wait for ever.
+_AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
 
 
 def append(path: Path, kind: Kind, act: str, *, reserve: bool = False, **fields: Any) -> None:
@@ -95,7 +97,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _write_head(path: Path, head: Head) -> None:
     place = head_file(path)
     fresh = place.with_name(f"{place.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _AT_ONCE, 0o600)
     try:
         _write_all(descriptor, msgspec.json.encode(head))
         os.fsync(descriptor)
@@ -125,7 +127,7 @@ def _keep_reserve(path: Path) -> None:
     place = _reserve_file(path)
     if _size(place) >= RESERVE:
         return
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT, 0o600)
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | _AT_ONCE, 0o600)
     try:
         _write_all(descriptor, b"\0" * RESERVE)
         os.fsync(descriptor)

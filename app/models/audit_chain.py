@@ -5,11 +5,13 @@ line that was changed, moved or taken out, wherever it was, is found by `verify`
 no chain; the next line that is written, of the kind *torn*, names the digest of that.
 """
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 import msgspec
 
@@ -132,7 +134,7 @@ def read(path: Path, start: int = 0) -> Iterator[tuple[Entry, int]]:
 def raw(path: Path, start: int = 0) -> Iterator[bytes]:
     """Lines as they are, from an offset in bytes on. Raises `AuditError` where the file can't be read."""
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             file.seek(start)
             yield from file
     except FileNotFoundError:
@@ -178,11 +180,22 @@ def head_file(path: Path) -> Path:
 def read_head(path: Path) -> Head | None:
     """What the last line is; None where nobody knows. Raises `AuditError` where that can't be read."""
     try:
-        return msgspec.json.decode(head_file(path).read_bytes(), type=Head)
+        with _opened(head_file(path)) as file:
+            return msgspec.json.decode(file.read(), type=Head)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     except OSError as error:
         raise AuditError(f"The audit log {path} can't be read: {error.strerror}.") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file for reading, and nothing else of that name: who opens a pipe waits for ever. Raises ``OSError``."""
+    flags = getattr(os, "O_NONBLOCK", 0)
+    file = open(path, "rb", opener=lambda name, how: os.open(name, how | flags))  # noqa: SIM115 - handed on
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file")
+    return file
 
 
 def _torn(unread: list[bytes]) -> str:
@@ -201,13 +214,13 @@ def _entry(line: bytes) -> Entry | None:
 def _backwards(path: Path) -> Iterator[bytes]:
     """Lines of a file from its end, each with the newline that it has."""
     try:
-        file = path.open("rb")
+        file = _opened(path)
     except FileNotFoundError:
         return
     with file:
         at, rest = file.seek(0, os.SEEK_END), b""
         while at > 0:
-            step = min(_CHUNK, at)
+            step = min(max(_CHUNK, len(rest)), at)  # twice as much each time, where a line has no end
             at = file.seek(at - step)
             rest = file.read(step) + rest
             while (cut := rest.rfind(b"\n", 0, len(rest) - 1)) >= 0:

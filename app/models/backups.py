@@ -110,8 +110,12 @@ class BackupReader:
 
     def __init__(self, path: Path) -> None:
         self.path = _checked(path)
+        if path.exists() and not path.is_file():  # a pipe is read once, and its end may never come
+            raise BackupError(f"{path} is no file.")
         #: The SHA-256 of the file, in hexadecimal, once its end was reached.
         self.digest = ""
+        #: Which file it was when it was opened first, and when that was changed last.
+        self._was: tuple[int, ...] | None = None
         self.about = next(self._read(only=True))[1]
 
     def messages(self) -> Iterator[bytes]:
@@ -127,9 +131,18 @@ class BackupReader:
         """Messages, each with what all are about; ``only`` that, once, with no message."""
         try:
             with self.path.open("rb") as file:
+                self._check_same(file)
                 yield from self._records(file, only=only)
         except OSError as error:
             raise BackupError(f"{self.path} can't be read: {error.strerror or error}.") from error
+
+    def _check_same(self, file: BinaryIO) -> None:
+        """What is read now is what was read before, and not another file of that name."""
+        told = os.fstat(file.fileno())
+        now = told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+        if self._was not in (None, now):
+            raise self._changed()
+        self._was = now
 
     def _records(self, file: BinaryIO, *, only: bool) -> Iterator[tuple[bytes, About]]:
         digest = hashlib.sha256()

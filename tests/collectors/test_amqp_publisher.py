@@ -11,7 +11,7 @@ import pytest
 from app.collectors.access import Access, Grant
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_publisher import AmqpPublisher
-from app.collectors.envelope import Known, TaskMessage, made
+from app.collectors.envelope import Known, TaskMessage, for_amqp, made
 from app.collectors.errors import BrokerError
 from app.collectors.guard import NotAllowed
 from app.collectors.publisher import SENT, Route, Unroutable
@@ -97,8 +97,10 @@ def test_nothing_is_published_without_a_grant(publisher: AmqpPublisher, channel:
     ],
 )  # fmt: skip
 def test_neither_workers_nor_events_nor_ledgers_can_be_reached(publisher: AmqpPublisher, route: Route) -> None:
-    with pytest.raises(NotAllowed):
+    with pytest.raises(Unroutable, match="can be no queue"):
         publisher.publish(message(), route)
+    with pytest.raises(NotAllowed):
+        publisher._connected().carry_out("one", [(for_amqp(message()), route.exchange, route.routing_key)])
 
 
 def test_what_was_sent_before_a_crash_is_not_sent_again(

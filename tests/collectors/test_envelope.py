@@ -109,6 +109,36 @@ def test_it_expires_as_long_after_it_is_sent_as_before() -> None:
     assert any("expiry" in what for what in unknown.lost)
 
 
+@pytest.mark.parametrize(
+    ("expiration", "sent"), [("9" * 13, None), ("9" * 400, None), ("9" * 5_000, None), (None, 1577836800.0)]
+)
+def test_who_sets_the_end_of_time_sets_none(expiration: str | None, sent: float | None) -> None:
+    told = again(
+        original(expires="9999-12-31T23:59:59+00:00", properties={"expiration": expiration}, sent=sent), "new", NOW
+    )
+    assert (told.message.headers["expires"], told.message.expiration) == (None, None)
+    assert any("expiry" in what for what in told.lost)
+
+
+@pytest.mark.parametrize("stamped", [5, "text", [[1]], {"a": 1}])
+def test_stamps_that_are_none_are_carried_and_do_no_harm(stamped: object) -> None:
+    told = sent_again(stamped_headers=stamped)
+    assert told.message.headers["stamped_headers"] == stamped
+    assert "stamps" not in told.kept
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_body_in_another_encoding_is_carried_and_not_guessed_at(encoding: str) -> None:
+    body = json.dumps([["Ã©"], {}, {"chord": {"task": "d"}}], ensure_ascii=False).encode(encoding)
+    odd = json.loads(raw(body=body)) | {"content-encoding": encoding}
+    found = of_redis(json.dumps(odd).encode())
+    told = again(found, "new", NOW)
+    assert (told.message.body, told.message.content_encoding) == (body, encoding)
+    odd["headers"]["group"] = "g"
+    with pytest.raises(Unfaithful, match="encoding"):
+        again(of_redis(json.dumps(odd).encode()), "new", NOW)
+
+
 def test_what_follows_a_task_goes_along_and_its_chord_does_not() -> None:
     embed = {"callbacks": [{"task": "a"}], "errbacks": [{"task": "b"}], "chain": [{"task": "c"}], "chord": None}
     plain = sent_again(body=[[1.0], {}, embed])

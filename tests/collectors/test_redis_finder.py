@@ -21,8 +21,8 @@ def raw(id_: str, size: int = 1) -> bytes:
     return for_redis(made(Known(name="shop.bill", args=["x" * size], kwargs={}, id=id_)), "", "celery")
 
 
-def finder(server: RedisServer, *, give_up: bool = False, prefix: str = "") -> RedisFinder:
-    return RedisFinder(redis_address(server.url, None, {"global_keyprefix": prefix}), lambda: give_up)
+def finder(server: RedisServer, *, give_up: bool = False, **options: str) -> RedisFinder:
+    return RedisFinder(redis_address(server.url, None, options), lambda: give_up)
 
 
 def test_a_message_is_found_in_queues_with_workers_and_in_quarantines(redis_server: RedisServer, client: Redis) -> None:
@@ -70,8 +70,46 @@ def test_names_have_the_prefix_of_the_application(redis_server: RedisServer, cli
     client.lpush("shop:celery", raw("a"))
     client.lpush("shop:celery.quarantine.20261120T100000000Z", raw("b"))
     client.lpush("celery", raw("c"))
-    found = finder(redis_server, prefix="shop:").find(["a", "b", "c"], ["celery"])
+    found = finder(redis_server, global_keyprefix="shop:").find(["a", "b", "c"], ["celery"])
     assert {id_: each.place for id_, each in found.items()} == {"a": "queue", "b": "quarantine"}
+
+
+@pytest.mark.parametrize("separator", [".", "Z", ":"])
+def test_quarantines_are_found_whatever_separates_priorities(
+    redis_server: RedisServer, client: Redis, separator: str
+) -> None:
+    client.lpush("shop:mail.quarantine.20261120T100000000Z", raw("a"))
+    client.lpush(f"shop:mail.quarantine.20261120T100000000Z{separator}3", raw("b"))
+    found = finder(redis_server, sep=separator).find(["a", "b"], ["shop:mail"])
+    assert {id_: (each.place, each.queue) for id_, each in found.items()} == {
+        "a": ("quarantine", "shop:mail"), "b": ("quarantine", "shop:mail"),
+    }  # fmt: skip
+
+
+def test_quarantines_are_found_among_many_other_keys(redis_server: RedisServer, client: Redis) -> None:
+    client.mset({f"celery-task-meta-{number}": "" for number in range(40_000)})
+    for number in range(20):
+        client.lpush(f"mail.quarantine.20261120T1000000{number:02}Z", raw(f"q{number}"))
+    looking = finder(redis_server)
+    assert len(looking.find([*(f"q{number}" for number in range(20)), "none"], ["mail"])) == 20
+    assert looking.complete
+
+
+def test_that_not_all_was_looked_at_is_told(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.lpush("celery", *(raw(f"c{number}") for number in range(2_100)))
+    for looking, complete in ((finder(redis_server), True), (finder(redis_server, give_up=True), False)):
+        looking.find(["none"], ["celery"])
+        assert looking.complete is complete
+    for patched, value in (("MOST", 10), ("MOST_BYTES", 10), ("MAX_SIZE", 10), ("PATIENCE", 0.0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(redis_finder, patched, value)
+            (looking := finder(redis_server)).find(["none"], ["celery"])
+            assert not looking.complete, patched
+    monkeypatch.setattr(redis_finder, "_stretches", lambda _list: [(0, 10)])
+    (looking := finder(redis_server)).find(["none"], ["celery"])
+    assert not looking.complete
 
 
 def test_no_more_is_looked_at_than_was_wanted(

@@ -114,6 +114,23 @@ def test_what_leads_nowhere_is_not_sent(publisher: RedisPublisher, client: Redis
     assert client.keys("q*") == []
 
 
+@pytest.mark.parametrize(
+    "name", ["unacked", "unacked_index", "unacked_mutex", "held", "_kombu.binding.x", "x.celery.pidbox", f"{SENT}x"]
+)
+def test_what_can_be_no_queue_is_told_and_not_sent_to(
+    redis_server: RedisServer, client: Redis, grant: Grant, name: str
+) -> None:
+    address = redis_address(redis_server.url, None, {"unacked_key": "held", "global_keyprefix": "shop:"})
+    publisher = RedisPublisher(address, "act", grant, on_command=lambda _: None)
+    client.sadd("shop:_kombu.binding.direct", f"key{SEPARATOR}{SEPARATOR}{name}")
+    for route in (Route("", name), Route("direct", "key")):
+        with pytest.raises(Unroutable, match="can be no queue"):
+            publisher.publish(message(), route)
+    assert publisher.publish(message(), Route("", "unacked-mails")) == "sent"
+    publisher.close()
+    assert {*client.keys("*")} == {b"shop:_kombu.binding.direct", b"shop:unacked-mails", f"shop:{SENT}act".encode()}
+
+
 def test_what_came_to_one_of_two_queues_before_a_crash_comes_to_the_other(
     publisher: RedisPublisher, client: Redis
 ) -> None:

@@ -102,7 +102,7 @@ def test_some_of_a_quarantine_are_put_back_those_that_are_taken_next(vault: Redi
     assert client.keys("*quarantine*") == []
 
 
-def test_what_was_set_aside_when_it_was_broken_off_is_put_back_with_the_rest(
+def test_what_was_set_aside_when_it_was_broken_off_is_put_back_before_any_other(
     vault: RedisVault, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_vault, "MOST", 4)
@@ -114,9 +114,12 @@ def test_what_was_set_aside_when_it_was_broken_off_is_put_back_with_the_rest(
         ended.end()
         break
     assert [each.name for each in vault.quarantines()] == [QUARANTINE, f"{QUARANTINE}.next"]
-    assert sum(vault.put_back(QUARANTINE, "mail", Grant(), 10)) == 10
-    assert lists_of(client, "mail") == {0: before[0][:10]}
-    assert lists_of(client, QUARANTINE) == {0: before[0][10:]}
+    with pytest.raises(BrokerError, match=r"Z\.next is what was on its way"):
+        list(vault.put_back(QUARANTINE, "mail", Grant(), 2))
+    assert lists_of(client, "mail") == {}
+    assert sum(vault.put_back(f"{QUARANTINE}.next", "mail", Grant())) == 4
+    assert lists_of(client, "mail") == {0: before[0][:4]}
+    assert lists_of(client, QUARANTINE) == {0: before[0][4:]}
 
 
 def test_a_quarantine_that_is_there_is_not_written_over(vault: RedisVault, client: Redis) -> None:

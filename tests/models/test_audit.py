@@ -1,3 +1,4 @@
+import io
 import multiprocessing
 import os
 import random
@@ -341,6 +342,47 @@ def test_what_can_t_be_written_is_said_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").mkdir()
     with pytest.raises(AuditError, match=r"audit\.jsonl can't be written: Is a directory"):
         AuditLog(tmp_path / "audit.jsonl", SUBJECT).intend("a", WISH, PLAN)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such pipes")
+@pytest.mark.parametrize("name", ["", ".head", ".head.new", ".reserve"])
+def test_a_pipe_in_the_place_of_a_file_is_said_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl", SUBJECT)
+    os.mkfifo(tmp_path / f"audit.jsonl{name}")
+    worker = multiprocessing.get_context("fork").Process(target=_refused, args=(log,))
+    worker.start()
+    worker.join(20)
+    hangs = worker.is_alive()
+    worker.kill()
+    worker.join()
+    assert (hangs, worker.exitcode) == (False, 0)
+
+
+def _refused(log: AuditLog) -> None:
+    with pytest.raises(AuditError, match="can't be"):
+        log.intend("a", WISH, PLAN)
+    with suppress(AuditError):
+        verify(log.path)
+
+
+def test_a_line_that_never_ends_costs_no_more_than_it_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = written(tmp_path, 1)
+    with log.path.open("ab") as file:
+        file.write(b"x" * (4 << 20))
+    sizes: list[int] = []
+
+    class Counting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            sizes.append(size or 0)
+            return super().read(size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_chain, "_opened", lambda path: Counting(path.read_bytes()))
+        lines = list(audit_chain._backwards(log.path))
+    assert b"".join(reversed(lines)) == log.path.read_bytes()
+    assert len(sizes) < 20
+    log.note("act 0", [Item("c", ok=True)])
+    assert verify(log.path).faults == []
 
 
 # --- a full disk -----------------------------------------------------------------------------------------------------

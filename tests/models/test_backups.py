@@ -45,6 +45,13 @@ def test_each_byte_that_is_changed_and_each_that_is_missing_is_noticed(tmp_path:
         BackupReader(path).verify()
 
 
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "."):
+        with pytest.raises(BackupError, match=r"is no file|can't be"):
+            BackupReader(tmp_path / name)
+
+
 def test_a_file_that_is_there_is_not_written_over_even_if_it_came_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "mail.bin"
     path.write_text("another's")

@@ -75,6 +75,8 @@ class Act(ABC, Generic[W]):
 
     #: Things that are done in a second where nobody wants it otherwise; None where that is not up to anybody.
     rate: float | None = None
+    #: Whether it is what is left of an act that was broken off.
+    resumed = False
 
     def __init__(self, wish: W, reach: Reach) -> None:
         self.wish = wish

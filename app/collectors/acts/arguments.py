@@ -166,7 +166,7 @@ class Lookup:
             self._reach.access.mode,
             give_up=self._give_up,
         )
-        return self._try(look, {})
+        return self._try(lambda: look().found, {})
 
     @property
     def _queues_there(self) -> list[str]:
@@ -217,7 +217,7 @@ class Lookup:
 
 
 class _Past:
-    """What the history knows of tasks, and of where tasks go."""
+    """What the history knows of tasks, and of where tasks go. Raises `Impossible` where it can't be read."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}

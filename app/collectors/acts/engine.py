@@ -14,6 +14,7 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Step
+from app.collectors.clocks import elapsed
 from app.collectors.errors import BrokerError
 from app.models import acts
 from app.models.acts import Item, Outcome, Plan, Wish
@@ -39,7 +40,7 @@ class Prepared:
         self._log = log
         #: What was done of an act that is gone on with; None of a new one.
         self._done = done
-        self._made = time.monotonic()
+        self._made = elapsed()
         self._stopping = threading.Event()
         self._used = False
 
@@ -64,7 +65,8 @@ class Prepared:
             yield Outcome(state="failed", total=self.plan.count, text=f"Nothing was done. {refused}")
             return
         running = _Running(self._log, self.id, self.plan.count)
-        pace = _Pace(self._act.rate if rate is None else min(rate, acts.FASTEST), self._stopping)
+        # In this order, what is no number is not below the fastest.
+        pace = _Pace(self._act.rate if rate is None else min(acts.FASTEST, rate), self._stopping)
         try:
             try:
                 yield from self._steps(running, pace, grant)
@@ -87,7 +89,7 @@ class Prepared:
         grant = self._act.reach.access.grant()
         if not acts.is_typed(self.plan.typed, typed):
             raise Impossible(f"To confirm, type {self.plan.typed}.")
-        if time.monotonic() - self._made > acts.PLAN_LASTS:
+        if elapsed() - self._made > acts.PLAN_LASTS:
             raise Impossible("This plan is older than a minute. Look at it again.")
         now = self._act.still()
         if acts.drifted(self.plan.count, now):
@@ -146,12 +148,23 @@ def resume(make: MakeAct, act: str, log: AuditLog) -> Prepared:
 
 
 def _prepared(act: Act[Any], log: AuditLog, id_: str, done: frozenset[str] | None) -> Prepared:
+    act.resumed = done is not None
     try:
+        _check(act.wish)
         plan = act.look()
     except (BrokerError, Impossible):
         act.close()
         raise
     return Prepared(act, acts.to_be_typed(plan, act.reach.access.environment), log, id_, done)
+
+
+def _check(wish: Wish) -> None:
+    """Raises `Impossible` for what could not be written down, nor said to a broker: half of a surrogate pair."""
+    try:
+        msgspec.json.encode(wish)
+    except UnicodeEncodeError as error:
+        shown = error.object[:200].encode("ascii", "backslashreplace").decode()
+        raise Impossible(f"“{shown}” is no text that a broker could hold.") from error
 
 
 class _Running:

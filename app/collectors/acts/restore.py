@@ -1,6 +1,7 @@
 """What becomes of a quarantine: it is put back to where it came from, whole or in part, or really deleted."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,11 @@ from app.collectors.vault import Contents, Vault
 from app.models import acts, formats
 from app.models.acts import Caution, Discard, Outcome, Plan, Restore
 from app.models.quarantines import origin
+
+_NOT_COUNTED: Final = (
+    "How many of them were back when it was broken off was not written down. See what its quarantine has, and whether "
+    "there is one whose name ends with “.next”: that is what was on its way. Then restore anew what is missing."
+)
 
 
 class Restoring(VaultAct[Restore]):
@@ -30,6 +36,8 @@ class Restoring(VaultAct[Restore]):
     def look(self) -> Plan:
         wish = self.wish
         self._queue = queue_of(wish.quarantine)
+        if self.resumed and wish.count is not None:
+            raise Impossible(_NOT_COUNTED)
         contents = _what_is_left(self.vault, wish.quarantine)
         count, shown = _at_most(contents.total, wish.count), contents.samples
         if wish.ids:

@@ -23,8 +23,15 @@ _PIECE: Final = 1 << 20
 _STEP: Final = 20
 
 _NOT_COMPARED: Final = (
-    "RabbitMQ does not show what waits in a queue: whether these messages are there already can't be told. What is in "
-    "a quarantine is left out."
+    "RabbitMQ does not show what waits in a queue: whether these messages are there already can't be told."
+)
+_LEFT_OUT: Final = "What is in a quarantine is left out."
+_NOT_LEFT_OUT: Final = (
+    "Nor can it of all quarantines, which RabbitMQ tells of by its management API only (management_url)."
+)
+_NOT_ALL_COMPARED: Final = (
+    "Only a part of the messages in this broker could be looked at: some of the file may be there already, and would "
+    "run twice."
 )
 
 
@@ -39,6 +46,8 @@ class RestoringFile(Act[RestoreFile]):
         self._count = self._back = 0
         #: Places in the file of messages that are left out.
         self._left_out: frozenset[int] = frozenset()
+        #: Whether all was looked at where they could be.
+        self._compared = True
 
     def look(self) -> Plan:
         reader = self._opened()
@@ -47,7 +56,7 @@ class RestoringFile(Act[RestoreFile]):
         if origin(self._queue) is not None:
             raise Impossible(f"{self._queue} is a quarantine. Name a queue.")
         ids, shown = self._read(reader)
-        there = frozenset[str]() if self.wish.again else self._there(ids)
+        there = frozenset[str]() if self.wish.again else self._there(ids, [self._queue, home])
         self._left_out = frozenset(place for place, id_ in enumerate(ids) if id_ in there)
         self._count = len(ids) - len(self._left_out)
         if not self._count:
@@ -135,7 +144,7 @@ class RestoringFile(Act[RestoreFile]):
         """The ids of all messages, and some of these. Raises `Impossible` where they are of another kind of broker."""
         ids, shown = list[str](), list[bytes]()
         product = self.reach.broker.product
-        for raw in reader.messages():
+        for raw in _messages(reader):
             made_by = product_of(raw)
             if made_by != product:
                 of = f"a {made_by}" if made_by else "a broker that is not known"
@@ -147,19 +156,19 @@ class RestoringFile(Act[RestoreFile]):
             raise Impossible(f"The file has more than {MOST_OF_RABBITMQ:,} messages. Restore the quarantine instead.")
         return ids, shown
 
-    def _there(self, ids: list[str]) -> frozenset[str]:
-        """Those that wait in the queue, are with a worker, or in a quarantine, as far as a look harms nobody."""
+    def _there(self, ids: list[str], queues: list[str]) -> frozenset[str]:
+        """Those that wait in these queues, are with a worker, or in a quarantine, as far as a look harms nobody."""
         wanted = filter(None, ids)
         mode = self.reach.access.mode
-        return frozenset(
-            self.reach.broker.find(wanted, [self._queue], mode, give_up=lambda: self._given_up)
-        )  # fmt: skip
+        search = self.reach.broker.find(wanted, dict.fromkeys(queues), mode, give_up=lambda: self._given_up)
+        self._compared = search.complete
+        return frozenset(search.found)
 
     def _pieces(self, reader: BackupReader, reached: int, most: int) -> Iterator[tuple[int, int, list[bytes]]]:
         """What is put in at a time: from which message of the file, to before which one, and those of them."""
         first, size, raws = reached, 0, list[bytes]()
         place = -1
-        for place, raw in enumerate(reader.messages()):
+        for place, raw in enumerate(_messages(reader)):
             if place < reached or place in self._left_out:
                 continue
             if raws and (len(raws) == most or size + len(raw) > _PIECE):
@@ -175,12 +184,23 @@ class RestoringFile(Act[RestoreFile]):
         if self.wish.again:
             cautions.append(Caution("Messages that are there already are put in a second time.", grave=True))
         elif self.reach.broker.marks:
-            cautions.append(Caution(_NOT_COMPARED, grave=True))
+            told = _LEFT_OUT if self._compared else _NOT_LEFT_OUT
+            cautions.append(Caution(f"{_NOT_COMPARED} {told}", grave=True))
+        elif not self._compared:
+            cautions.append(Caution(_NOT_ALL_COMPARED, grave=True))
         if broker != self.reach.broker.shown:
             cautions.append(Caution(f"The file was made of another broker, {broker}.", grave=True))
         if self._queue != home:
             cautions.append(Caution(f"They were in the queue {home}, and go to {self._queue}."))
         return cautions
+
+
+def _messages(reader: BackupReader) -> Iterator[bytes]:
+    """The messages of a file. Raises `Impossible` where it is gone or changed by then."""
+    try:
+        yield from reader.messages()
+    except BackupError as error:
+        raise Impossible(f"{error} Nothing more is sent of it.") from error
 
 
 def _home(reader: BackupReader) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
+from app.collectors.checks import MAX_SECONDS, TIMES
 from app.collectors.envelope import Known, made, new_id
 from app.collectors.publisher import SAID, Publisher, Route, Unroutable
 from app.models.acts import Caution, Item, Plan, Sample, Send
@@ -39,6 +40,12 @@ class SendAct(Act[Send]):
             raise Impossible("A task has a name, and goes to a queue.")
         if wish.priority is not None and not 0 <= wish.priority <= _MAX_PRIORITY:
             raise Impossible(f"A priority is a number from 0 to {_MAX_PRIORITY}, not {wish.priority}.")
+        if any(when is not None and not 0.0 < when < TIMES[1] for when in (wish.eta, wish.expires)):
+            raise Impossible("A task's ETA and expiry are times before the year 2100.")
+        if any(
+            limit is not None and not 0.0 < limit < MAX_SECONDS for limit in (wish.time_limit, wish.soft_time_limit)
+        ):
+            raise Impossible("Time limits are seconds above 0.")
         if _FORGOTTEN in (wish.args, wish.kwargs):
             raise Impossible("What this task is called with was not written down. Send it anew.")
         try:

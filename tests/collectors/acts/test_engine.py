@@ -1,3 +1,4 @@
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,6 +12,7 @@ from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.desk import Desk
 from app.collectors.acts.engine import MOST_TOLD, Prepared, prepare, resume
 from app.collectors.brokers import broker_at
+from app.collectors.clocks import elapsed
 from app.collectors.errors import BrokerError
 from app.models import acts, audit_chain
 from app.models.acts import Item, Outcome, Plan, Revoke, Standing, Wish
@@ -215,8 +217,8 @@ def test_a_plan_is_carried_out_once(bench: Bench) -> None:
 
 def test_a_plan_expires_after_a_minute(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = bench.plan("a")
-    now = time.monotonic()
-    monkeypatch.setattr("app.collectors.acts.engine.time.monotonic", lambda: now + 61)
+    now = elapsed()  # seconds that the computer sleeps count
+    monkeypatch.setattr("app.collectors.acts.engine.elapsed", lambda: now + 61)
     assert "older than a minute" in last(prepared).text
     assert bench.did == []
 
@@ -259,6 +261,12 @@ def test_an_outcome_holds_so_many_items_however_many_there_are(bench: Bench) -> 
     assert bench.log.unfinished(outcome.act) == (None, frozenset())
 
 
+def test_what_is_no_text_is_not_planned(bench: Bench) -> None:
+    with pytest.raises(Impossible, match=r"a.udcff.* is no text"):
+        bench.plan("a\udcff")
+    assert not bench.log.path.exists()
+
+
 def test_no_more_is_tried_where_a_twentieth_fails(bench: Bench) -> None:
     outcome = last(bench.plan("bad"))
     assert outcome.state == "aborted"
@@ -274,9 +282,10 @@ def test_so_many_are_done_in_a_second(bench: Bench) -> None:
     assert time.monotonic() - began > 0.37
 
 
-def test_no_rate_is_faster_than_the_fastest(bench: Bench) -> None:
+@pytest.mark.parametrize("rate", [1e9, math.inf, math.nan])
+def test_no_rate_is_faster_than_the_fastest(bench: Bench, rate: float) -> None:
     began = time.monotonic()
-    assert last(bench.plan(*numbers(50)), rate=1e9).done == 50
+    assert last(bench.plan(*numbers(50)), rate=rate).done == 50
     assert time.monotonic() - began > 48 / acts.FASTEST
 
 

@@ -12,6 +12,7 @@ from redis import Redis
 from app.collectors import redis_vault
 from app.collectors.acts.act import Impossible
 from app.collectors.errors import BrokerError
+from app.collectors.redis_scripts import PUT_BACK
 from app.models.acts import Delete, Discard, Move, Purge, Restore, Revoke, Wish
 from app.models.backups import BackupReader
 from app.models.profiles import Mode
@@ -141,6 +142,15 @@ def test_what_can_t_be_done_is_said_before_anything_is(actor: Actor, client: Red
     assert (lists_of(client, "mail"), lists_of(client, QUARANTINE)) == before
 
 
+@pytest.mark.parametrize("name", ["unacked", "_kombu.binding.mail", "reply.celery.pidbox", "cloche.sent.act"])
+def test_what_can_be_no_queue_is_neither_filled_nor_emptied(actor: Actor, client: Redis, name: str) -> None:
+    fill(client, "mail", range(4))
+    for wish in (Move("mail", name), Purge(name), Delete(name, ["mail-1"])):
+        with pytest.raises(BrokerError, match="can be no queue"):
+            actor.prepare(wish)
+    assert len(lists_of(client, "mail")) == 4
+
+
 def test_a_copy_holds_exactly_what_was_purged(actor: Actor, client: Redis, tmp_path: Path) -> None:
     fill(client, "mail", range(300))
     before = lists_of(client, "mail")
@@ -263,6 +273,35 @@ def test_some_of_a_quarantine_are_restored_by_number_and_by_id(actor: Actor, cli
     assert execute(prepared).done == 2
     assert ids_of(client, "mail") == ["mail-16", "mail-0", "mail-4", "mail-8"]
     assert ids_of(client, "mail", 9) == ["mail-39"]
+
+
+def test_no_more_are_restored_by_number_than_was_confirmed_whatever_broke_off(
+    actor: Actor, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(client, "mail", range(40))
+    purged = actor.do(Purge("mail"))
+    assert isinstance(purged.undo, Restore)
+    name = purged.undo.quarantine
+    run, put_back = redis_vault.RedisVault._run, list[str]()
+
+    def break_off(self: Any, client_: Any, script: str, *words: Any) -> int:
+        put_back.extend([script] if script == PUT_BACK else [])
+        if len(put_back) == 3:
+            raise BrokerError("network", "It broke.")
+        return run(self, client_, script, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_vault.RedisVault, "_run", break_off)
+        broken = actor.do(Restore(name, count=20))
+    assert (broken.state, broken.done) == ("failed", 10)
+    with pytest.raises(Impossible, match="was not written down"):
+        actor.resume(broken.act)
+    again = actor.do(Restore(name, count=5))
+    assert (again.state, again.done) == ("failed", 0)
+    assert f"In {name}.next is what was on its way" in again.text
+    assert actor.do(Restore(f"{name}.next")).done == 10
+    assert actor.do(Restore(name, count=5)).done == 5
+    assert sum(map(len, lists_of(client, "mail").values())) == 25
 
 
 def test_messages_that_were_moved_are_moved_back(actor: Actor, client: Redis) -> None:

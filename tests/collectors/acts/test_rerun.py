@@ -1,6 +1,7 @@
 """Tasks run again: where their arguments are found, how good they are, and what is sent and what is not."""
 
 import json
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -376,11 +377,26 @@ def test_a_new_task_is_sent(bench: Bench) -> None:
         (Send("shop.bill", priority=256), "from 0 to 255"),
         (Send("shop.bill", queue=" "), "goes to a queue"),
         (Send("shop.bill", "***", "***"), "was not written down"),
+        *((Send("shop.bill", eta=when), "before the year 2100") for when in (1e300, 1e17, math.nan, math.inf, -1.0)),
+        *((Send("shop.bill", expires=when), "before the year 2100") for when in (1e300, math.nan, -1e300)),
+        *((Send("shop.bill", time_limit=limit), "above 0") for limit in (0.0, math.nan, math.inf)),
+        (Send("shop.bill", queue="a\udcff"), "is no text"),
     ],
 )
 def test_what_makes_no_task_is_not_planned(bench: Bench, wish: Send, why: str) -> None:
     with pytest.raises(Impossible, match=why):
         bench.plan(wish)
+
+
+def test_a_history_that_is_damaged_is_said_and_a_new_task_is_sent_all_the_same(bench: Bench) -> None:
+    bench.ran("old", "(1,)")
+    data = bench.path.read_bytes()
+    bench.path.write_bytes(data[:4_096] + bytes((byte + 7) % 256 for byte in data[4_096:]))
+    bench.path.with_name(f"{bench.path.name}-wal").write_bytes(b"")
+    for wish in (Rerun(["old"]), Rerun(search="name:shop.bill")):
+        with pytest.raises(Impossible, match="history can't be read"):
+            bench.plan(wish)
+    assert last(bench.plan(Send("shop.bill"))).done == 1
 
 
 def test_what_looks_like_a_mistake_is_said(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """Messages of a file put back: each once, as they were, and nothing of a file that is not as it was written."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from app.collectors.publisher import SENT
 from app.collectors.redis_filler import FILL, RedisFiller
 from app.collectors.transport import redis_address
 from app.models.acts import Discard, Outcome, Purge, RestoreFile
-from app.models.backups import About, BackupWriter
+from app.models.backups import About, BackupReader, BackupWriter
 from tests.helpers.acting import Actor, execute
 from tests.helpers.amqp_raw import Raw, awkward, look, numbered, send
 from tests.helpers.messages import fill, ids_of, lists_of, message
@@ -98,6 +99,53 @@ def test_in_another_queue_messages_say_that_they_are_there(actor: Actor, client:
     assert b'"routing_key": "slow"' in raw
     actor.do(RestoreFile(wish.file, again=True))
     assert lists_of(client, "mail") == {0: [(tmp_path / "copy").read_bytes()[-44 - len(message("a")) : -44]]}
+
+
+def test_what_still_waits_where_it_was_is_not_put_into_another_queue_besides(
+    actor: Actor, client: Redis, tmp_path: Path
+) -> None:
+    client.lpush("mail", message("a"))
+    wish = written(tmp_path / "copy", [message("a"), message("b")])
+    assert actor.do(RestoreFile(wish.file, "slow")).done == 1
+    assert (ids_of(client, "mail"), ids_of(client, "slow")) == (["a"], ["b"])
+
+
+def test_it_is_said_where_not_all_could_be_compared(
+    actor: Actor, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.lpush("mail", message("new"))
+    wish = written(tmp_path / "copy", [message("a")])
+    assert not any("Only a part" in caution.text for caution in actor.plan(wish).cautions)
+    monkeypatch.setattr("app.collectors.redis_finder.MOST", 1)
+    assert any("Only a part" in caution.text and caution.grave for caution in actor.plan(wish).cautions)
+
+
+@pytest.mark.parametrize("reading", range(5))
+@pytest.mark.parametrize("change", ["gone", "another", "longer"])
+def test_a_file_that_changes_while_it_is_read_ends_it_in_words(
+    actor: Actor, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, reading: int
+) -> None:
+    wish = written(path := tmp_path / "copy", [message(f"m{number}") for number in range(20)])
+    other = written(tmp_path / "other", [message(f"x{number}") for number in range(20)])
+    really, readings = BackupReader.messages, iter(range(5))
+
+    def messages(reader: BackupReader) -> Iterator[bytes]:
+        if next(readings) == reading:
+            if change == "longer":
+                path.write_bytes(path.read_bytes() + b"more")
+            else:
+                path.unlink()
+            if change == "another":
+                Path(other.file).rename(path)
+        return really(reader)
+
+    monkeypatch.setattr(BackupReader, "messages", messages)
+    try:
+        said = actor.do(wish).text
+    except Impossible as error:
+        said = str(error)
+    assert "is sent of it." in said or "was sent of it." in said
+    assert lists_of(client, "mail") == {}
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut"])
@@ -259,8 +307,17 @@ def test_on_rabbitmq_all_properties_come_back(on_rabbitmq: Actor, rabbitmq_url: 
 
 def test_on_rabbitmq_what_is_in_a_quarantine_is_left_out(on_rabbitmq: Actor, rabbitmq_url: str, tmp_path: Path) -> None:
     sent(rabbitmq_url, "mail", [numbered(number) for number in range(5)])
-    on_rabbitmq.do(Purge("mail", str(tmp_path / "copy")))
-    assert "in the broker already" in on_rabbitmq.refusal(RestoreFile(str(tmp_path / "copy")))
+    wish = RestoreFile(str(tmp_path / "copy"))
+    on_rabbitmq.do(Purge("mail", wish.file))
+    with rabbit(rabbitmq_url) as channel:
+        declare(channel, "mail.quarantine.by-hand")  # somebody else's, which only looks like one
+    assert "in the broker already" in on_rabbitmq.refusal(wish)
+    other = written(tmp_path / "other", [packed(numbered(9).properties, b"x")])
+    assert any("in a quarantine is left out" in caution.text for caution in on_rabbitmq.plan(other).cautions)
+    # Without the management API nobody tells that there is a quarantine.
+    blind = Actor(rabbitmq_url, tmp_path / "blind").plan(wish)
+    assert blind.count == 5
+    assert any("Nor can it of all quarantines" in caution.text for caution in blind.cautions)
 
 
 def _breaking(monkeypatch: pytest.MonkeyPatch, last: int) -> list[int]:
