@@ -1,7 +1,10 @@
 """How the command line acts: it shows the plan, asks, carries it out, and says what was done."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 #: Samples of a plan that are shown.
 _SAMPLES: Final = 10
-_STATES: Final = {True: "ok", False: "failed", None: "asked"}
+#: What became of a thing, in a word.
+STATES: Final = {True: "ok", False: "failed", None: "asked"}
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -97,10 +101,14 @@ def carry_out(target: Target, wish: Wish | None, how: Wishes, *, resumed: str = 
     except (AuditError, Impossible) as error:
         raise Sentence(str(error)) from error
     try:
-        if how.plan or not how.as_json:
-            _show_plan(prepared.plan, as_json=how.as_json)
         if how.plan:
+            _show_plan(prepared.plan, as_json=how.as_json)
             return 0
+        if not (how.yes and how.as_json):
+            # What is asked about is shown; but standard output is for what a script reads.
+            _show_plan(prepared.plan, err=how.as_json)
+        if access.mode != "operate":
+            raise Sentence(access.unlock().error)
         typed = prepared.plan.typed if how.yes else _confirmed(prepared.plan, access.typed)
         standing = access.unlock(access.typed)
         if standing.error:
@@ -129,16 +137,9 @@ def _confirmed(plan: Plan, environment: str) -> str:
 
 def _do(prepared: "Prepared", typed: str, how: Wishes) -> int:
     outcome = Outcome(text="Nothing was done.")
-    steps = prepared.execute(typed, how.rate)
-    while True:
-        try:
-            for outcome in steps:
-                _say_progress(outcome)
-            break
-        except KeyboardInterrupt:
-            # What is under way comes to an end, and what was done is told.
-            prepared.stop()
-            steps = _rest(steps)
+    with _stopped_by_ctrl_c(prepared):
+        for outcome in prepared.execute(typed, how.rate):
+            _say_progress(outcome)
     if sys.stderr.isatty():
         click.echo("\r\033[K", err=True, nl=False)
     if how.as_json:
@@ -148,8 +149,20 @@ def _do(prepared: "Prepared", typed: str, how: Wishes) -> int:
     return 0 if outcome.state == "done" and not outcome.failed else 1
 
 
-def _rest(steps: Iterator[Outcome]) -> Iterator[Outcome]:
-    yield from steps
+@contextmanager
+def _stopped_by_ctrl_c(prepared: "Prepared") -> Iterator[None]:
+    """Have Ctrl+C stop an act between two steps, so that what was done is told; another one breaks it off."""
+
+    def stop(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        # Not in this thread: it may hold the very lock that this takes.
+        threading.Thread(target=prepared.stop).start()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _say_progress(outcome: Outcome) -> None:
@@ -157,28 +170,25 @@ def _say_progress(outcome: Outcome) -> None:
         click.echo(f"\r\033[K{outcome.done + outcome.failed:,} of {outcome.total:,} … ", err=True, nl=False)
 
 
-def _show_plan(plan: Plan, *, as_json: bool) -> None:
+def _show_plan(plan: Plan, *, as_json: bool = False, err: bool = False) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
         return
-    click.echo(plan.title)
+    lines = [plan.title]
     width = max((len(name) for name, _ in plan.facts), default=0)
-    for name, value in plan.facts:
-        click.echo(f"  {name:<{width}}  {value}")
-    for sample in plan.samples[:_SAMPLES]:
-        click.echo(f"    {sample.id}  {sample.text}".rstrip())
+    lines += [f"  {name:<{width}}  {value}" for name, value in plan.facts]
+    lines += [f"    {sample.id}  {sample.text}".rstrip() for sample in plan.samples[:_SAMPLES]]
     if plan.count > len(plan.samples[:_SAMPLES]) > 0:
-        click.echo(f"    … of {number_of(plan.count, plan.things)}")
-    for caution in plan.cautions:
-        click.echo(f"  {'!' if caution.grave else '-'} {caution.text}")
-    if plan.undo:
-        click.echo(f"  {plan.undo}")
+        lines.append(f"    … of {number_of(plan.count, plan.things)}")
+    lines += [f"  {'!' if caution.grave else '-'} {caution.text}" for caution in plan.cautions]
+    lines += [f"  {plan.undo}"] if plan.undo else []
+    click.echo("\n".join(lines), err=err)
 
 
 def _show_outcome(outcome: Outcome, plan: Plan) -> None:
     for item in outcome.items:
         if not item.ok or plan.count <= _SAMPLES:
-            click.echo(f"  {_STATES[item.ok]:<6}  {item.id}  {item.text}".rstrip())
+            click.echo(f"  {STATES[item.ok]:<6}  {item.id}  {item.text}".rstrip())
     failed = f", {outcome.failed:,} failed" if outcome.failed else ""
     done = f"{outcome.state}: {outcome.done:,} of {number_of(outcome.total, plan.things)}{failed}."
     click.echo(f"{done} {outcome.text}".rstrip())

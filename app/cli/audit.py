@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 import msgspec
 
-from app.cli.act import Wishes, act_options, carry_out
+from app.cli.act import STATES, Wishes, act_options, carry_out
 from app.cli.words import Sentence, json_option, target_at, told
+from app.models.formats import number_of
 from app.models.profiles import Mode, ProfileError, Profiles
 from app.paths import audit_file, profiles_file
 
@@ -36,7 +37,7 @@ def verify() -> None:
     for fault in verdict.faults:
         click.echo(fault)
     if not verdict.faults:
-        click.echo(f"The log is as it was written: {verdict.lines:,} lines.")
+        click.echo(f"The log is as it was written: {number_of(verdict.lines, 'line')}.")
     sys.exit(1 if verdict.faults else 0)
 
 
@@ -92,7 +93,7 @@ def export(file: Path, form: "Format | None") -> None:
 
     def written() -> int:
         number = _read(lambda: write_file(file, lambda out: export(audit_file(), out, format=format_)))
-        click.echo(f"{number:,} acts: {file}")
+        click.echo(f"{number_of(number, 'act')}: {file}")
         return 0
 
     sys.exit(told(written))
@@ -139,7 +140,7 @@ def _show(deed: "Deed") -> None:
     if deed.text:
         click.echo(f"  {clean_text(deed.text)}")
     for item in told_.items:
-        click.echo(f"    {'ok' if item.ok else 'failed':<6}  {clean_word(item.id)}  {clean_word(item.text)}".rstrip())
+        click.echo(f"    {STATES[item.ok]:<6}  {clean_word(item.id)}  {clean_word(item.text)}".rstrip())
 
 
 def _deeds() -> "list[Deed]":

@@ -131,7 +131,7 @@ class Activity:
         if entry.kind == "intent" and entry.plan is not None:
             self._begin(entry, entry.plan, known)
         elif known is not None and entry.kind == "items":
-            failed = sum(not item.ok for item in entry.items)
+            failed = sum(item.ok is False for item in entry.items)
             done = known.done + len(entry.items) - failed
             self._put(known, entry, done=done, failed=known.failed + failed)
         elif known is not None and entry.outcome is not None:

@@ -49,6 +49,7 @@ _OTHERS: Final = {
     "act:stopped": StateStyle("retrying", "barred", "Stopped"),
     "act:aborted": StateStyle("failed", "slashed", "Given up"),
     "act:failed": StateStyle("failed", "cross", "Failed"),
+    "act:asked": StateStyle("retrying", "ring", "Asked"),
     "act:broken off": StateStyle("lost", "question", "Broken off"),
 }
 

@@ -43,9 +43,9 @@ def drawn(activity: Activity) -> str:
 def test_acts_are_told_newest_first_with_what_became_of_them(log: AuditLog) -> None:
     carry_out(log, "one", Item("a", ok=True), Item("b", ok=False), text="One of two.")
     log.intend("two", Purge("mail"), plan(412, "Purge mail"))
-    log.note("two", [Item("x", ok=True)])
+    log.note("two", [Item("x", ok=True), Item("y", ok=None, text="no answer yet")])
     assert drawn(Activity(log.path).read_all()) == (
-        "two running: 1 of 412 tasks.\none done: 1 of 2 tasks, 1 failed. One of two."
+        "two running: 2 of 412 tasks.\none done: 1 of 2 tasks, 1 failed. One of two."
     )
 
 

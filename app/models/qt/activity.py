@@ -128,7 +128,8 @@ def _who(deed: Deed, now: float) -> Cell:
 
 
 def _ok(item: Item) -> Cell:
-    return Cell("Done" if item.ok else "Failed", item.ok, state="act:done" if item.ok else "act:failed")
+    word = "Asked" if item.ok is None else "Done" if item.ok else "Failed"
+    return Cell(word, word, state=f"act:{word.lower()}")
 
 
 def _id(item: Item) -> Cell:

@@ -90,7 +90,7 @@ class RunView(QWidget):
 
     def _remember(self, items: list[Item]) -> None:
         for item in items:
-            if not item.ok and len(self._failed) < MOST:
+            if item.ok is False and len(self._failed) < MOST:
                 self._failed[item.id, item.text] = item
 
     def _list(self) -> None:

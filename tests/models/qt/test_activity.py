@@ -75,11 +75,13 @@ def test_markup_and_lines_of_strangers_are_shown_as_they_are(model: DeedTableMod
 
 
 def test_items_are_told_one_by_one_though_ids_come_twice(items: ItemTableModel) -> None:
-    items.show([Item("w1@h", ok=True, text="pool will grow"), Item("w1@h", ok=False, text="no answer")])
+    answers = (("pool will grow", True), ("no such queue", False), ("no answer yet", None))
+    items.show([Item("w1@h", ok, text) for text, ok in answers])
     assert drawn(items) == (
         "       | To   | Answer\n"
         "Done   | w1@h | pool will grow\n"
-        "Failed | w1@h | no answer"
+        "Failed | w1@h | no such queue\n"
+        "Asked  | w1@h | no answer yet"
     )  # fmt: skip
     assert items.name(items.record(1)) == "w1@h"
 
