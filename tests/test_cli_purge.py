@@ -100,6 +100,29 @@ def test_a01_nothing_is_moved_but_in_operate_mode_and_when_somebody_said_so(
     assert both.exit_code == 2
 
 
+def test_a_plan_is_shown_and_what_is_typed_has_to_be_right(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(client, "mail", range(4))
+    before = lists_of(client, "mail")
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+
+    def answered(typed: str, mode: str = "operate") -> Result:
+        return CliRunner().invoke(cli, ["purge", redis_server.url, "mail", "--json", "--mode", mode], input=typed)
+
+    for typed, why in (("staging\n", "That is not production."), ("production\n5\n", "That is not 4.")):
+        wrong = answered(typed)
+        assert (wrong.exit_code, wrong.stdout) == (1, "")
+        assert wrong.stderr.endswith(f"cloche: {why} Nothing was done.\n")
+    looking = answered("production\n4\n", mode="observe")
+    assert "To act here" not in looking.stderr  # nothing is asked for that is refused then
+    assert "“observe” nothing is done" in looking.stderr
+    assert lists_of(client, "mail") == before
+    done = answered("production\n4\n")
+    assert json.loads(done.stdout)["outcome"]["done"] == 4
+    assert done.stderr.startswith("Purge the queue mail: 4 messages go into a quarantine\n  Broker       127.0.0.1:")
+
+
 def test_ctrl_c_stops_an_act_between_two_messages_and_what_was_done_is_told(
     redis_server: RedisServer, client: Redis
 ) -> None:

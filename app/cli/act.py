@@ -102,11 +102,11 @@ def carry_out(target: Target, wish: Wish | None, how: Wishes, *, resumed: str = 
         raise Sentence(str(error)) from error
     try:
         if how.plan:
-            _show_plan(prepared.plan, as_json=how.as_json)
+            _show_plan(prepared.plan, target, as_json=how.as_json)
             return 0
         if not (how.yes and how.as_json):
             # What is asked about is shown; but standard output is for what a script reads.
-            _show_plan(prepared.plan, err=how.as_json)
+            _show_plan(prepared.plan, target, err=how.as_json)
         if access.mode != "operate":
             raise Sentence(access.unlock().error)
         typed = prepared.plan.typed if how.yes else _confirmed(prepared.plan, access.typed)
@@ -123,15 +123,18 @@ def _confirmed(plan: Plan, environment: str) -> str:
     if not sys.stdin.isatty():
         raise Sentence("This needs to be confirmed, and there is no terminal to ask in. Add --yes to do it.")
     if environment:
-        unlocking = click.prompt(f"To act here, type the environment, {environment}", default="", err=True)
-        if unlocking.strip() != environment:
-            raise click.Abort
+        _typed(f"To act here, type the environment, {environment}", environment)
     if not plan.typed:
         click.confirm(f"{plan.verb}?", abort=True, err=True)
         return ""
-    typed: str = click.prompt(f"{plan.verb}? To confirm, type {plan.typed}", default="", show_default=False, err=True)
-    if not is_typed(plan.typed, typed):
-        raise click.Abort
+    return _typed(f"{plan.verb}? To confirm, type {plan.typed}", plan.typed)
+
+
+def _typed(question: str, wanted: str) -> str:
+    """What was typed, if that is what was wanted. Raises `Sentence`."""
+    typed: str = click.prompt(question, default="", show_default=False, err=True)
+    if not is_typed(wanted, typed):
+        raise Sentence(f"That is not {wanted}. Nothing was done.")
     return typed
 
 
@@ -170,13 +173,14 @@ def _say_progress(outcome: Outcome) -> None:
         click.echo(f"\r\033[K{outcome.done + outcome.failed:,} of {outcome.total:,} … ", err=True, nl=False)
 
 
-def _show_plan(plan: Plan, *, as_json: bool = False, err: bool = False) -> None:
+def _show_plan(plan: Plan, target: Target, *, as_json: bool = False, err: bool = False) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
         return
-    lines = [plan.title]
-    width = max((len(name) for name, _ in plan.facts), default=0)
-    lines += [f"  {name:<{width}}  {value}" for name, value in plan.facts]
+    place = target.name if target.environment == "unknown" else f"{target.name}, {target.environment}"
+    facts = [("Broker", place), *plan.facts]
+    width = max(len(name) for name, _ in facts)
+    lines = [plan.title, *(f"  {name:<{width}}  {value}" for name, value in facts)]
     lines += [f"    {sample.id}  {sample.text}".rstrip() for sample in plan.samples[:_SAMPLES]]
     if plan.count > len(plan.samples[:_SAMPLES]) > 0:
         lines.append(f"    … of {number_of(plan.count, plan.things)}")
