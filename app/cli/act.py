@@ -1,5 +1,6 @@
 """How the command line acts: it shows the plan, asks, carries it out, and says what was done."""
 
+import shlex
 import signal
 import sys
 import threading
@@ -21,15 +22,16 @@ from app.cli.words import (
     told,
 )
 from app.models.acts import Outcome, Plan, Wish, is_typed
-from app.models.formats import number_of
+from app.models.formats import listed, number_of
 from app.models.profiles import Mode
 from app.models.target import Target
 
 if TYPE_CHECKING:
     from app.collectors.acts.engine import Prepared
 
-#: Samples of a plan that are shown.
+#: Samples of a plan that are shown, and characters of arguments.
 _SAMPLES: Final = 10
+_ARGUMENTS: Final = 400
 #: What became of a thing, in a word.
 STATES: Final = {True: "ok", False: "failed", None: "asked"}
 
@@ -109,6 +111,8 @@ def carry_out(target: Target, wish: Wish | None, how: Wishes, *, resumed: str = 
             _show_plan(prepared.plan, target, err=how.as_json)
         if access.mode != "operate":
             raise Sentence(access.unlock().error)
+        if not (prepared.plan.count or how.yes):
+            raise Sentence("As it is, there is nothing that could be done.")
         typed = prepared.plan.typed if how.yes else _confirmed(prepared.plan, access.typed)
         standing = access.unlock(access.typed)
         if standing.error:
@@ -185,8 +189,26 @@ def _show_plan(plan: Plan, target: Target, *, as_json: bool = False, err: bool =
     if plan.count > len(plan.samples[:_SAMPLES]) > 0:
         lines.append(f"    … of {number_of(plan.count, plan.things)}")
     lines += [f"  {'!' if caution.grave else '-'} {caution.text}" for caution in plan.cautions]
-    lines += [f"  {plan.undo}"] if plan.undo else []
+    lines += _to_be_said(plan)
+    lines += [f"  {plan.undo}"] if plan.undo and plan.count else []
     click.echo("\n".join(lines), err=err)
+
+
+def _to_be_said(plan: Plan) -> Iterator[str]:
+    """What is known of tasks whose arguments somebody has to say, in a form in which they can be said."""
+    from app.collectors.clean import clean_text
+
+    doubtful = [task for task in plan.details.get("tasks", ()) if task["id"] in plan.needs_edit]
+    for task in doubtful[:_SAMPLES]:
+        yield f"    {task['id']}  {task['name'] or '?'}  {task['grade']}: {task['source']}"
+        yield from (f"      {warning}" for warning in task["warnings"])
+        if task["name"]:
+            args, kwargs = (shlex.quote(clean_text(task[each], _ARGUMENTS)) for each in ("args", "kwargs"))
+            yield f"      --args {args} --kwargs {kwargs}"
+        if task["name"] and task["doubtful"]:
+            yield f"      in doubt: {listed(task['doubtful'])}"
+    if plan.needs_edit:
+        yield "  Say what such a task is called with by --args and --kwargs, for one at a time; --json shows all of it."
 
 
 def _show_outcome(outcome: Outcome, plan: Plan) -> None:
