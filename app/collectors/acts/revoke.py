@@ -77,7 +77,11 @@ class RevokeTasks(Act[Revoke]):
         self._expected, self._workers = self._crew.answering(), self._crew.known()
         if self.wish.take_out:
             self._vault = self.reach.broker.vault(self.reach.access.mode, on_command=self.reach.on_command)
-            self._waiting = _waiting(tasks, self._ids)
+            for queue, ids in _waiting(tasks, self._ids).items():
+                found = self._vault.find(queue, ids) or ()
+                there = {message.id for message in found}
+                if there:
+                    self._waiting[queue] = [uuid for uuid in ids if uuid in there]
         number = number_of(len(self._ids), "task")
         return Plan(
             title=f"Revoke {number}", verb="Revoke", count=len(self._ids), things="task", facts=self._facts(len(ended)),
@@ -189,7 +193,9 @@ class RevokeTasks(Act[Revoke]):
                 Caution("Workers of Celery 5.6 store REVOKED as the result of tasks that run or failed by then; of "
                         "those that succeeded, too, unless results are in a store like Redis.", grave=True)
             )  # fmt: skip
-        if self.wish.take_out:
+        if self.wish.take_out and not self._waiting:
+            cautions.append(Caution("None of their messages is known to wait in a queue: none is taken out."))
+        elif self.wish.take_out:
             cautions.append(
                 Caution("What is taken out waits in a quarantine. Put back, it is thrown away by the workers that "
                         "remember the revoke.")
