@@ -87,6 +87,24 @@ async def confirmed(dialog: ActDialog, at: PlayedConnection, plan: Plan = EASY) 
     await until(lambda: did(at))
 
 
+def test_it_grows_within_the_screen_and_the_field_has_the_focus(
+    make: Make, at: PlayedConnection, window: QWidget, run: Run
+) -> None:
+    async def story() -> None:
+        window.resize(700, window.screen().availableGeometry().height())
+        dialog = make(at)
+        before = dialog.frameGeometry()
+        tall = msgspec.structs.replace(PLAN, cautions=[Caution(f"{n}: " + "beware " * 30) for n in range(8)])
+        await asked(dialog, at, tall)
+        await until(lambda: dialog.height() > 500)
+        room = dialog.screen().availableGeometry()
+        assert room.contains(dialog.frameGeometry())
+        assert abs(dialog.frameGeometry().center().y() - before.center().y()) < 60
+        assert QApplication.focusWidget() is dialog.confirming.typed
+
+    run(story())
+
+
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
