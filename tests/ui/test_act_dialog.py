@@ -175,6 +175,23 @@ def test_a_plan_that_nobody_waits_for_any_more_is_dropped(make: Make, at: Played
     run(story())
 
 
+def test_where_nothing_can_be_done_yet_nothing_is_unlocked_for_it(make: Make, at: PlayedConnection, run: Run) -> None:
+    async def story() -> None:
+        at.acts.stand(Standing(None, "production"))
+        dialog = make(at)
+        await asked(dialog, at, msgspec.structs.replace(PLAN, count=0, typed="0", needs_edit=["a"]))
+        for part in (dialog.confirming.unlocking, dialog.confirming.typed):
+            assert not part.isVisible()
+        assert not dialog.confirm.isEnabled()
+        dialog.reject()
+        dialog = make(at)
+        await asked(dialog, at)
+        for part in (dialog.confirming.unlocking, dialog.confirming.typed):
+            assert part.isVisible()
+
+    run(story())
+
+
 def test_what_was_broken_off_is_gone_on_with(make: Make, at: PlayedConnection, run: Run) -> None:
     async def story() -> None:
         dialog = make(at, None, resumed="abc")

@@ -166,7 +166,7 @@ class RerunAct(Act[Rerun]):
         facts: list[tuple[str, str]] = [
             (grade.capitalize(), f"{grades[grade]:,} {word}") for grade, word in words.items() if grades[grade]
         ]
-        facts += [("Edited", f"{len(self.wish.edited):,} as you wrote them")] if self.wish.edited else []
+        facts += [("Edited", f"{len(self.wish.edited):,} as you checked them")] if self.wish.edited else []
         facts += [("Names", ", ".join(f"{name} × {number:,}" for name, number in names.most_common(5)))]
         facts += [("To", ", ".join(f"{route} × {number:,}" for route, number in routes.most_common(5)))]
         return Plan(
