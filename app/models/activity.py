@@ -63,6 +63,11 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
         """Whether something is left of it that can be gone on with."""
         return self.state not in ("done", "running")
 
+    @property
+    def came_out(self) -> DeedState:
+        """Its state, in a word that is true: of what is *done*, and failed with each thing, nothing was done."""
+        return "failed" if self.state == "done" and self.failed and not self.done else self.state
+
     def is_of(self, connection: str, broker: str) -> bool:
         """Whether it was done to a broker (an address without password), or over a connection of that name."""
         return (bool(broker) and self.broker == broker) or self.connection == connection

@@ -246,10 +246,10 @@ def _sample(uuid: str, task: Task | None) -> Sample:
 
 
 def _waiting(tasks: dict[str, Task], ids: Sequence[str]) -> dict[str, list[str]]:
-    """Ids of tasks that nobody has received, by the queue they were sent to."""
+    """Ids of tasks that nobody has received, as far as is known, by the queue they were sent to."""
     found: dict[str, list[str]] = {}
     for uuid in ids:
         task = tasks.get(uuid)
-        if task is not None and task.state == states.PENDING and task.queue is not None:
+        if task is not None and task.state in (states.PENDING, states.UNKNOWN) and task.queue is not None:
             found.setdefault(task.queue, []).append(uuid)
     return found

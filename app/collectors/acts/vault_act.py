@@ -122,5 +122,6 @@ def _told(message: Message, reader: Reader | None) -> str:
         except HistoryError:
             task = None
         sent = task.sent if task is not None else None
-    ago = "" if sent is None else f", sent {formats.age(max(0.0, time.time() - sent))} ago"
-    return f"{message.name or '?'} {message.id or ''}".rstrip() + ago
+    ago = "" if sent is None else f"sent {formats.age(max(0.0, time.time() - sent))} ago"
+    # The id comes last, as it may be cut off.
+    return ", ".join(filter(None, (message.name or "?", ago, message.id)))
