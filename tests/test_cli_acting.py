@@ -34,7 +34,8 @@ def test_a_revoke_is_planned_done_and_written_down(redis_server: RedisServer) ->
         planned = cloche("revoke", redis_server.url, "t1", "t2", "--plan")
         assert planned.exit_code == 0, planned.output
         assert planned.output.startswith(
-            "Revoke 2 tasks\n  Will be told  4 workers: w0@fake, w1@fake, w2@fake, w3@fake\n"
+            f"Revoke 2 tasks\n  Broker        127.0.0.1:{redis_server.port}\n"
+            "  Will be told  4 workers: w0@fake, w1@fake, w2@fake, w3@fake\n"
         )
         assert heard.said("revoke") == []
         done = cloche("revoke", redis_server.url, "t1", "t2", *OPERATE)

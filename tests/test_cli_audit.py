@@ -102,6 +102,14 @@ def test_all_of_an_act_is_shown_by_the_beginning_of_its_id(stopped: AuditLog) ->
     assert told["lines"] == [1, 2, 3]
 
 
+def test_who_has_not_answered_yet_is_told_as_asked_and_not_as_failed(log: AuditLog) -> None:
+    log.intend("abcdef0123456789", WISH, PLAN)
+    log.note("abcdef0123456789", [Item("a", ok=None, text="no answer yet"), Item("b", ok=False, text="refused")])
+    lines = cloche("show", "abc").stdout.splitlines()
+    assert lines[-2:] == ["    asked   a  no answer yet", "    failed  b  refused"]
+    assert "1 of 3 tasks, 1 failed" in cloche("list").stdout
+
+
 def test_an_act_that_nobody_knows_is_said_to_be_unknown(stopped: AuditLog) -> None:
     done = cloche("show", "ffff")
     assert done.exit_code == 1
@@ -121,7 +129,7 @@ def test_the_log_is_exported_as_its_file_is_called(stopped: AuditLog, tmp_path: 
     for name in ("acts.csv", "log.jsonl"):
         done = cloche("export", str(tmp_path / name))
         assert done.exit_code == 0, done.output
-        assert done.stdout.startswith("1 acts: ")
+        assert done.stdout.startswith("1 act: ")
     assert (tmp_path / "log.jsonl").read_bytes() == stopped.path.read_bytes()
     assert (tmp_path / "acts.csv").read_text().startswith("act,at,ended,who")
     assert cloche("export", str(tmp_path / "none" / "acts.csv")).exit_code == 1

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from app.collectors.amqp_content import packed
 from app.collectors.envelope import Known, for_amqp, made
 from app.models import audit_chain
 from app.models.backups import About, BackupWriter
-from app.paths import audit_file
+from app.models.formats import number_of
+from app.paths import audit_file, self_command
 from tests.helpers.celery_apps import make_app, marks, worker
 from tests.helpers.messages import fill, ids_of, lists_of
 from tests.helpers.servers import RedisServer
@@ -95,6 +98,51 @@ def test_a01_nothing_is_moved_but_in_operate_mode_and_when_somebody_said_so(
     assert (lists_of(client, "mail"), lists_of(client, QUARANTINE)) == before
     both = cloche("restore", redis_server.url, QUARANTINE, "--count", "1", "--id", "x")
     assert both.exit_code == 2
+
+
+def test_a_plan_is_shown_and_what_is_typed_has_to_be_right(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(client, "mail", range(4))
+    before = lists_of(client, "mail")
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+
+    def answered(typed: str, mode: str = "operate") -> Result:
+        return CliRunner().invoke(cli, ["purge", redis_server.url, "mail", "--json", "--mode", mode], input=typed)
+
+    for typed, why in (("staging\n", "That is not production."), ("production\n5\n", "That is not 4.")):
+        wrong = answered(typed)
+        assert (wrong.exit_code, wrong.stdout) == (1, "")
+        assert wrong.stderr.endswith(f"cloche: {why} Nothing was done.\n")
+    looking = answered("production\n4\n", mode="observe")
+    assert "To act here" not in looking.stderr  # nothing is asked for that is refused then
+    assert "“observe” nothing is done" in looking.stderr
+    assert lists_of(client, "mail") == before
+    done = answered("production\n4\n")
+    assert json.loads(done.stdout)["outcome"]["done"] == 4
+    assert done.stderr.startswith("Purge the queue mail: 4 messages go into a quarantine\n  Broker       127.0.0.1:")
+
+
+def test_ctrl_c_stops_an_act_between_two_messages_and_what_was_done_is_told(
+    redis_server: RedisServer, client: Redis
+) -> None:
+    named = [word for id_ in fill(client, "mail", range(40)) for word in ("--id", id_)]
+    command = self_command("delete", redis_server.url, "mail", *named, "--rate", "4", "--yes", "--mode", "operate")
+
+    def left() -> int:
+        return sum(map(len, lists_of(client, "mail").values()))
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        eventually(lambda: left() < 40, "the first message taken out", within=60)
+        process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=60)
+    taken = 40 - left()
+    assert 0 < taken < 40
+    assert (process.returncode, complaints) == (1, "")
+    assert f"\nstopped: {taken} of 40 messages. It was stopped. {number_of(taken, 'message')} of mail went into" in said
+    last = [entry for entry, _ in audit_chain.read(audit_file())][-1]
+    assert last.outcome is not None
+    assert (last.outcome.state, last.outcome.done) == ("stopped", taken)
 
 
 def test_messages_are_exported_and_a_copy_is_checked(redis_server: RedisServer, client: Redis, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`cloche rerun` and `cloche send`, on real brokers."""
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from redis import Redis
 
 from app.cli import cli
 from app.collectors.envelope import Known, for_redis, made
+from app.models.target import target_of
 from app.paths import self_command
 from tests.helpers import rabbits
+from tests.helpers.events import event
+from tests.helpers.histories import recording
 from tests.helpers.servers import RabbitServer, RedisServer
 
 OPERATE = ("--mode", "operate", "--yes")
@@ -53,6 +57,25 @@ def test_a_plan_says_what_is_known_and_does_nothing(redis_server: RedisServer, c
         ("a", "exact"),
     ]
     assert client.llen("celery") == 1
+
+
+def test_what_is_known_is_shown_as_it_would_be_said_and_nothing_is_asked_where_nothing_can_be_sent(
+    redis_server: RedisServer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = target_of(redis_server.url, {}).history
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with recording(path) as made:
+        told = event("sent", 0, uuid="a", name="shop.bill", queue="mail", args="('it\\'s', 2)", kwargs="{}")
+        made.play([told]).commit(1)
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    words = ["rerun", redis_server.url, "a", "unknown", "--mode", "operate"]
+    done = CliRunner().invoke(cli, words, input="production\n0\n")
+    assert (done.exit_code, client.llen("mail")) == (1, 0)
+    assert "To act here" not in done.stderr
+    assert done.stderr.endswith("cloche: As it is, there is nothing that could be done.\n")
+    said = next(line for line in done.stdout.splitlines() if "--args" in line and "--kwargs" in line)
+    assert json.loads(shlex.split(said)[1]) == ["it's", 2]
+    assert "Nothing is known of this task, not even its name." in done.stdout
 
 
 def test_what_is_not_known_is_not_sent_and_the_exit_code_says_so(redis_server: RedisServer, client: Redis) -> None:

@@ -1,8 +1,11 @@
 """How the command line acts: it shows the plan, asks, carries it out, and says what was done."""
 
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,17 +22,16 @@ from app.cli.words import (
     told,
 )
 from app.models.acts import Outcome, Plan, Wish, is_typed
-from app.models.formats import number_of
+from app.models.formats import listed, number_of
 from app.models.profiles import Mode
 from app.models.target import Target
 
 if TYPE_CHECKING:
     from app.collectors.acts.engine import Prepared
 
-#: Samples of a plan that are shown.
+#: Samples of a plan that are shown, and characters of arguments.
 _SAMPLES: Final = 10
-#: Seconds between two looks whether an act has ended.
-_LOOK_EVERY: Final = 0.2
+_ARGUMENTS: Final = 400
 #: What became of a thing, in a word.
 BECAME: Final = {True: "ok", False: "failed", None: "asked"}
 
@@ -101,10 +103,16 @@ def carry_out(target: Target, wish: Wish | None, how: Wishes, *, resumed: str = 
     except (AuditError, Impossible) as error:
         raise Sentence(str(error)) from error
     try:
-        if how.plan or not how.as_json:
-            _show_plan(prepared.plan, as_json=how.as_json)
         if how.plan:
+            _show_plan(prepared.plan, target, as_json=how.as_json)
             return 0
+        if not (how.yes and how.as_json):
+            # What is asked about is shown; but standard output is for what a script reads.
+            _show_plan(prepared.plan, target, err=how.as_json)
+        if access.mode != "operate":
+            raise Sentence(access.unlock().error)
+        if not (prepared.plan.count or how.yes):
+            raise Sentence("As it is, there is nothing that could be done.")
         typed = prepared.plan.typed if how.yes else _confirmed(prepared.plan, access.typed)
         standing = access.unlock(access.typed)
         if standing.error:
@@ -119,34 +127,26 @@ def _confirmed(plan: Plan, environment: str) -> str:
     if not sys.stdin.isatty():
         raise Sentence("This needs to be confirmed, and there is no terminal to ask in. Add --yes to do it.")
     if environment:
-        unlocking = click.prompt(f"To act here, type the environment, {environment}", default="", err=True)
-        if unlocking.strip() != environment:
-            raise click.Abort
+        _typed(f"To act here, type the environment, {environment}", environment)
     if not plan.typed:
         click.confirm(f"{plan.verb}?", abort=True, err=True)
         return ""
-    typed: str = click.prompt(f"{plan.verb}? To confirm, type {plan.typed}", default="", show_default=False, err=True)
-    if not is_typed(plan.typed, typed):
-        raise click.Abort
+    return _typed(f"{plan.verb}? To confirm, type {plan.typed}", plan.typed)
+
+
+def _typed(question: str, wanted: str) -> str:
+    """What was typed, if that is what was wanted. Raises `Sentence`."""
+    typed: str = click.prompt(question, default="", show_default=False, err=True)
+    if not is_typed(wanted, typed):
+        raise Sentence(f"That is not {wanted}. Nothing was done.")
     return typed
 
 
 def _do(prepared: "Prepared", typed: str, how: Wishes) -> int:
-    def work() -> Outcome:
-        outcome = Outcome()
+    outcome = Outcome(text="Nothing was done.")
+    with _stopped_by_ctrl_c(prepared):
         for outcome in prepared.execute(typed, how.rate):
             _say_progress(outcome)
-        return outcome
-
-    # In a thread, so that Ctrl+C stops it between two steps and not in the middle of one, and what was done is told.
-    with ThreadPoolExecutor(1, "act") as thread:
-        acting = thread.submit(work)
-        while not acting.done():
-            try:
-                wait([acting], _LOOK_EVERY)  # Windows tells of Ctrl+C only when nobody waits
-            except KeyboardInterrupt:
-                prepared.stop()
-    outcome = acting.result()
     if sys.stderr.isatty():
         click.echo("\r\033[K", err=True, nl=False)
     if how.as_json:
@@ -156,27 +156,60 @@ def _do(prepared: "Prepared", typed: str, how: Wishes) -> int:
     return 0 if outcome.state == "done" and not outcome.failed else 1
 
 
+@contextmanager
+def _stopped_by_ctrl_c(prepared: "Prepared") -> Iterator[None]:
+    """Have Ctrl+C stop an act between two steps, so that what was done is told; another one breaks it off."""
+
+    def stop(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        # Not in this thread: it may hold the very lock that this takes.
+        threading.Thread(target=prepared.stop).start()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _say_progress(outcome: Outcome) -> None:
     if outcome.state == "running" and sys.stderr.isatty():
         click.echo(f"\r\033[K{outcome.done + outcome.failed:,} of {outcome.total:,} … ", err=True, nl=False)
 
 
-def _show_plan(plan: Plan, *, as_json: bool) -> None:
+def _show_plan(plan: Plan, target: Target, *, as_json: bool = False, err: bool = False) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
         return
-    _say(plan.title)
-    width = max((len(name) for name, _ in plan.facts), default=0)
-    for name, value in plan.facts:
-        _say(f"  {name:<{width}}  {value}")
-    for sample in plan.samples[:_SAMPLES]:
-        _say(f"    {sample.id}  {sample.text}")
+    place = target.name if target.environment == "unknown" else f"{target.name}, {target.environment}"
+    facts = [("Broker", place), *plan.facts]
+    width = max(len(name) for name, _ in facts)
+    lines = [plan.title, *(f"  {name:<{width}}  {value}" for name, value in facts)]
+    lines += [f"    {sample.id}  {sample.text}".rstrip() for sample in plan.samples[:_SAMPLES]]
     if plan.count > len(plan.samples[:_SAMPLES]) > 0:
-        _say(f"    … of {number_of(plan.count, plan.things)}")
-    for caution in plan.cautions:
-        _say(f"  {'!' if caution.grave else '-'} {caution.text}")
-    if plan.undo:
-        _say(f"  {plan.undo}")
+        lines.append(f"    … of {number_of(plan.count, plan.things)}")
+    lines += [f"  {'!' if caution.grave else '-'} {caution.text}" for caution in plan.cautions]
+    lines += _to_be_said(plan)
+    lines += [f"  {plan.undo}"] if plan.undo and plan.count else []
+    for line in lines:
+        _say(line, err=err)
+
+
+def _to_be_said(plan: Plan) -> Iterator[str]:
+    """What is known of tasks whose arguments somebody has to say, in a form in which they can be said."""
+    from app.collectors.clean import clean_text
+
+    doubtful = [task for task in plan.details.get("tasks", ()) if task["id"] in plan.needs_edit]
+    for task in doubtful[:_SAMPLES]:
+        yield f"    {task['id']}  {task['name'] or '?'}  {task['grade']}: {task['source']}"
+        yield from (f"      {warning}" for warning in task["warnings"])
+        if task["name"]:
+            args, kwargs = (shlex.quote(clean_text(task[each], _ARGUMENTS)) for each in ("args", "kwargs"))
+            yield f"      --args {args} --kwargs {kwargs}"
+        if task["name"] and task["doubtful"]:
+            yield f"      in doubt: {listed(task['doubtful'])}"
+    if plan.needs_edit:
+        yield "  Say what such a task is called with by --args and --kwargs, for one at a time; --json shows all of it."
 
 
 def _show_outcome(outcome: Outcome, plan: Plan) -> None:
@@ -188,8 +221,8 @@ def _show_outcome(outcome: Outcome, plan: Plan) -> None:
     _say(f"{done} {outcome.text}")
 
 
-def _say(line: str) -> None:
+def _say(line: str, *, err: bool = False) -> None:
     """A line for people, whatever names of others are in it."""
     from app.collectors.clean import clean_word
 
-    click.echo(clean_word(line).rstrip())
+    click.echo(clean_word(line).rstrip(), err=err)

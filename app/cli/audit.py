@@ -10,6 +10,7 @@ import msgspec
 
 from app.cli.act import BECAME, Wishes, act_options, carry_out
 from app.cli.words import Sentence, json_option, target_at, told
+from app.models.formats import number_of
 from app.models.profiles import Mode, ProfileError, Profiles
 from app.paths import audit_file, profiles_file
 
@@ -36,7 +37,7 @@ def verify() -> None:
     for fault in verdict.faults:
         click.echo(fault)
     if not verdict.faults:
-        click.echo(f"The log is as it was written: {verdict.lines:,} lines.")
+        click.echo(f"The log is as it was written: {number_of(verdict.lines, 'line')}.")
     sys.exit(1 if verdict.faults else 0)
 
 
@@ -92,7 +93,7 @@ def export(file: Path, form: "Format | None") -> None:
 
     def written() -> int:
         number = _read(lambda: write_file(file, lambda out: export(audit_file(), out, format=format_)))
-        click.echo(f"{number:,} acts: {file}")
+        click.echo(f"{number_of(number, 'act')}: {file}")
         return 0
 
     sys.exit(told(written))

@@ -14,6 +14,7 @@ from app.cli.words import Sentence, json_option, mode_option, option_option, pas
 from app.models.acts import Delete, Discard, Move, Purge, Restore, RestoreFile
 from app.models.formats import age, bytes_, date_time, number_of
 from app.models.profiles import Mode
+from app.paths import audit_file
 
 _broker = click.argument("url", metavar="URL|PROFILE")
 _ids = click.option("--id", "ids", multiple=True, metavar="ID", help="Only the message of this task; may be repeated.")
@@ -117,15 +118,23 @@ def quarantines(url: str, options: Sequence[str], mode: Mode | None, *, password
     """What was purged, and neither restored nor discarded yet."""
     from app.collectors.brokers import broker_of
     from app.collectors.clean import clean_word
+    from app.models.activity import filled
+    from app.models.audit_chain import AuditError
+    from app.models.redact import redact_url
 
     target = target_at(url, options, mode=mode, password_stdin=password_stdin)
 
     def listed() -> int:
-        vault = broker_of(target.examine()).vault(target.mode, on_command=lambda _number: None)
+        broker = broker_of(target.examine())
+        vault = broker.vault(target.mode, on_command=lambda _number: None)
         try:
-            found = vault.quarantines()
+            found = vault.quarantines(filled(audit_file(), redact_url(target.url)))
+        except AuditError as error:
+            raise Sentence(str(error)) from error
         finally:
             vault.close()
+        if broker.marks and "management_url" not in target.options:
+            click.echo("Without management_url only quarantines that were filled from here are known.", err=True)
         if as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
             return 0

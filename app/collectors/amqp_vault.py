@@ -16,7 +16,7 @@ from app.collectors.amqp_ledger import Ledger, new_ids
 from app.collectors.amqp_transfer import Carried, Transfer
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
-from app.collectors.management import Nature
+from app.collectors.management import Management, Nature
 from app.collectors.vault import NOT_SINGLE, Contents, Quarantine
 from app.models.acts import Caution, Item
 from app.models.formats import number_of
@@ -55,17 +55,33 @@ class AmqpVault:
             return Contents(carrier.length(name)[0])
 
     def find(self, name: str, ids: Collection[str]) -> None:
-        """Nothing: a look would mark all messages."""
+        """Nothing: a look would mark all messages. Raises `BrokerError` for a queue, out of which none can be taken."""
         del ids
         if not is_quarantine(name):
             raise BrokerError("protocol", _NOT_SINGLE)
 
-    def quarantines(self) -> list[Quarantine]:
-        """Those that are there, as far as the management API tells, which alone can."""
-        management = self._address.management
-        if management is None:
-            return []
-        found, page, pages = [], 1, 1
+    def quarantines(self, known: Collection[str] = ()) -> list[Quarantine]:
+        """Those that are there, as far as the management API tells, which alone can; else those that are ``known``."""
+        if self._address.management is None:
+            found = [(name, self._length(name)) for name in sorted(known) if is_quarantine(name)]
+        else:
+            found = self._listed(self._address.management)
+        parts = [(name, origin(name), total) for name, total in found if total is not None]
+        return [Quarantine(name, *part, total) for name, part, total in parts if part is not None]
+
+    def _length(self, name: str) -> int | None:
+        """How many messages wait there; None where there is no such queue."""
+        try:
+            return self.contents(name).total
+        except BrokerError as error:
+            if error.fault != "absent":
+                raise
+            return None
+
+    def _listed(self, management: Management) -> list[tuple[str, int | None]]:
+        """All queues, and how many messages wait in each."""
+        found: list[tuple[str, int | None]] = []
+        page, pages = 1, 1
         try:
             while page <= pages:
                 queues, pages = management.queues(page)
@@ -73,8 +89,7 @@ class AmqpVault:
                 page += 1
         finally:
             management.close()
-        parts = [(name, origin(name), total) for name, total in found]
-        return [Quarantine(name, *part, total) for name, part, total in parts if part is not None]
+        return found
 
     def remarks(self, name: str) -> list[Caution]:
         """What somebody should know before messages of a queue, or of a quarantine, are moved, or deleted."""

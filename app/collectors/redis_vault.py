@@ -102,8 +102,9 @@ class RedisVault:
         del name
         return []
 
-    def quarantines(self) -> list[Quarantine]:
+    def quarantines(self, known: Collection[str] = ()) -> list[Quarantine]:
         """Those that are there, by name; where there are very many keys, those that are found within some seconds."""
+        del known
         names: dict[str, None] = {}
         cursor, deadline = 0, time.monotonic() + PATIENCE
         while not self._given_up:

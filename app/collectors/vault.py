@@ -73,8 +73,8 @@ class Vault(Protocol):
     def remarks(self, name: str) -> list[Caution]:
         """What somebody should know before messages of this queue or quarantine are moved; nothing is changed."""
 
-    def quarantines(self) -> list[Quarantine]:
-        """Those that are there."""
+    def quarantines(self, known: Collection[str] = ()) -> list[Quarantine]:
+        """Those that are there; of those that are ``known`` by name also where the broker tells of no others."""
 
     def lock_away(self, queue: str, quarantine: str, grant: Grant) -> Iterator[int]:
         """Move all that waits in a queue when this begins into a quarantine."""

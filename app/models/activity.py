@@ -10,13 +10,15 @@ from typing import Final, Literal, TextIO
 import msgspec
 
 from app.models import audit, audit_chain
-from app.models.acts import MOST_ITEMS, Item, Outcome, Plan, State, Wish
+from app.models.acts import MOST_ITEMS, Delete, Item, Outcome, Plan, Purge, State, Wish
 from app.models.audit_chain import Entry
 from app.models.export import is_formula
 from app.models.formats import count, iso_utc, number_of
 
 #: Acts that are remembered, the latest ones.
 MOST: Final = 5_000
+#: Quarantines that are known by name.
+MOST_FILLED: Final = 200
 #: Columns of acts in CSV; times are ISO 8601 in UTC.
 COLUMNS: Final = (
     *("act", "at", "ended", "who", "where", "connection", "broker", "environment", "title", "count", "things"),
@@ -60,6 +62,11 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     def unfinished(self) -> bool:
         """Whether something is left of it that can be gone on with."""
         return self.state not in ("done", "running")
+
+    @property
+    def came_out(self) -> DeedState:
+        """Its state, in a word that is true: of what is *done*, and failed with each thing, nothing was done."""
+        return "failed" if self.state == "done" and self.failed and not self.done else self.state
 
     def is_of(self, connection: str, broker: str) -> bool:
         """Whether it was done to a broker (an address without password), or over a connection of that name."""
@@ -192,6 +199,16 @@ def story(path: Path, deed: Deed) -> Story:
             elif len(items) < MOST_ITEMS:
                 items.append(item)
     return Story(wish=wish, plan=plan, outcome=outcome, items=items, lines=lines)
+
+
+def filled(path: Path, broker: str, most: int = MOST_FILLED) -> list[str]:
+    """Quarantines into which messages of a broker (an address without password) went, or were to go: the last ones.
+
+    Raises `AuditError`.
+    """
+    wishes = (entry.wish for entry, _ in audit_chain.read(path) if entry.broker == broker)
+    names = dict.fromkeys(wish.quarantine for wish in wishes if isinstance(wish, Purge | Delete))
+    return [name for name in names if name][-most:]
 
 
 def came_to(deed: Deed) -> str:

@@ -339,6 +339,8 @@ def test_a_queue_is_moved_to_another_and_single_ones_of_it_are_not(
         list(vault.move("mail", "nosuch", None, Grant()))
     with pytest.raises(BrokerError, match="can't take single messages"):
         list(vault.move("mail", "other", ["t1"], Grant()))
+    with pytest.raises(BrokerError, match="can't take single messages"):  # so that it is not planned
+        vault.find("mail", ["t1"])
     assert length(channel, "mail") == 250
     declare(channel, "other")
     done = [item for some in vault.move("mail", "other", None, Grant()) for item in some]
@@ -375,6 +377,8 @@ def test_quarantines_are_known_where_the_management_api_tells(
     fill(channel, [numbered(n) for n in range(3)])
     lock_away(vault)
     assert vault.quarantines() == []
+    (known,) = vault.quarantines({QUARANTINE, quarantine_name("gone"), "mail"})
+    assert (known.name, known.queue, known.total) == (QUARANTINE, "mail", 3)
     telling = at(rabbitmq_url, management_url=f"http://127.0.0.1:{rabbitmq_server.management_port}")
     (found,) = eventually(lambda: [each for each in telling.quarantines() if each.total], "its figures")
     assert (found.name, found.queue, found.made, found.total) == (QUARANTINE, "mail", 1_767_268_800.0, 3)

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from app.models import audit_append
-from app.models.activity import Activity, Deed, came_to, export, runs_of, story
-from app.models.acts import Item, Outcome, Plan, Purge, Restore, Revoke
+from app.models.activity import Activity, Deed, came_to, export, filled, runs_of, story
+from app.models.acts import Delete, Item, Outcome, Plan, Purge, Restore, Revoke
 from app.models.audit import AuditLog, Subject, under_way
 from app.models.audit_chain import AuditError, verify
 
@@ -43,14 +43,22 @@ def drawn(activity: Activity) -> str:
 def test_acts_are_told_newest_first_with_what_became_of_them(log: AuditLog) -> None:
     carry_out(log, "one", Item("a", ok=True), Item("b", ok=False), text="One of two.")
     log.intend("two", Purge("mail"), plan(412, "Purge mail"))
-    log.note("two", [Item("x", ok=True)])
+    log.note("two", [Item("x", ok=True), Item("y", ok=None, text="no answer yet")])
     assert drawn(Activity(log.path).read_all()) == (
-        "two running: 1 of 412 tasks.\none done: 1 of 2 tasks, 1 failed. One of two."
+        "two running: 2 of 412 tasks.\none done: 1 of 2 tasks, 1 failed. One of two."
     )
 
 
 def test_nobody_did_anything_where_there_is_no_log(tmp_path: Path) -> None:
     assert Activity(tmp_path / "none").read_all().deeds == []
+
+
+def test_quarantines_that_were_filled_at_a_broker_are_known(log: AuditLog) -> None:
+    log.intend("one", Purge("mail", quarantine="mail.quarantine.1"), plan())
+    log.intend("two", Delete("slow", ["t1"], quarantine="slow.quarantine.2"), plan())
+    AuditLog(log.path, OTHER).intend("three", Purge("mail", quarantine="mail.quarantine.3"), plan())
+    assert filled(log.path, SHOP.broker) == ["mail.quarantine.1", "slow.quarantine.2"]
+    assert filled(log.path, SHOP.broker, most=1) == ["slow.quarantine.2"]
 
 
 def test_it_is_read_on_where_it_grows_and_anew_where_it_is_another_one(log: AuditLog) -> None:

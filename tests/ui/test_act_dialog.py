@@ -87,6 +87,24 @@ async def confirmed(dialog: ActDialog, at: PlayedConnection, plan: Plan = EASY) 
     await until(lambda: did(at))
 
 
+def test_it_grows_within_the_screen_and_the_field_has_the_focus(
+    make: Make, at: PlayedConnection, window: QWidget, run: Run
+) -> None:
+    async def story() -> None:
+        window.resize(700, window.screen().availableGeometry().height())
+        dialog = make(at)
+        before = dialog.frameGeometry()
+        tall = msgspec.structs.replace(PLAN, cautions=[Caution(f"{n}: " + "beware " * 30) for n in range(8)])
+        await asked(dialog, at, tall)
+        await until(lambda: dialog.height() > 500)
+        room = dialog.screen().availableGeometry()
+        assert room.contains(dialog.frameGeometry())
+        assert abs(dialog.frameGeometry().center().y() - before.center().y()) < 60
+        assert QApplication.focusWidget() is dialog.confirming.typed
+
+    run(story())
+
+
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +171,23 @@ def test_a_plan_that_nobody_waits_for_any_more_is_dropped(make: Make, at: Played
         await asked(dialog, at)
         dialog.cancel.click()
         assert at.acts.said == ["drop 1", "drop 2"]
+
+    run(story())
+
+
+def test_where_nothing_can_be_done_yet_nothing_is_unlocked_for_it(make: Make, at: PlayedConnection, run: Run) -> None:
+    async def story() -> None:
+        at.acts.stand(Standing(None, "production"))
+        dialog = make(at)
+        await asked(dialog, at, msgspec.structs.replace(PLAN, count=0, typed="0", needs_edit=["a"]))
+        for part in (dialog.confirming.unlocking, dialog.confirming.typed):
+            assert not part.isVisible()
+        assert not dialog.confirm.isEnabled()
+        dialog.reject()
+        dialog = make(at)
+        await asked(dialog, at)
+        for part in (dialog.confirming.unlocking, dialog.confirming.typed):
+            assert part.isVisible()
 
     run(story())
 

@@ -1,6 +1,9 @@
+from typing import ClassVar
+
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.models.acts import Edited, Purge, Rerun, Revoke
@@ -77,3 +80,28 @@ def test_a_queue_that_was_wished_already_is_shown_and_without_known_ones_none_ar
     option.show()
     assert option.field.edit.text() == "slow"
     assert not option.field.all.isVisible()
+
+
+def test_no_part_of_it_is_a_window_of_its_own_for_a_moment(
+    qtbot: QtBot, theme: ThemeManager, qapp: QApplication
+) -> None:
+    class Shown(QObject):
+        names: ClassVar[list[str]] = []
+
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+                self.names.append(type(watched).__name__)
+            return False
+
+    shown = Shown()
+    qapp.installEventFilter(shown)
+    try:
+        options = [
+            BackupOption(theme, Purge("mail", backup="/somewhere")), TakeOutOption(theme, Revoke(["a"])),
+            QueueOption(theme, Rerun(["a"]), ["mail", "slow"]),
+        ]  # fmt: skip
+    finally:
+        qapp.removeEventFilter(shown)
+    for option in options:
+        qtbot.addWidget(option)
+    assert shown.names == []

@@ -159,7 +159,7 @@ def _wrong_rate(wish: Steer) -> str:
 
 
 def _wrong_limit(wish: Steer) -> str:
-    return "Time limits are seconds above 0; 0 is none." if wish.task else _NO_TASK
+    return "A time limit is a number of seconds above 0." if wish.task else _NO_TASK
 
 
 def _rate(now: Settings) -> str:
@@ -183,7 +183,7 @@ def _time_limit(wish: Steer, now: Settings) -> Order:
 
 def _no_limit(wish: Steer) -> str:
     given = wish.soft is not None or wish.hard is not None
-    return "" if given else "Say a soft or a hard time limit, in seconds; 0 is none."
+    return "" if given else "Say a soft or a hard time limit."
 
 
 def _had_limits(before: Settings) -> dict[str, Any] | None:

@@ -91,7 +91,8 @@ class RerunAct(Act[Rerun]):
         ):
             # All was sent that could be: what was left out on purpose is no reason to stop.
             outcome = msgspec.structs.replace(outcome, state="done", text="")
-        said = [f"{number_of(outcome.done, 'task')} sent again, under new ids."] if outcome.done else []
+        ids = "a new id" if outcome.done == 1 else "new ids"
+        said = [f"{number_of(outcome.done, 'task')} sent again, under {ids}."] if outcome.done else []
         if self._others and outcome.state == "done":
             number, their = len(self._others), "its" if len(self._others) == 1 else "their"
             said.append(f"{number_of(number, 'task')} not sent: {their} arguments need your look.")
@@ -154,7 +155,7 @@ class RerunAct(Act[Rerun]):
         facts: list[tuple[str, str]] = [
             (grade.capitalize(), f"{grades[grade]:,} {word}") for grade, word in words.items() if grades[grade]
         ]
-        facts += [("Edited", f"{len(self.wish.edited):,} as you wrote them")] if self.wish.edited else []
+        facts += [("Edited", f"{len(self.wish.edited):,} as you checked them")] if self.wish.edited else []
         facts += [("Names", ", ".join(f"{name} × {number:,}" for name, number in names.most_common(5)))]
         facts += [("To", ", ".join(f"{route} × {number:,}" for route, number in routes.most_common(5)))]
         return Plan(

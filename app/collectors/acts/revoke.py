@@ -80,7 +80,11 @@ class RevokeTasks(Act[Revoke]):
             if self.reach.broker.marks:
                 raise Impossible(f"{NOT_SINGLE} Revoke them without that.")
             self._vault = self.reach.broker.vault(self.reach.access.mode, on_command=self.reach.on_command)
-            self._waiting = _waiting(tasks, self._ids)
+            for queue, ids in _waiting(tasks, self._ids).items():
+                found = self._vault.find(queue, ids) or ()
+                there = {message.id for message in found}
+                if there:
+                    self._waiting[queue] = [uuid for uuid in ids if uuid in there]
         number = number_of(len(self._ids), "task")
         return Plan(
             title=f"Revoke {number}", verb="Revoke", count=len(self._ids), things="task", facts=self._facts(len(ended)),
@@ -196,7 +200,9 @@ class RevokeTasks(Act[Revoke]):
                 Caution("Workers of Celery 5.6 store REVOKED as the result of tasks that run or failed by then; of "
                         "those that succeeded, too, unless results are in a store like Redis.", grave=True)
             )  # fmt: skip
-        if self.wish.take_out:
+        if self.wish.take_out and not self._waiting:
+            cautions.append(Caution("None of their messages is known to wait in a queue: none is taken out."))
+        elif self.wish.take_out:
             cautions.append(
                 Caution("What is taken out waits in a quarantine. Put back, it is thrown away by the workers that "
                         "remember the revoke.")
@@ -247,10 +253,10 @@ def _sample(uuid: str, task: Task | None) -> Sample:
 
 
 def _waiting(tasks: dict[str, Task], ids: Sequence[str]) -> dict[str, list[str]]:
-    """Ids of tasks that nobody has received, by the queue they were sent to."""
+    """Ids of tasks that nobody has received, as far as is known, by the queue they were sent to."""
     found: dict[str, list[str]] = {}
     for uuid in ids:
         task = tasks.get(uuid)
-        if task is not None and task.state == states.PENDING and task.queue is not None:
+        if task is not None and task.state in (states.PENDING, states.UNKNOWN) and task.queue is not None:
             found.setdefault(task.queue, []).append(uuid)
     return found

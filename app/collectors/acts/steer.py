@@ -61,10 +61,11 @@ class SteerWorkers(Act[Steer]):
         title = self._way.title.format(
             workers=who, number=wish.number, queue=wish.queue, task=wish.task, rate=wish.rate
         )
+        facts, shown = self._facts(), self._names[:_SHOWN]
+        # Who stands among the facts is not named twice.
+        samples = [] if {name for name, _ in facts}.issuperset(shown) else [Sample(name) for name in shown]
         return Plan(
-            title=title, verb=self._way.verb, count=number, things="worker", facts=self._facts(),
-            samples=[Sample(name, why_silent(self._workers.get(name)) if name not in answering else "")
-                     for name in self._names[:_SHOWN]],
+            title=title, verb=self._way.verb, count=number, things="worker", facts=facts, samples=samples,
             cautions=self._cautions(answering), undo=self._undo_in_words(),
         )  # fmt: skip
 

@@ -100,9 +100,8 @@ def _at(deed: Deed, now: float) -> Cell:
 
 def _outcome(deed: Deed, now: float) -> Cell:
     del now
-    words = {"aborted": "Given up"}.get(deed.state, deed.state.capitalize())
-    state = "act:failed" if deed.state == "done" and deed.failed and not deed.done else f"act:{deed.state}"
-    return Cell(words, deed.state, state=state, tip=deed.text)
+    words = {"aborted": "Given up"}.get(deed.came_out, deed.came_out.capitalize())
+    return Cell(words, deed.came_out, state=f"act:{deed.came_out}", tip=deed.text)
 
 
 def _title(deed: Deed, now: float) -> Cell:

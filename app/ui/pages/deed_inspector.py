@@ -72,7 +72,7 @@ class DeedInspector(Inspector):
     def show_deed(self, deed: Deed, story: Story, *, acts: bool) -> None:
         """Show an act; ``acts`` is whether it may be undone, or gone on with, from here."""
         self._act = deed.act
-        style = state_style(f"act:{deed.state}")
+        style = state_style(f"act:{deed.came_out}")
         self.state.show_mark(StateStyle(style.token, style.shape, f"{style.word} · {came_to(deed)}"))
         self.title.setText(one_line(deed.title))
         self.subtitle.setText(deed.act)

@@ -24,6 +24,7 @@ class ConfirmPart(QWidget):
         super().__init__()
         self._plan: Plan | None = None
         self._locked = self._operates = True
+        self._standing = ""
         self.unlocking = UnlockField()
         self._says = PlainLabel()
         self._says.setWordWrap(True)
@@ -75,7 +76,7 @@ class ConfirmPart(QWidget):
             says = (
                 f"Acting on this broker is locked. To unlock it for 15 minutes, type the environment: {standing.typed}"
             )
-        self.unlocking.setVisible(bool(says))
+        self._standing = says
         self.unlocking.ask(standing.typed if self._locked and self._operates else "", says)
         self._show()
 
@@ -104,8 +105,10 @@ class ConfirmPart(QWidget):
         return None
 
     def _show(self) -> None:
-        # Of nothing there is nothing to confirm.
-        plan = self._plan if self._operates and self._plan is not None and self._plan.count > 0 else None
+        # Of nothing there is nothing to confirm, nor to unlock for it.
+        nothing = self._plan is not None and self._plan.count == 0
+        plan = self._plan if self._operates and not nothing else None
+        self.unlocking.setVisible(bool(self._standing) and not (self._operates and nothing))
         for part in (self._says, self.typed):
             part.setVisible(plan is not None and bool(plan.typed))
         self._fast.setVisible(plan is not None and plan.rate > 0)

@@ -33,7 +33,6 @@ class OfferField(QWidget):
         self.edit = completing(_Field(text), offers)
         self.edit.setAccessibleName(name)
         self.all = IconButton(theme, "chevron-down", f"{name}: show those that are known")
-        self.all.setVisible(bool(offers))
         self.all.clicked.connect(self._show_all)
         self.setFocusProxy(self.edit)
         line = QHBoxLayout(self)
@@ -41,6 +40,7 @@ class OfferField(QWidget):
         line.setSpacing(_GAP)
         line.addWidget(self.edit, 1)
         line.addWidget(self.all)
+        self.all.setVisible(bool(offers))  # not before it has a parent: it would be a window for a moment
 
     def _show_all(self) -> None:
         self.edit.setFocus(Qt.FocusReason.OtherFocusReason)

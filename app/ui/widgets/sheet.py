@@ -16,6 +16,8 @@ _TALLEST: Final = 640
 _LEAST: Final = 120
 #: Pixels that a desktop may put around it.
 _FRAME: Final = 60
+#: Pixels of a line or two: so much more does not move what is read.
+_LINES: Final = 50
 
 
 class Sheet(Framed):
@@ -65,6 +67,16 @@ class Sheet(Framed):
         body = content.heightForWidth(width) if content.hasHeightForWidth() else content.sizeHint().height()
         around = layout.totalHeightForWidth(width) - self._area.minimumHeight()
         area = min(body, max(_LEAST, min(_TALLEST, room.height() - _FRAME) - around))
+        grown = around + area - self.height()
         self.setFixedWidth(width)
         self._area.setFixedHeight(area)
         self.setFixedHeight(around + area)
+        if grown and self.isVisible():
+            self._stay_in_sight(grown)
+
+    def _stay_in_sight(self, grown: int) -> None:
+        """Grow to both sides where that is more than a line, and never off the screen, where its buttons would be."""
+        frame, room = self.frameGeometry(), self.screen().availableGeometry()
+        top = frame.top() - (grown // 2 if abs(grown) > _LINES else 0)
+        lowest = room.bottom() + 1 - frame.height()
+        self.move(frame.left(), max(room.top(), min(top, lowest)))

@@ -18,7 +18,7 @@ from app.models import states
 from app.models.acts import Item, Outcome, Plan, Revoke, RevokeStamped, Steer
 from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
-from app.models.records import Task
+from app.models.records import Message, Task
 from tests.helpers.acting import Actor
 from tests.helpers.celery_apps import LATER, SETTINGS, WorkerProcess, make_app, soon, worker
 from tests.helpers.collecting import collecting
@@ -299,6 +299,9 @@ class Moves:
         self.there = {*there}
         self.moved: list[tuple[str, str, list[str]]] = []
         self.closed = False
+
+    def find(self, queue: str, ids: Sequence[str]) -> list[Message]:
+        return [Message(1, uuid) for uuid in ids if queue == "mail"]
 
     def move(self, source: str, target: str, ids: Sequence[str], grant: Grant) -> Iterator[list[Item]]:
         grant.require()

@@ -53,7 +53,8 @@ def test_what_was_done_is_told_in_words(model: DeedTableModel) -> None:
 
 def test_what_failed_as_a_whole_is_not_green(model: DeedTableModel) -> None:
     model.show([deed("a", done=0, failed=3, count=3)], NOW)
-    assert model.index(0, Column.OUTCOME).data(Role.STATE) == "act:failed"
+    shown = model.index(0, Column.OUTCOME)
+    assert (shown.data(), shown.data(Role.STATE)) == ("Failed", "act:failed")
 
 
 def test_the_day_is_told_of_what_was_not_begun_today(model: DeedTableModel) -> None:
