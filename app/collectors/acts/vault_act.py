@@ -83,8 +83,9 @@ class VaultAct(Act[W]):
         id_ = message.id or ""
         task = self.reach.known(lambda reader: reader.task(id_)) if id_ else None
         sent = None if task is None else task.sent
-        ago = "" if sent is None else f", sent {formats.age(max(0.0, time.time() - sent))} ago"
-        return f"{message.name or '?'} {id_}".rstrip() + ago
+        ago = "" if sent is None else f"sent {formats.age(max(0.0, time.time() - sent))} ago"
+        # The id comes last, as it may be cut off.
+        return ", ".join(filter(None, (message.name or "?", ago, id_)))
 
 
 def samples(messages: Iterable[Message]) -> list[Sample]:
