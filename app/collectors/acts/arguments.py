@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.collectors.acts.act import Impossible, Reach
+from app.collectors.acts.act import Reach
 from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
 from app.collectors.control import Control
@@ -144,13 +144,11 @@ class Lookup:
         return cases
 
     def _past(self, ids: Iterable[str]) -> "_Past":
+        """Raises `Impossible` where the history can't be read: whether a task succeeded, say, is not to be guessed."""
         past = _Past()
-        try:
-            with self._reach.reading() as reader:
-                if reader is not None:
-                    past.read(reader, ids)
-        except Impossible as error:
-            self.troubles.append(str(error))
+        with self._reach.reading() as reader:
+            if reader is not None:
+                past.read(reader, ids)
         return past
 
     def _messages(self, ids: Iterable[str], past: "_Past") -> dict[str, Found]:
@@ -217,7 +215,7 @@ class Lookup:
 
 
 class _Past:
-    """What the history knows of tasks, and of where tasks go. Raises `Impossible` where it can't be read."""
+    """What the history knows of tasks, and of where tasks go."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
