@@ -13,6 +13,7 @@ from app.collectors.amqp_guard import LEDGER, LOOKING, Guard, is_quarantine, mov
 from app.collectors.amqp_inbox import Taken
 from app.collectors.amqp_intake import Intake
 from app.collectors.amqp_ledger import Ledger, new_ids
+from app.collectors.amqp_messages import no_queue
 from app.collectors.amqp_transfer import Carried, Transfer
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
@@ -53,12 +54,16 @@ class AmqpVault:
     def contents(self, name: str, samples: int = 10) -> Contents:
         """How many messages wait in a queue or a quarantine; no samples, as a look would mark them."""
         del samples
+        if len(name.encode()) > MAX_NAME:
+            raise no_queue(name[:MAX_NAME], self._address.shown)
         with self._carrier(LOOKING) as carrier:
             return Contents(carrier.length(name)[0])
 
     def find(self, name: str, ids: Collection[str]) -> None:
-        """Nothing: a look would mark all messages."""
-        del name, ids
+        """Nothing: a look would mark all messages. Raises `BrokerError` where single ones could not be moved either."""
+        del ids
+        if not is_quarantine(name):
+            raise BrokerError("protocol", _NOT_SINGLE)
 
     def quarantines(self) -> list[Quarantine]:
         """Those that are there, as far as the management API tells, which alone can."""

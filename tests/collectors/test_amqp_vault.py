@@ -337,8 +337,11 @@ def test_a_queue_is_moved_to_another_and_single_ones_of_it_are_not(
     fill(channel, [numbered(n) for n in range(250)])
     with pytest.raises(BrokerError, match="no queue 'nosuch'"):
         list(vault.move("mail", "nosuch", None, Grant()))
-    with pytest.raises(BrokerError, match="can't take single messages"):
-        list(vault.move("mail", "other", ["t1"], Grant()))
+    for single in (lambda: list(vault.move("mail", "other", ["t1"], Grant())), lambda: vault.find("mail", ["t1"])):
+        with pytest.raises(BrokerError, match="can't take single messages"):
+            single()
+    with pytest.raises(BrokerError, match="no queue 'xxx"):
+        vault.contents("x" * 256)
     assert length(channel, "mail") == 250
     declare(channel, "other")
     done = [item for some in vault.move("mail", "other", None, Grant()) for item in some]

@@ -48,7 +48,7 @@ def test_each_byte_that_is_changed_and_each_that_is_missing_is_noticed(tmp_path:
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
-        with pytest.raises(BackupError, match="is no file|can't be"):
+        with pytest.raises(BackupError, match=r"is no file|can't be"):
             BackupReader(tmp_path / name)
 
 

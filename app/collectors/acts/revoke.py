@@ -30,6 +30,10 @@ _FORGETS: Final = (
     "A worker forgets what was revoked when it is restarted, unless it was started with --statedb, which it does not "
     "tell, or another worker reminds it."
 )
+_STAYS: Final = (
+    "No message is taken out, since RabbitMQ can't take single ones out of a queue: they wait there until a worker "
+    "gets them that remembers the revoke."
+)
 LATER: Final = "It is a broadcast: who does not listen at that moment, or starts later, does not hear of it."
 
 
@@ -75,7 +79,7 @@ class RevokeTasks(Act[Revoke]):
             )
             raise Impossible(f"{what}. There is nothing to revoke.")
         self._expected, self._workers = self._crew.answering(), self._crew.known()
-        if self.wish.take_out:
+        if self.wish.take_out and not self.reach.broker.marks:
             self._vault = self.reach.broker.vault(self.reach.access.mode, on_command=self.reach.on_command)
             self._waiting = _waiting(tasks, self._ids)
         number = number_of(len(self._ids), "task")
@@ -189,7 +193,9 @@ class RevokeTasks(Act[Revoke]):
                 Caution("Workers of Celery 5.6 store REVOKED as the result of tasks that run or failed by then; of "
                         "those that succeeded, too, unless results are in a store like Redis.", grave=True)
             )  # fmt: skip
-        if self.wish.take_out:
+        if self.wish.take_out and self._vault is None:
+            cautions.append(Caution(_STAYS))
+        elif self.wish.take_out:
             cautions.append(
                 Caution("What is taken out waits in a quarantine. Put back, it is thrown away by the workers that "
                         "remember the revoke.")

@@ -288,6 +288,16 @@ def test_messages_that_wait_are_taken_out_besides(
     assert vault.closed
 
 
+def test_on_rabbitmq_no_message_is_taken_out_which_is_said_before(rabbitmq_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "h"
+    with recording(path) as made:
+        made.play([event("sent", 0, uuid="t1", name="shop.add", queue="mail")]).commit(1)
+    prepared = Actor(rabbitmq_url, tmp_path, path).prepare(Revoke(["t1"], take_out=True))
+    assert any("No message is taken out" in caution.text for caution in prepared.plan.cautions)
+    outcome = list(prepared.execute(rate=200))[-1]
+    assert "Revoke asked of 1 task;" in outcome.text
+
+
 # --- by stamp --------------------------------------------------------------------------------------------------------
 
 
