@@ -25,6 +25,10 @@ BEHIND: Final = (
 _UNSEEN: Final = (
     "Whether a policy lets messages of a quarantine expire can't be seen without the management API (management_url)."
 )
+_UNBOUNDED: Final = (
+    "A queue that is bounded (max-length) drops the oldest messages where more are put back than it has room for. "
+    "Whether this one is can't be seen without the management API (management_url)."
+)
 _DOUBTFUL: Final = (
     "{} may also be in the queue: something broke off while they were moved. They stay in the quarantine, and are not "
     "put back. Nothing else is missing there, so it can be deleted then; or move them, to have them all the same."
@@ -60,6 +64,29 @@ def dangers(address: AmqpAddress, name: str) -> list[Caution]:
         )
         for policy in policies
         if (bad := [key for key in _EATS if key in policy.definition])
+    ]
+
+
+def losses(address: AmqpAddress, queue: str, coming: int, waiting: int) -> list[Caution]:
+    """What a queue would drop if so many messages are put back behind those that wait, as far as RabbitMQ tells."""
+    management = address.management
+    if management is None:
+        return [Caution(_UNBOUNDED)]
+    try:
+        most = management.nature(queue).most
+    except BrokerError as error:
+        return [Caution(f"{_UNBOUNDED} {error}")]
+    finally:
+        management.close()
+    if most is None or coming + waiting <= most:
+        return []
+    lost = number_of(coming + waiting - most, "message")
+    return [
+        Caution(
+            f"The queue {clean_word(queue)} takes {number_of(most, 'message')}, and drops the oldest of more: put all "
+            f"back, and {lost} would be lost. Put fewer back at a time, or raise its bound (max-length).",
+            grave=True,
+        )
     ]
 
 

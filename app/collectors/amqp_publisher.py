@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.collectors.access import Grant
-from app.collectors.amqp import AmqpAddress
+from app.collectors.amqp import MAX_NAME, AmqpAddress
 from app.collectors.amqp_publish import NotTaken
 from app.collectors.amqp_sent import SentLedger, publishing
 from app.collectors.envelope import TaskMessage, for_amqp
@@ -21,6 +21,8 @@ class AmqpPublisher:
         self._ledger: SentLedger | None = None
 
     def publish(self, message: TaskMessage, route: Route) -> Sent:
+        if max(len(route.exchange.encode()), len(route.routing_key.encode())) > MAX_NAME:
+            raise unroutable(Route(route.exchange[:MAX_NAME], route.routing_key[:MAX_NAME]))
         if not self._takes(route.exchange, route.routing_key):
             raise no_queue(route.routing_key or route.exchange)
         ledger = self._connected()

@@ -8,11 +8,12 @@ from app.collectors.access import Grant
 from app.collectors.amqp import FAILURES, MAX_NAME, AmqpAddress
 from app.collectors.amqp_carrier import Carrier
 from app.collectors.amqp_content import locked, packed, sendable, task_id, unlocked
-from app.collectors.amqp_dangers import BEHIND, SHAKEN, dangers, doubts, nature_to_move
+from app.collectors.amqp_dangers import BEHIND, SHAKEN, dangers, doubts, losses, nature_to_move
 from app.collectors.amqp_guard import LEDGER, LOOKING, Guard, is_quarantine, moving, reckoning
 from app.collectors.amqp_inbox import Taken
 from app.collectors.amqp_intake import Intake
 from app.collectors.amqp_ledger import Ledger, new_ids
+from app.collectors.amqp_messages import no_queue
 from app.collectors.amqp_transfer import Carried, Transfer
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
@@ -51,6 +52,8 @@ class AmqpVault:
     def contents(self, name: str, samples: int = 10) -> Contents:
         """How many messages wait in a queue or a quarantine; no samples, as a look would mark them."""
         del samples
+        if len(name.encode()) > MAX_NAME:
+            raise no_queue(name[:MAX_NAME], self._address.shown)
         with self._carrier(LOOKING) as carrier:
             return Contents(carrier.length(name)[0])
 
@@ -100,7 +103,10 @@ class AmqpVault:
         with self._carrier(reckoning(self._mode)) as carrier:
             ledger = Ledger(carrier, name)
             ledger.read()
-        return [Caution(BEHIND), *doubts(ledger)]
+            queue, held = (origin(name) or (name,))[0], carrier.length(name)[0]
+            waiting = carrier.length(queue)[0] if carrier.there(queue) else None
+        lost = [] if waiting is None else losses(self._address, queue, held, waiting)
+        return [Caution(BEHIND), *doubts(ledger), *lost]
 
     def raw(self, name: str) -> Iterator[list[bytes]]:
         """All of a quarantine, as it was in its queue: each message as `amqp_content.packed` makes it."""

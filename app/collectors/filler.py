@@ -7,10 +7,11 @@ RabbitMQ what `amqp_content.packed` makes. So a file is of one kind of broker, a
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
+from amqp.exceptions import AMQPError
 from amqp.serialization import decode_properties_basic
 
 from app.collectors.amqp import UNREADABLE
-from app.collectors.amqp_content import task_id, unpacked
+from app.collectors.amqp_content import sendable, task_id, unpacked
 from app.collectors.messages import id_of, read_message, read_parts
 from app.models.records import Message
 
@@ -63,6 +64,19 @@ def id_in(raw: bytes) -> str:
         return ""
 
 
+def is_readable(raw: bytes) -> bool:
+    """Whether a message of a file can be put back: of RabbitMQ's, the properties have to be read for that."""
+    if product_of(raw) != "RabbitMQ":
+        return True
+    try:
+        properties, _ = unpacked(raw)
+        task_id(properties)
+        sendable(properties, "")
+    except UNREADABLE:
+        return False
+    return True
+
+
 def message_in(raw: bytes) -> Message:
     """A message of a file, for people."""
     if product_of(raw) != "RabbitMQ":
@@ -70,7 +84,7 @@ def message_in(raw: bytes) -> Message:
     try:
         properties, body = unpacked(raw)
         told, _ = decode_properties_basic(properties, 0)
-    except UNREADABLE:
+    except (*UNREADABLE, AMQPError):
         return read_message(raw)
     headers = told.get("application_headers", {})
     return read_parts(headers, body, told.get("content_type"), told.get("priority"))

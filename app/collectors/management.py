@@ -45,6 +45,9 @@ _REFUSED: Final = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
 #: What it answers to the question for alarms while there are some.
 _ALARMED: Final = http.client.SERVICE_UNAVAILABLE
 
+#: What a queue does with too many messages where it is told nothing else.
+_DROPS: Final = "drop-head"
+
 T = TypeVar("T")
 
 
@@ -89,13 +92,14 @@ class Nature(msgspec.Struct, frozen=True):
     """What a queue is: ``classic``, ``quorum`` or ``stream``; and after how many deliveries it drops a message.
 
     ``priorities`` is the highest one that it tells from others, where it does. With ``auto_delete`` it goes with its
-    last consumer.
+    last consumer. Of more messages than ``most``, it drops the oldest.
     """
 
     kind: str
     limit: int | None = None
     priorities: int | None = None
     auto_delete: bool = False
+    most: int | None = None
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -110,11 +114,15 @@ class Policy(msgspec.Struct, frozen=True):
 
 class _Policy(msgspec.Struct):
     limit: int | None = msgspec.field(name="delivery-limit", default=None)
+    most: int | None = msgspec.field(name="max-length", default=None)
+    overflow: str | None = None
 
 
 class _Arguments(msgspec.Struct):
     limit: int | None = msgspec.field(name="x-delivery-limit", default=None)
     priorities: int | None = msgspec.field(name="x-max-priority", default=None)
+    most: int | None = msgspec.field(name="x-max-length", default=None)
+    overflow: str | None = msgspec.field(name="x-overflow", default=None)
 
 
 class _Nature(msgspec.Struct):
@@ -213,11 +221,16 @@ class Management(msgspec.Struct):
         """What one queue is. Raises `BrokerError`."""
         place = f"queues/{quote(self.virtual_host, safe='')}/{quote(queue, safe='')}?columns={_NATURE}"
         found = self._ask(place, _Nature)
-        policy = found.effective_policy_definition
-        limits = (found.arguments.limit, policy.limit if isinstance(policy, _Policy) else None, found.delivery_limit)
+        policy = (
+            found.effective_policy_definition if isinstance(found.effective_policy_definition, _Policy) else _Policy()
+        )
+        limits = (found.arguments.limit, policy.limit, found.delivery_limit)
         known = [limit for limit in limits if isinstance(limit, int) and limit >= 0]
         kind, limit = clean_word(found.type[:MAX_WORD]), min(known, default=None)
-        return Nature(kind, limit, found.arguments.priorities, found.auto_delete)
+        bounds = [bound for bound in (found.arguments.most, policy.most) if bound is not None]
+        drops = (found.arguments.overflow or policy.overflow or _DROPS) == _DROPS
+        most = min(bounds, default=None) if drops else None
+        return Nature(kind, limit, found.arguments.priorities, found.auto_delete, most)
 
     def policies(self, queue: str) -> list[Policy]:
         """Those that hold for a queue of a name, whether it is there or not: a policy and an operator's, if there are.

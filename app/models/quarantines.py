@@ -12,8 +12,9 @@ ROLE: Final = "quarantine"
 
 def quarantine_name(queue: str) -> str:
     """The name of a new quarantine for a queue."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"{queue}{MARK}{stamp}{int(time.time() * 1000) % 1000:03d}Z"
+    now = time.time()
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    return f"{queue}{MARK}{stamp}{int(now * 1000) % 1000:03d}Z"
 
 
 def origin(name: str) -> tuple[str, float | None] | None:

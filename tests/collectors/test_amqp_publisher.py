@@ -103,6 +103,12 @@ def test_neither_workers_nor_events_nor_ledgers_can_be_reached(publisher: AmqpPu
         publisher._connected().carry_out("one", [(for_amqp(message()), route.exchange, route.routing_key)])
 
 
+def test_a_name_that_amqp_has_no_room_for_is_that_of_no_queue(publisher: AmqpPublisher) -> None:
+    for route in (Route("", "é" * 128), Route("x" * 256, "key")):
+        with pytest.raises(Unroutable, match=r"[Nn]o queue"):
+            publisher.publish(message(), route)
+
+
 def test_what_was_sent_before_a_crash_is_not_sent_again(
     rabbitmq_url: str, channel: amqp.Channel, publisher: AmqpPublisher, grant: Grant
 ) -> None:

@@ -14,6 +14,12 @@ def test_a_quarantine_tells_its_queue_and_when_it_was_made() -> None:
     assert before - 1 <= found[1] <= time.time() + 1
 
 
+def test_its_time_is_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter((1795309323.9996, 1795309324.0003))
+    monkeypatch.setattr(time, "time", lambda: next(moments))
+    assert quarantine_name("mail") == "mail.quarantine.20261122T010203999Z"
+
+
 def test_to_the_millisecond() -> None:
     assert origin("mail.quarantine.20261122T010203456Z") == ("mail", 1795309323.456)
 

@@ -9,7 +9,7 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Act, Impossible, Reach, Step
 from app.collectors.acts.vault_act import messages_of, samples
-from app.collectors.filler import Filler, id_in, message_in, product_of
+from app.collectors.filler import Filler, id_in, is_readable, message_in, product_of
 from app.models import acts, formats
 from app.models.acts import Caution, Outcome, Plan, RestoreFile
 from app.models.backups import BackupError, BackupReader
@@ -149,6 +149,8 @@ class RestoringFile(Act[RestoreFile]):
             if made_by != product:
                 of = f"a {made_by}" if made_by else "a broker that is not known"
                 raise Impossible(f"The file has messages of {of}, and this is a {product or 'broker of another kind'}.")
+            if not is_readable(raw):
+                raise Impossible(f"Message {len(ids) + 1:,} of the file can't be read, so that none is put back.")
             ids.append(id_in(raw))
             if len(shown) < _SAMPLES:
                 shown.append(raw)

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from redis import Redis
 
+from app.cli.purge import backup
 from app.collectors import amqp as over_amqp
 from app.collectors.access import Grant
 from app.collectors.acts import restore_file
@@ -318,6 +320,20 @@ def test_on_rabbitmq_what_is_in_a_quarantine_is_left_out(on_rabbitmq: Actor, rab
     blind = Actor(rabbitmq_url, tmp_path / "blind").plan(wish)
     assert blind.count == 5
     assert any("Nor can it of all quarantines" in caution.text for caution in blind.cautions)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", bytes(7), bytes(8), (99).to_bytes(8) + b"\0\0abc", b"\xff" * 8 + b"\0\0abc", bytes(8) + b"\xff\xff",
+        bytes(8) + b"\0\1", bytes(8) + b"\x00\x10\xff", bytes(8) + b"\x20\0\0\0\0\5\3CCxx",
+        bytes(8) + b"\x20\0\0\0\0\5\2ab\xff\0", bytes(8) + b"\x20\0\0\0\0\x0e\2idS\0\0\0\1a\3CCxx",
+    ],
+)  # fmt: skip
+def test_of_rabbitmq_a_message_that_can_not_be_read_is_said_before_any_is_sent(tmp_path: Path, raw: bytes) -> None:
+    wish = written(tmp_path / "copy", [packed(*numbered(1)), b"\0\x3c\0\0" + raw])
+    assert CliRunner().invoke(backup, [wish.file]).exit_code == 0
+    assert "Message 2 of the file can't be read" in Actor("amqp://127.0.0.1:1//", tmp_path).refusal(wish)
 
 
 def _breaking(monkeypatch: pytest.MonkeyPatch, last: int) -> list[int]:
