@@ -110,6 +110,13 @@ def test_who_has_not_answered_yet_is_told_as_asked_and_not_as_failed(log: AuditL
     assert "1 of 3 tasks, 1 failed" in cloche("list").stdout
 
 
+def test_of_what_was_done_nothing_is_left(log: AuditLog) -> None:
+    log.intend("abcdef0123456789", WISH, PLAN)
+    log.conclude("abcdef0123456789", Outcome(state="done", done=3, total=3))
+    done = cloche("resume", "abc", "--mode", "operate", "--yes")
+    assert (done.exit_code, done.stderr) == (1, "cloche: This act was done: nothing is left of it.\n")
+
+
 def test_an_act_that_nobody_knows_is_said_to_be_unknown(stopped: AuditLog) -> None:
     done = cloche("show", "ffff")
     assert done.exit_code == 1

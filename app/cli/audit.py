@@ -109,6 +109,8 @@ def resume(act: str, url: str | None, options: Any, mode: Mode | None, *, passwo
     It is done to the broker that the act was done to, unless another address or profile is named for it.
     """
     deed = _deed(act)
+    if deed.state == "done":
+        raise Sentence("This act was done: nothing is left of it.")
     target = target_at(url or _origin(deed), options, mode=mode, password_stdin=password_stdin)
     sys.exit(told(lambda: carry_out(target, None, Wishes(**wishes), resumed=deed.act)))
 

@@ -18,6 +18,8 @@ MAX_QUEUES: Final = 1_000
 class _Pool(msgspec.Struct):
     implementation: str | None = None
     max_concurrency: int | None = msgspec.field(name="max-concurrency", default=None)
+    #: Of prefork, which alone has them; what it was started with stays as it was when it grows.
+    processes: Any = None
 
 
 class _Stats(msgspec.Struct):
@@ -64,7 +66,8 @@ def from_stats(answer: object) -> Mapping[str, Any]:
     except (msgspec.ValidationError, UnicodeEncodeError, OverflowError, RecursionError):
         return {}
     implementation = clean_word((stats.pool.implementation or "")[:MAX_WORD])
-    slots = _count(stats.pool.max_concurrency)
+    processes = stats.pool.processes
+    slots = len(processes) if isinstance(processes, list) and processes else _count(stats.pool.max_concurrency)
     return {
         "pool": pool_name(implementation),
         "slots": slots if slots is not None else _slots(implementation),

@@ -210,6 +210,12 @@ def test_figures_of_a_worker_that_are_none_are_unknown(number: int) -> None:
     assert (stats.get("slots"), stats.get("pid"), stats.get("prefetch")) == (None, None, None)
 
 
+@pytest.mark.parametrize(("processes", "slots"), [([7, 8, 9, 10], 4), ([7], 1), ([], 2), ("7", 2), (None, 2)])
+def test_a_pool_that_grew_has_as_many_slots_as_processes(processes: object, slots: int) -> None:
+    pool = {"implementation": "celery.concurrency.prefork:TaskPool", "max-concurrency": 2, "processes": processes}
+    assert from_stats({"pool": pool})["slots"] == slots
+
+
 @pytest.mark.parametrize("uptime", [-1.0, 1e300, float("inf"), float("nan")])
 def test_an_uptime_that_is_none_is_unknown(uptime: float) -> None:
     assert from_stats({"uptime": uptime}).get("uptime") is None

@@ -222,6 +222,18 @@ def test_fields_and_values_are_completed(bar: FilterBar) -> None:
     bar._popup.hide()
 
 
+def test_enter_searches_for_what_is_typed_unless_another_word_was_chosen(bar: FilterBar) -> None:
+    bar.set_values({"queue": ["mail", "mail.quarantine.1"]})
+    QTest.keyClicks(bar._edit, "queue:mail")
+    assert bar._popup.isVisible()
+    QTest.keyClick(bar._popup, Qt.Key.Key_Return)
+    assert (bar._edit.text(), bar.search.text) == ("queue:mail", "queue:mail")
+    QTest.keyClicks(bar._edit, ".")
+    QTest.keyClick(bar._popup, Qt.Key.Key_Down)
+    QTest.keyClick(bar._popup, Qt.Key.Key_Return)
+    assert bar._edit.text() == "queue:mail.quarantine.1"
+
+
 def test_escape_and_arrow_down_leave_the_field(bar: FilterBar) -> None:
     left: list[bool] = []
     bar.left.connect(lambda: left.append(True))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLineEdit, QMenu
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.models.acts import Steer, Wish
@@ -61,6 +61,17 @@ def offers(edit: QLineEdit) -> list[str]:
     assert completer is not None
     model = completer.completionModel()
     return [model.index(row, 0).data() for row in range(model.rowCount())]
+
+
+def test_what_is_typed_goes_into_the_first_field_of_a_form(qtbot: QtBot) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    parent.show()
+    dialog = SteerDialog(parent, next(each for each in COMMANDS if each.name == "pool_grow"), ["w1@h"], {})
+    with qtbot.waitActive(dialog):
+        dialog.open()
+    QTest.keyClicks(QApplication.focusWidget(), "3")
+    assert dialog.wish() == Steer("pool_grow", ["w1@h"], number=3)
 
 
 def test_a_worker_is_told_what_needs_no_form_and_shut_down(page: WorkersPage, wishes: list[Wish], run: Run) -> None:

@@ -38,17 +38,12 @@ class Settings(msgspec.Struct, frozen=True):
     held: tuple[int, int, int] | None = None
 
 
-class _Pool(msgspec.Struct):
-    processes: list[int] | None = None
-
-
 class _Scale(msgspec.Struct):
     most: int = msgspec.field(name="max")
     least: int = msgspec.field(name="min")
 
 
 class _Stats(msgspec.Struct):
-    pool: _Pool
     autoscaler: _Scale | None = None
 
 
@@ -89,8 +84,7 @@ def _from_stats(answer: object) -> dict[str, Any]:
     except msgspec.ValidationError:
         return {}
     scale = None if stats.autoscaler is None else (stats.autoscaler.most, stats.autoscaler.least)
-    processes = known.get("slots") if stats.pool.processes is None else len(stats.pool.processes)
-    return {"pool": known.get("pool"), "processes": processes, "scale": scale}
+    return {"pool": known.get("pool"), "processes": known.get("slots"), "scale": scale}
 
 
 def _from_queues(answer: object) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from PySide6.QtCore import QStringListModel, Qt, QTimer, Signal
+from PySide6.QtCore import QModelIndex, QStringListModel, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QCompleter, QLabel, QLineEdit, QListView, QVBoxLayout, QWidget
 
@@ -98,6 +98,8 @@ class FilterBar(QWidget):
         self._offers.setStringList(offers)
         if offers:
             self._completer.complete(self._edit.rect())
+            # Enter searches for what is typed, unless another word was chosen by the arrows.
+            self._popup.setCurrentIndex(QModelIndex())
         else:
             self._popup.hide()
 

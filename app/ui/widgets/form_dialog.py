@@ -3,6 +3,7 @@
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.models.acts import Wish
@@ -61,6 +62,12 @@ class FormDialog(QDialog):
         buttons.addWidget(self.cancel)
         buttons.addWidget(self.go_on)
         column.addLayout(buttons)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        first = next(iter(self._errors), None)
+        if first is not None:
+            first.setFocus(Qt.FocusReason.TabFocusReason)  # what is written there is selected, to be written over
 
     def wish(self) -> Wish:
         """What is wished. Raises `WrongError` where a field is wrong."""

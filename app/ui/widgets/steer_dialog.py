@@ -39,7 +39,7 @@ _FORGETS: Final = "A worker that is restarted forgets it."
 COMMANDS: Final[tuple[Command, ...]] = (
     Command(
         "pool_grow", "Add processes to the pool", 0, (Field("number", "Processes", "number", "1"),),
-        f"Only a prefork pool can grow, and one of threads not. {_FORGETS}",
+        f"Pools of processes can grow, pools of threads can't. {_FORGETS}",
     ),
     Command(
         "pool_shrink", "Take processes from the pool", 0, (Field("number", "Processes", "number", "1"),),
