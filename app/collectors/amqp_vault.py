@@ -139,10 +139,12 @@ class AmqpVault:
         for piece in self._out_of(quarantine, queue, grant, count=count):
             yield len(piece)
 
-    def move(self, source: str, target: str, ids: Sequence[str] | None, grant: Grant) -> Iterator[list[Item]]:
+    def move(
+        self, source: str, target: str, ids: Sequence[str] | None, grant: Grant, by: str = ""
+    ) -> Iterator[list[Item]]:
         """Move messages of a queue or a quarantine to another; single ones, by the ids of their tasks, of the latter.
 
-        Between two queues they go by way of a quarantine, so that none is lost or doubled on the way.
+        Between two queues they go ``by`` way of a quarantine, so that none is lost or doubled on the way.
         """
         if is_quarantine(source):
             wanted = None if ids is None else set(ids)
@@ -157,8 +159,8 @@ class AmqpVault:
             return
         with self._carrier(LOOKING) as carrier:
             carrier.length(target)  # raises where it is not there, before anything is moved
-        quarantine = quarantine_name(source)
-        on_its_way = 0
+        quarantine = by or quarantine_name(source)
+        on_its_way = self._length(quarantine) or 0
         for piece in self._into(source, quarantine, grant):
             self.aside = quarantine
             on_its_way += len(piece)

@@ -153,8 +153,11 @@ class RedisVault:
                 while moved := self._run(client, PUT_BACK, [held.key, waiting.key], most):
                     yield moved
 
-    def move(self, source: str, target: str, ids: Sequence[str] | None, grant: Grant) -> Iterator[list[Item]]:
+    def move(
+        self, source: str, target: str, ids: Sequence[str] | None, grant: Grant, by: str = ""
+    ) -> Iterator[list[Item]]:
         """Move single messages, by the ids of their tasks; all where None. See `Vault.move`."""
+        del by
         known = origin(source)
         back = known is not None and known[0] == target
         change = not back and origin(target) is None

@@ -85,12 +85,14 @@ class Vault(Protocol):
         Only ``count`` of them, those first that were next to be taken, where that is given.
         """
 
-    def move(self, source: str, target: str, ids: Sequence[str] | None, grant: Grant) -> Iterator[list[Item]]:
+    def move(
+        self, source: str, target: str, ids: Sequence[str] | None, grant: Grant, by: str = ""
+    ) -> Iterator[list[Item]]:
         """Move single messages, by the ids of their tasks, from one queue or quarantine to another; all where None.
 
         What was gone when it was reached is told as not done. From a quarantine to its own queue they go in front of
         what waits there if anything can, else behind it; in another queue than theirs they name that one, as if they
-        had been sent to it.
+        had been sent to it. Where a whole queue goes by way of a quarantine, that is ``by``, and what is in it goes on.
         """
 
     def destroy(self, quarantine: str, grant: Grant) -> Iterator[int]:

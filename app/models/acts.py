@@ -142,11 +142,15 @@ class Delete(msgspec.Struct, tag=True, frozen=True):
 
 
 class Move(msgspec.Struct, tag=True, frozen=True):
-    """Move messages of a queue, by the ids of their tasks, to another one; all of them where no id is named."""
+    """Move messages of a queue, by the ids of their tasks, to another one; all of them where no id is named.
+
+    Where they can go only by way of a ``quarantine``, that is named before, so that it is known whatever breaks.
+    """
 
     queue: str
     to: str
     ids: list[str] = []
+    quarantine: str = ""
 
 
 class Steer(msgspec.Struct, tag=True, frozen=True):

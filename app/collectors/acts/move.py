@@ -7,6 +7,7 @@ import msgspec
 from app.collectors.access import Grant
 from app.collectors.acts.act import Impossible, Reach, Step
 from app.collectors.acts.vault_act import VaultAct, messages_of, samples
+from app.collectors.errors import BrokerError
 from app.models import acts
 from app.models.acts import Caution, Delete, Item, Move, Outcome, Plan, Restore, Wish
 from app.models.history.reader import Reader
@@ -84,9 +85,11 @@ class Moving(VaultAct[Move]):
         if origin(wish.to) is not None:
             raise Impossible(f"{wish.to} is a quarantine. To fill one, purge the queue or delete messages of it.")
         contents = self.vault.contents(wish.queue)
-        if not contents.total:
+        count, shown = contents.total + self._on_its_way(), contents.samples
+        if not count:
             raise Impossible(f"Nothing waits in the queue {wish.queue}.")
-        count, shown = contents.total, contents.samples
+        if not (wish.ids or wish.quarantine or self.vault.at_once or origin(wish.queue)):
+            self.wish = wish = msgspec.structs.replace(wish, quarantine=quarantine_name(wish.queue))
         if wish.ids:
             ids, shown = self.found(wish.ids)
             self.wish = wish = msgspec.structs.replace(wish, ids=ids)
@@ -105,12 +108,12 @@ class Moving(VaultAct[Move]):
         )
 
     def still(self) -> int:
-        return len(self.found(self.wish.ids)[0]) if self.wish.ids else super().still()
+        return len(self.found(self.wish.ids)[0]) if self.wish.ids else super().still() + self._on_its_way()
 
     def work(self, act: str, grant: Grant, done: frozenset[str]) -> Iterator[Step]:
         del act
         ids = [id_ for id_ in self.wish.ids if id_ not in done] if self.wish.ids else None
-        for items in self.vault.move(self.wish.queue, self.wish.to, ids, grant):
+        for items in self.vault.move(self.wish.queue, self.wish.to, ids, grant, self.wish.quarantine):
             if ids is None:
                 # Of a whole queue, what became of each message would be as much as the queue itself.
                 self._others += len(_done(items))
@@ -131,6 +134,15 @@ class Moving(VaultAct[Move]):
         elif self._moved:
             undo = Move(self.wish.to, self.wish.queue, self._moved)
         return msgspec.structs.replace(outcome, text=" ".join(filter(None, words)), undo=undo)
+
+    def _on_its_way(self) -> int:
+        """How many messages are in the quarantine by way of which they go, since this was broken off."""
+        try:
+            return self.vault.contents(self.wish.quarantine, samples=0).total if self.wish.quarantine else 0
+        except BrokerError as error:
+            if error.fault != "absent":
+                raise
+            return 0
 
     def _cautions(self) -> list[Caution]:
         to = self.wish.to

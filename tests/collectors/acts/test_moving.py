@@ -419,6 +419,28 @@ def test_on_rabbitmq_it_is_told_where_messages_are_when_a_move_is_stopped(
         assert (outcome.done > 0) is (steps == 9)
 
 
+@pytest.mark.parametrize("steps", [1, 7, 9])
+def test_on_rabbitmq_a_move_goes_on_with_what_was_on_its_way(
+    rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr("app.collectors.acts.engine.WRITE_EVERY", 0.0)
+    actor = Actor(rabbitmq_url, tmp_path)
+    with rabbits.client(rabbitmq_url) as channel:
+        for queue in ("mail", "other"):
+            rabbits.declare(channel, queue)
+        rabbits.send(channel, "mail", 200)
+        prepared = actor.prepare(Move("mail", "other"))
+        outcomes = prepared.execute("200")
+        done = [next(outcomes) for _ in range(steps)][-1].done
+        prepared.stop()
+        list(outcomes)
+        left = actor.resume(prepared.id)
+        assert left.plan.count == 200 - done
+        assert execute(left).state == "done"
+        waiting = [channel.queue_declare(queue, passive=True).message_count for queue in ("mail", "other")]
+        assert waiting == [0, 200]
+
+
 @pytest.mark.parametrize(
     "wish", [Delete("mail", ["t1"]), Move("mail", "other", ["t1"]), Revoke(["t1"], take_out=True)], ids=str
 )
