@@ -40,10 +40,16 @@ _LATE: Final = 1.0
 #: Seconds to wait for a transaction: RabbitMQ may be busy writing to its disk what came before.
 _COMMITTED_WITHIN: Final = 60.0
 _PAUSE: Final = 0.05
+#: Bytes of a frame with a message's properties besides these.
+_AROUND_PROPERTIES: Final = 20
 
 _BUSY: Final = (
     "Messages of this quarantine are moved by somebody else, or were by a connection that broke, for which RabbitMQ "
     "still waits. Try again in a minute."
+)
+_NO_ROOM: Final = (
+    "A message has headers that are too long: RabbitMQ takes {:,} bytes of them, and Cloche has to note in them what it "
+    "was like. It stays where it is, with those behind it."
 )
 _REFUSED: Final = "A queue of the broker {} refused what was published: it is full."
 
@@ -184,7 +190,11 @@ class Carrier:
     # --- transactions ------------------------------------------------------------------------------------------------
 
     def publish(self, queue: str, properties: bytes, body: bytes) -> None:
-        """Publish a message to a queue in the open transaction."""
+        """Publish a message to a queue in the open transaction, which is forgotten where the message has no room."""
+        most = self.connection.frame_max - _AROUND_PROPERTIES
+        if len(properties) > most:
+            self._unsaid.clear()
+            raise BrokerError("protocol", _NO_ROOM.format(most))
         self._unsaid.append(published(self._channel.channel_id, queue, properties, body, self.connection.frame_max))
 
     def acknowledge(self, tags: Iterable[int]) -> None:

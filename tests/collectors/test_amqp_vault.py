@@ -582,6 +582,25 @@ def test_when_it_is_locked_in_the_middle_of_a_piece_that_is_moved_as_well(
     assert doubtful(vault) == 0
 
 
+@pytest.mark.parametrize("size", [131_052 - 40, 131_052])
+def test_a_message_without_room_for_a_note_stays_and_that_is_said(
+    rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault, size: int
+) -> None:
+    own = joined({13: long(short(b"k") + b"S" + long(bytes(size - 13)))})
+    assert len(own) == size
+    fill(channel, [numbered(0), numbered(1), Raw(own, b"2"), numbered(3)])
+    pieces: list[int] = []
+    with pytest.raises(BrokerError, match=r"headers that are too long: RabbitMQ takes 131,052 bytes") as caught:
+        pieces.extend(vault.lock_away("mail", QUARANTINE, Grant()))
+    assert "under way" not in str(caught.value)
+    moved = sum(pieces)
+    assert moved >= 1
+    eventually(lambda: length(channel, "mail") == 4 - moved)
+    assert bodies(look(rabbitmq_url, "mail")) == [*range(moved, 4)]
+    assert bodies_inside(vault) == [*range(moved)]
+    assert doubtful(vault) == 0
+
+
 def test_when_it_is_stopped_between_two_pieces_the_count_is_right(
     rabbitmq_url: str, channel: amqp.Channel, vault: AmqpVault
 ) -> None:
