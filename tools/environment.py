@@ -133,6 +133,8 @@ def shared_python() -> list[system.Need]:
 
 def _make(venv: Path, python: Sequence[str], command: str) -> None:
     say("Making {} with {}".format(venv.name, " ".join(python)))
+    if venv.is_symlink():
+        venv.unlink()  # what it leads to is somebody else's, and would be cleared
     result = run_quietly([*python, "-m", "venv", "--clear", venv])
     if result.returncode != 0:
         say(result.stdout)

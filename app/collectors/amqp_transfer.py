@@ -93,7 +93,7 @@ class Transfer:
         self._intake.keep(len(taken) - len(piece))
         return piece
 
-    def _carry(self, piece: list[Carried]) -> None:
+    def _carry(self, piece: list[Carried], *, moving: bool = True) -> None:
         """A transaction; of an empty piece where none is to follow, or it did not come yet."""
         copied, change = self._copied, len(piece) if self._check else -len(self._copied)
         for each in piece:
@@ -102,7 +102,7 @@ class Transfer:
             self._intake.acknowledging(len(copied))
             self._carrier.acknowledge(each.taken.tag for each in copied)
             self._ledger.doubtful -= {each.id for each in copied}
-        self._ledger.write((each.id for each in piece), change)
+        self._ledger.write((each.id for each in piece), change, moving=moving)
         self._carrier.begin_commit()
         self._in_doubt, self._copied = True, []
         self._following = self._ready(self._intake.ahead())
@@ -120,6 +120,5 @@ class Transfer:
         """
         with suppress(BrokerError, *FAILURES):
             if self._copied:
-                self._carry([])
-                self._ledger.close()
+                self._carry([], moving=False)
         return not self._copied and not self._in_doubt

@@ -30,11 +30,13 @@ from redis import Redis
 
 from app.collectors import redis_vault
 from app.collectors.acts.act import Impossible
+from app.collectors.publisher import SENT
+from app.collectors.redis_filler import RedisFiller
 from app.collectors.redis_vault import RedisVault
 from app.collectors.transport import PRIORITY_SEPARATOR as SEPARATOR
 from app.collectors.transport import PRIORITY_STEPS
 from app.models import audit_append
-from app.models.acts import Delete, Move, Purge, Restore, Wish
+from app.models.acts import Delete, Discard, Move, Purge, Restore, RestoreFile, Wish
 from tests.helpers.acting import Actor, execute
 from tests.helpers.messages import fill, ids_of, lists_of
 from tests.helpers.proxy import FaultProxy
@@ -58,7 +60,14 @@ DEEDS: Final[dict[str, tuple[Wish, int]]] = {
     "delete": (Delete("mail", list(_IDS)), 0),
     "move": (Move("mail", "slow", list(_IDS)), 0),
     "move all": (Move("mail", "slow"), 0),
+    "restore a file": (RestoreFile("copy"), 60),
 }
+
+
+def wish_of(deed: str, folder: Path) -> Wish:
+    """What is wished for; files are in a folder."""
+    wish, _ = DEEDS[deed]
+    return RestoreFile(str(folder / wish.file)) if isinstance(wish, RestoreFile) else wish
 
 
 class Scene:
@@ -69,12 +78,18 @@ class Scene:
         self.client = client
         self.deed = deed
         self.actor = Actor(url, folder, options={"socket_timeout": str(ANSWER)})
-        self.wish, newcomers = DEEDS[deed]
+        self.wish, newcomers = wish_of(deed, folder), DEEDS[deed][1]
+        #: Whether what is not in the broker is still in a file.
+        self._in_file = isinstance(self.wish, RestoreFile)
         client.flushall()
         ids = fill(client, "mail", range(MESSAGES))
         self.before = lists_of(client, "mail")
         if isinstance(self.wish, Restore):
             self.actor.do(Purge("mail", quarantine=QUARANTINE))
+        elif isinstance(self.wish, RestoreFile):
+            Path(self.wish.file).unlink(missing_ok=True)
+            self.actor.do(Purge("mail", self.wish.file, quarantine=QUARANTINE))
+            self.actor.do(Discard(QUARANTINE))
         for path in folder.glob("audit*"):
             path.unlink()
         ids += fill(client, "mail", range(1_000, 1_000 + newcomers))
@@ -95,16 +110,24 @@ class Scene:
             assert lists_of(self.client, "mail") == {
                 step: self.before[step] + self.since.get(step, []) for step in self.before
             }
+        elif isinstance(self.wish, RestoreFile) and self._was_begun():
+            # They come behind what came since.
+            assert lists_of(self.client, "mail") == {
+                step: self.since.get(step, []) + self.before[step] for step in self.before
+            }
         elif isinstance(self.wish, Move) and self._was_begun():
             moved = {id_ for step in PRIORITY_STEPS for id_ in ids_of(self.client, "slow", step)}
             assert moved == (set(self.wish.ids) or set(self.ids))
 
     def faults(self) -> list[str]:
         """What was lost or doubled."""
+        lists = [key for key in self._keys() if not key.startswith(SENT)]
         found = Counter(
-            str(json.loads(raw)["headers"]["id"]) for key in self._keys() for raw in self.client.lrange(key, 0, -1)
+            str(json.loads(raw)["headers"]["id"]) for key in lists for raw in self.client.lrange(key, 0, -1)
         )
         lost, doubled = self.ids - found, found - self.ids
+        if self._in_file:
+            lost.clear()
         return [*(f"{id_} is lost" for id_ in lost), *(f"{id_} is doubled" for id_ in doubled)]
 
     def _go_on(self) -> None:
@@ -114,6 +137,8 @@ class Scene:
                 rest = self.actor.resume(self.actor.entries[0].act)
             except Impossible:  # it was done
                 return
+            finally:
+                self._in_file = False
             outcome = execute(rest)
             assert outcome.state == "done", outcome.text
 
@@ -185,22 +210,26 @@ def breaks_at(proxy: FaultProxy, number: int, *, done: bool) -> Iterator[list[in
 
     How many there were.
     """
-    run, count = RedisVault._run, [0]
+    count = [0]
 
-    def run_and_break(self: RedisVault, *words: Any) -> int:
-        count[0] += 1
-        if count[0] == number and done:
-            proxy.freeze("down")
-        elif count[0] == number:
-            proxy.refuse()
-            proxy.cut()
-        return run(self, *words)
+    def breaking(run: Callable[..., Any]) -> Callable[..., Any]:
+        def run_and_break(*words: Any) -> Any:
+            count[0] += 1
+            if count[0] == number and done:
+                proxy.freeze("down")
+            elif count[0] == number:
+                proxy.refuse()
+                proxy.cut()
+            return run(*words)
 
-    RedisVault._run = run_and_break  # type: ignore[method-assign, assignment]
+        return run_and_break
+
     try:
-        yield count
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(RedisVault, "_run", breaking(RedisVault._run))
+            patched.setattr(RedisFiller, "fill", breaking(RedisFiller.fill))
+            yield count
     finally:
-        RedisVault._run = run  # type: ignore[method-assign]
         proxy.cut()
         proxy.thaw()
         proxy.admit()
@@ -218,6 +247,7 @@ def broken_at(scene: Scene, number: int, *, proxy: FaultProxy, done: bool) -> bo
 @pytest.fixture(autouse=True)
 def _in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_vault, "MOST", MOST)
+    monkeypatch.setattr(RedisFiller, "at_once", MOST)
 
 
 @pytest.mark.parametrize("deed", DEEDS)
@@ -264,6 +294,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--at", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(words)
     redis_vault.MOST = MOST  # type: ignore[misc]
+    RedisFiller.at_once = MOST  # type: ignore[misc]
     if given.act:
         deed, url, folder = given.act
         actor = Actor(url, Path(folder))
@@ -271,7 +302,7 @@ def main(words: Sequence[str] | None = None) -> None:
             kill_self_at(given.at)
         sys.stdout.write("begins\n")
         sys.stdout.flush()
-        actor.do(DEEDS[deed][0])
+        actor.do(wish_of(deed, Path(folder)))
         return
     told = {deed: {"kills": 0, "links": 0, "moments": 0} for deed in DEEDS}
     with (

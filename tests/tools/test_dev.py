@@ -166,6 +166,17 @@ def test_flower_is_installed_once_for_each_lock_and_place(monkeypatch: pytest.Mo
     assert prepare("flower==2.3.0", "there") == done
 
 
+def test_an_environment_that_is_a_link_is_made_beside_what_it_leads_to(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / ".venv"
+    theirs.mkdir()
+    (theirs / "kept").touch()
+    ours.symlink_to(theirs)
+    environment._make(ours, [sys.executable], "make demo")
+    assert (theirs / "kept").exists()
+    assert (ours / "pyvenv.cfg").exists()
+    assert not ours.is_symlink()
+
+
 def test_a_python_that_is_too_old_is_told_which_ones_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 2, "final", 0))
     monkeypatch.setenv("PATH", "")

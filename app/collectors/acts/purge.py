@@ -154,7 +154,7 @@ def _cautions(kept: _Kept, backup: str) -> list[Caution]:
     running = "" if not kept.running else f" Of its tasks, {formats.count(kept.running)} run now, and go on."
     cautions = [
         Caution(f"{text}{running} What is sent from now on waits in the queue as before."),
-        Caution("The quarantine takes the broker's memory until it is restored or discarded."),
+        Caution("The quarantine takes room in the broker until it is restored or discarded."),
     ]
     if backup:
         cautions.append(Caution("The copy holds what tasks are called with, readable by you only."))
