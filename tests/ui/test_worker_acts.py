@@ -70,7 +70,9 @@ def test_what_is_typed_goes_into_the_first_field_of_a_form(qtbot: QtBot) -> None
     dialog = SteerDialog(parent, next(each for each in COMMANDS if each.name == "pool_grow"), ["w1@h"], {})
     with qtbot.waitActive(dialog):
         dialog.open()
-    QTest.keyClicks(QApplication.focusWidget(), "3")
+    field = QApplication.focusWidget()
+    assert field is not None
+    QTest.keyClicks(field, "3")
     assert dialog.wish() == Steer("pool_grow", ["w1@h"], number=3)
 
 
