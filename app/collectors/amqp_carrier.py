@@ -48,8 +48,8 @@ _BUSY: Final = (
     "still waits. Try again in a minute."
 )
 _NO_ROOM: Final = (
-    "A message has headers that are too long: RabbitMQ takes {:,} bytes of them, and Cloche has to note in them what it "
-    "was like. It stays where it is, with those behind it."
+    "A message has headers that are too long: RabbitMQ takes {:,} bytes of them, and Cloche has to note in them what "
+    "it was like. It stays where it is, with those behind it."
 )
 _REFUSED: Final = "A queue of the broker {} refused what was published: it is full."
 

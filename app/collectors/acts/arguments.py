@@ -180,7 +180,7 @@ class Lookup:
 
     def _ask_workers(self, ids: Sequence[str]) -> tuple[bool | None, dict[str, Called]]:
         """Whether all workers take JSON only (None where none told), and what they have of these tasks."""
-        access, called = self._reach.access, dict[str, Called]()
+        access, called, disputed = self._reach.access, dict[str, Called](), set[str]()
         if access.mode == "passive":
             return None, called
         control = self._reach.broker.control(access.mode, on_command=self._reach.on_command)
@@ -197,13 +197,20 @@ class Lookup:
                 hostnames = [name for name, answer in settings.items() if takes_json_only(answer)]
                 if hostnames:
                     answers = control.ask("query_task", hostnames, arguments={"ids": some}, timeout=PATIENCE)
-                    for answer in answers.values():
-                        called |= from_query(answer)
+                    for id_, told_ in (each for answer in answers.values() for each in from_query(answer).items()):
+                        other = called.setdefault(id_, told_)
+                        if not same([other.args, other.kwargs], [told_.args, told_.kwargs]):
+                            disputed.add(id_)
         except BrokerError as error:
             self.troubles.append(f"Workers could not be asked. {error}")
             return None, called
         finally:
             control.close()
+        for id_ in disputed:
+            del called[id_]
+            self.troubles.append(
+                f"Workers say different things of what {clean_word(id_)} is called with: none counts."
+            )
         return (all(told) if told and None not in told else None), called
 
     def _try(self, look: Callable[[], dict[str, Any]], otherwise: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from app.models.history.errors import HistoryError
 from app.models.history.reader import Reader
 from app.models.records import Event
 from tests.helpers.events import T0, event
+from tests.helpers.fake_workers import Manners, fake_workers, named
 from tests.helpers.histories import Recording, recording
 from tests.helpers.servers import RedisServer
 
@@ -321,6 +322,20 @@ def test_an_act_that_was_broken_off_is_taken_up_where_it_was(bench: Bench) -> No
         f"t{number}" for number in range(10)
     ]
     assert not bench.client.exists(f"{SENT}{prepared.id}")
+
+
+@pytest.mark.parametrize(("others", "exact"), [([1], True), ([1.0], False), ([2], False)])
+def test_workers_that_contradict_each_other_are_not_taken_at_their_word(
+    bench: Bench, others: list[Any], *, exact: bool
+) -> None:
+    bench.play(event("sent", 0, uuid="old", name="shop.bill", args="(1,)", kwargs="{}", queue="celery"))
+    has: list[Any] = [{"old": ["active", {"name": "shop.bill", "args": args, "kwargs": {}}]} for args in ([1], others)]
+    says: dict[str, list[Any]] = {"conf": [{"accept_content": ["json"]}], "query_task": has}
+    with fake_workers(bench.server.url, Manners(named(2), says=says)):
+        plan = bench.plan(Rerun(["old"])).plan
+    (task,) = plan.details["tasks"]
+    assert (task["grade"] == "exact") is exact
+    assert any("different things" in caution.text for caution in plan.cautions) is not exact
 
 
 def test_where_the_broker_is_away_that_is_said(bench: Bench) -> None:
