@@ -208,9 +208,7 @@ class Lookup:
             control.close()
         for id_ in disputed:
             del called[id_]
-            self.troubles.append(
-                f"Workers say different things of what {clean_word(id_)} is called with: none counts."
-            )
+            self.troubles.append(f"Workers say different things of what {clean_word(id_)} is called with: none counts.")
         return (all(told) if told and None not in told else None), called
 
     def _try(self, look: Callable[[], dict[str, Any]], otherwise: dict[str, Any]) -> dict[str, Any]:
