@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -105,7 +106,7 @@ class Aviary:
                 stat = path.stat()
                 if path.is_file() and self._seen.get(path) != (stat.st_mtime_ns, stat.st_size):
                     self._seen[path] = (stat.st_mtime_ns, stat.st_size)
-                    self.listen(f"file {path.relative_to(self._folder)}", path.read_bytes())
+                    self.listen(f"file {path.relative_to(self._folder)}", _read_elsewhere(path))
         for process in psutil.Process(os.getpid()).children(recursive=True):
             with suppress(OSError):
                 place = Path("/proc") / str(process.pid)
@@ -113,6 +114,18 @@ class Aviary:
                 if APP in words:
                     self.listen(f"arguments of {words.split(APP)[1].split(NUL)[0].decode()}", words)
                     self.listen("the environment", (place / "environ").read_bytes())
+
+
+def _read_elsewhere(path: Path) -> bytes:
+    """What is in a file, read by another process. Raises ``OSError`` where it is gone.
+
+    A process that closes a file loses all locks that it has on it, by POSIX. So if this one read a history that its own
+    window has open, whoever opens that next would take the index of its log for nobody's, and cut it off under it.
+    """
+    done = subprocess.run(["cat", "--", path], capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr.decode())
+    return done.stdout
 
 
 @contextmanager
