@@ -57,8 +57,13 @@ class Heard:
                 self.failures.append(event)
 
     @property
+    def raised(self) -> list[Event]:
+        """Failures out of a task's own code; where a pool ends a task at its hard limit, no line of that is told."""
+        return [event for event in self.failures if "app/demo/systems/" in event["traceback"]]
+
+    @property
     def complete(self) -> bool:
-        return self.kinds >= KINDS and self.workers >= WORKERS and self.started >= SYSTEMS
+        return self.kinds >= KINDS and self.workers >= WORKERS and self.started >= SYSTEMS and bool(self.raised)
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +147,9 @@ def test_tasks_go_to_the_queues_of_their_systems(heard: Heard) -> None:
 
 
 def test_a_failure_has_a_real_traceback(heard: Heard) -> None:
-    traceback = heard.failures[0]["traceback"]
-    assert traceback.startswith("Traceback (most recent call last):")
-    assert traceback.count("app/demo/systems/") >= 1
+    assert heard.raised
+    for failure in heard.failures:
+        assert failure["traceback"].startswith("Traceback (most recent call last):")
 
 
 def test_a_worker_that_was_killed_comes_back(fleet: Fleet, heard: Heard) -> None:
