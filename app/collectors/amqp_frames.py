@@ -4,10 +4,10 @@ py-amqp does this too, with nine system calls and 40 µs of work for each messag
 Numbers are those of the specification (https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf).
 """
 
+import struct
 from collections import deque
 from functools import lru_cache
 from struct import Struct
-from struct import error as StructError  # noqa: N812 - it is a class
 from typing import Final
 
 import msgspec
@@ -30,6 +30,9 @@ _ARGUMENTS_AT: Final = 4
 _PROPERTIES_AT: Final = 12
 #: The largest frame that py-amqp agrees to when it connects.
 MAX_FRAME: Final = 131_072
+
+#: Bytes of properties up to which what was read in them is remembered.
+_REMEMBERED: Final = 512
 
 _END: Final = bytes([_FRAME_END])
 _frame: Final = Struct(">BHI").unpack_from
@@ -176,7 +179,7 @@ def content_type_and_compression(header: bytes) -> tuple[str | None, str | None]
     """A message's content type, and the compression that kombu notes in its headers; None where it has none."""
     properties = header[_PROPERTIES_AT:]
     # Celery's differ by sender only.
-    return _remembered(properties) if len(properties) <= 512 else _read(properties)  # noqa: PLR2004 - bounds the memory
+    return _remembered(properties) if len(properties) <= _REMEMBERED else _read(properties)
 
 
 def _read(properties: bytes) -> tuple[str | None, str | None]:
@@ -192,7 +195,7 @@ def _read(properties: bytes) -> tuple[str | None, str | None]:
         if flags & 1 << 14:
             _, at = _short_text(properties, at)
         compression = _table_entry(properties, at, "compression") if flags & 1 << 13 else None
-    except (StructError, IndexError):
+    except (struct.error, IndexError):
         # RabbitMQ checks what it passes on. If it didn't, the body decides whether this is an event.
         return kind, None
     return kind, compression

@@ -23,6 +23,8 @@ _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 #: Bytes around a frame's payload: type, channel and size before it, its end mark behind.
 _BEFORE, _AROUND = 7, 8
 _FRAME_END: Final = 0xCE
+#: How a method begins: its class and itself.
+_SIGNATURE: Final = struct.Struct(">HH")
 
 #: Numbers of a method's class and of the method.
 Signature = tuple[int, int]
@@ -99,7 +101,7 @@ class Guard:
                 raise NotAllowed("Cloche does not send RabbitMQ this message here.")
 
     def _check_method(self, payload: bytes) -> None:
-        signature: Signature = struct.unpack_from(">HH", payload) if len(payload) >= 4 else (0, 0)  # noqa: PLR2004 - two shorts
+        signature: Signature = _SIGNATURE.unpack_from(payload) if len(payload) >= _SIGNATURE.size else (0, 0)
         if signature not in _GREETING and not self._may(signature, payload):
             raise NotAllowed(f"Cloche does not send RabbitMQ the method {signature} here, or not with such arguments.")
 

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -131,7 +132,7 @@ class Hearing:
         return host, value
 
 
-class Control:
+class Control(ABC):
     """Asks workers over one connection, and tells them what to do under a ``grant``. Not thread-safe but `give_up`."""
 
     def __init__(self, mode: Mode, *, on_command: Callable[[int], None], grant: Grant | None = None) -> None:
@@ -148,9 +149,9 @@ class Control:
         """Wait for no more answers; may be called from any thread."""
         self._stopping.set()
 
+    @abstractmethod
     def close(self) -> None:
         """Close the connection; the next question opens another."""
-        raise NotImplementedError
 
     def ask(
         self,
@@ -196,13 +197,14 @@ class Control:
         if not self._asks or command not in QUESTIONS:
             raise Forbidden(command)
 
+    @abstractmethod
     def present(self, hostnames: Sequence[str], timeout: float = 1.0) -> dict[str, bool]:
         """Whether the broker still has a connection of workers that do not speak, by host name; costs a ``ping``.
 
         Raises `Forbidden` and `BrokerError` as `ask` does.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _answers(
         self,
         command: str,
@@ -212,7 +214,6 @@ class Control:
         timeout: float,
     ) -> Iterator[tuple[str, Any]]:
         """Answers that count, as they come in time, which begins when a connection stands. Raises `BrokerError`."""
-        raise NotImplementedError
 
 
 def reply_exchange(control_exchange: str) -> str:
