@@ -10,7 +10,7 @@ from app.collectors.amqp_ledger import Ledger
 from app.collectors.amqp_messages import nature_of
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
-from app.collectors.management import Nature
+from app.collectors.managed import Nature
 from app.models.acts import Caution
 from app.models.formats import number_of
 from app.models.quarantines import quarantine_name

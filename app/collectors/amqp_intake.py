@@ -19,7 +19,7 @@ from amqp.exceptions import AccessRefused
 from app.collectors.amqp_carrier import Carrier
 from app.collectors.amqp_inbox import Taken
 from app.collectors.errors import BrokerError
-from app.collectors.management import Nature
+from app.collectors.managed import Nature
 
 #: Messages of a piece, and about how many bytes of them, at most. The first, whose size is unknown, has one. Pieces of
 #: 200 are no faster and have others wait four times as long, those of 12 are half as fast (`tests/bench`, two cores).

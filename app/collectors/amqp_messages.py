@@ -27,7 +27,7 @@ from app.collectors.amqp_guard import NO_KIND, peeking
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.guard import MOST
-from app.collectors.management import Nature
+from app.collectors.managed import Nature
 from app.collectors.messages import Page, read_parts
 from app.collectors.redis_messages import MAX_BYTES
 from app.models.profiles import Mode

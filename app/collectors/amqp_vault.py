@@ -17,7 +17,8 @@ from app.collectors.amqp_messages import no_queue
 from app.collectors.amqp_transfer import Carried, Transfer
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
-from app.collectors.management import Management, Nature
+from app.collectors.managed import Nature
+from app.collectors.management import Management
 from app.collectors.vault import NOT_SINGLE, Contents, Quarantine
 from app.models.acts import Caution, Item
 from app.models.formats import number_of

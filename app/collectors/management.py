@@ -6,20 +6,29 @@ host that the user did not name. All that is ever said there is ``GET``.
 
 import base64
 import http.client
-import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from app.collectors.checks import MAX_INTEGER, MAX_WORD
+from app.collectors.checks import MAX_WORD
 from app.collectors.clean import clean_word
 from app.collectors.errors import BrokerError
 from app.collectors.line import Line
+from app.collectors.managed import (
+    NATURE_COLUMNS,
+    QUEUE_COLUMNS,
+    Binding,
+    Managed,
+    Nature,
+    NatureAnswer,
+    Policy,
+    QueueAnswer,
+)
 from app.collectors.tls import Tls
 from app.collectors.transport import ANSWER_TIMEOUT, network_error
 from app.secrets import Secret
@@ -32,125 +41,15 @@ PAGE: Final = 500
 MAX_ANSWER: Final = 4 << 20
 MAX_BINDINGS: Final = 500
 _READ_SIZE: Final = 1 << 16
-_RATES: Final = ("publish", "ack", "deliver_no_ack", "get_no_ack")
-_COLUMNS: Final = ",".join(
-    (
-        "name", "messages_ready", "messages_unacknowledged", "consumers", "memory", "type", "durable", "exclusive",
-        "policy", "arguments", "effective_policy_definition",
-        *(f"message_stats.{kind},message_stats.{kind}_details.rate" for kind in _RATES),
-    )
-)  # fmt: skip
-_NATURE: Final = "type,auto_delete,arguments,effective_policy_definition,delivery_limit"
 _REFUSED: Final = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
 #: What it answers to the question for alarms while there are some.
 _ALARMED: Final = http.client.SERVICE_UNAVAILABLE
 
-#: What a queue does with too many messages where it is told nothing else.
-_DROPS: Final = "drop-head"
-
 T = TypeVar("T")
 
 
-class DeadLetters(msgspec.Struct, frozen=True):
-    """Where a queue sends what it gives up: an exchange ("" is the default one), and a key, or None for their own."""
-
-    exchange: str
-    routing_key: str | None = None
-
-
-class Managed(msgspec.Struct, frozen=True):
-    """What the API tells of a queue; None where it has no figure (yet).
-
-    Rates are messages per second, over the last interval in which RabbitMQ counted (5 s by default): those that were
-    published to it, and those that left it because a consumer acknowledged them, or took them without having to.
-    ``expires`` is whether messages are given up after some time.
-    """
-
-    name: str
-    ready: int | None = None
-    unacked: int | None = None
-    consumers: int | None = None
-    memory: int | None = None
-    rate_in: float | None = None
-    rate_out: float | None = None
-    type: str | None = None
-    durable: bool | None = None
-    exclusive: bool = False
-    policy: str | None = None
-    dead_letters: DeadLetters | None = None
-    expires: bool = False
-
-
-class Binding(msgspec.Struct, frozen=True):
-    """A queue that an exchange hands messages to, and the key by which."""
-
-    queue: str
-    routing_key: str
-
-
-class Nature(msgspec.Struct, frozen=True):
-    """What a queue is: ``classic``, ``quorum`` or ``stream``; and after how many deliveries it drops a message.
-
-    ``priorities`` is the highest one that it tells from others, where it does. With ``auto_delete`` it goes with its
-    last consumer. Of more messages than ``most``, it drops the oldest.
-    """
-
-    kind: str
-    limit: int | None = None
-    priorities: int | None = None
-    auto_delete: bool = False
-    most: int | None = None
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """What holds for queues whose names match a pattern; of several, the one with the highest priority does."""
-
-    name: str
-    pattern: str
-    definition: dict[str, Any]
-    priority: int = 0
-    apply_to: str = msgspec.field(name="apply-to", default="all")
-
-
-class _Policy(msgspec.Struct):
-    limit: int | None = msgspec.field(name="delivery-limit", default=None)
-    most: int | None = msgspec.field(name="max-length", default=None)
-    overflow: str | None = None
-
-
-class _Arguments(msgspec.Struct):
-    limit: int | None = msgspec.field(name="x-delivery-limit", default=None)
-    priorities: int | None = msgspec.field(name="x-max-priority", default=None)
-    most: int | None = msgspec.field(name="x-max-length", default=None)
-    overflow: str | None = msgspec.field(name="x-overflow", default=None)
-
-
-class _Nature(msgspec.Struct):
-    type: str = "classic"
-    auto_delete: bool = False
-    arguments: _Arguments = msgspec.field(default_factory=_Arguments)
-    effective_policy_definition: _Policy | list[Any] | None = None
-    delivery_limit: int | str | None = None
-
-
-class _Queue(msgspec.Struct):
-    name: str
-    messages_ready: int | None = None
-    messages_unacknowledged: int | None = None
-    consumers: int | None = None
-    memory: int | None = None
-    type: str | None = None
-    durable: bool | None = None
-    exclusive: bool | None = None
-    policy: str | None = None
-    # RabbitMQ writes an empty list for an empty table at times.
-    arguments: dict[str, Any] | list[Any] | None = None
-    effective_policy_definition: dict[str, Any] | list[Any] | None = None
-    message_stats: dict[str, Any] | list[Any] | None = None
-
-
 class _Page(msgspec.Struct):
-    items: list[_Queue]
+    items: list[QueueAnswer]
     page_count: int = 1
 
 
@@ -197,9 +96,9 @@ class Management(msgspec.Struct):
 
     def queues(self, page: int = 1) -> tuple[list[Managed], int]:
         """Queues of a page, from 1, and how many pages there are. Raises `BrokerError`."""
-        place = f"queues/{quote(self.virtual_host, safe='')}?page={page}&page_size={PAGE}&columns={_COLUMNS}"
+        place = f"queues/{quote(self.virtual_host, safe='')}?page={page}&page_size={PAGE}&columns={QUEUE_COLUMNS}"
         found = self._ask(place, _Page)
-        return [_managed(queue) for queue in found.items if 0 < len(queue.name) <= MAX_WORD], max(1, found.page_count)
+        return [queue.managed() for queue in found.items if 0 < len(queue.name) <= MAX_WORD], max(1, found.page_count)
 
     def bindings(self, exchange: str) -> list[Binding]:
         """Queues that an exchange hands messages to; none where there is no such exchange. Raises `BrokerError`."""
@@ -219,18 +118,8 @@ class Management(msgspec.Struct):
 
     def nature(self, queue: str) -> Nature:
         """What one queue is. Raises `BrokerError`."""
-        place = f"queues/{quote(self.virtual_host, safe='')}/{quote(queue, safe='')}?columns={_NATURE}"
-        found = self._ask(place, _Nature)
-        policy = (
-            found.effective_policy_definition if isinstance(found.effective_policy_definition, _Policy) else _Policy()
-        )
-        limits = (found.arguments.limit, policy.limit, found.delivery_limit)
-        known = [limit for limit in limits if isinstance(limit, int) and limit >= 0]
-        kind, limit = clean_word(found.type[:MAX_WORD]), min(known, default=None)
-        bounds = [bound for bound in (found.arguments.most, policy.most) if bound is not None]
-        drops = (found.arguments.overflow or policy.overflow or _DROPS) == _DROPS
-        most = min(bounds, default=None) if drops else None
-        return Nature(kind, limit, found.arguments.priorities, found.auto_delete, most)
+        place = f"queues/{quote(self.virtual_host, safe='')}/{quote(queue, safe='')}?columns={NATURE_COLUMNS}"
+        return self._ask(place, NatureAnswer).nature()
 
     def policies(self, queue: str) -> list[Policy]:
         """Those that hold for a queue of a name, whether it is there or not: a policy and an operator's, if there are.
@@ -239,7 +128,7 @@ class Management(msgspec.Struct):
         """
         host = quote(self.virtual_host, safe="")
         both = (self._ask(f"{kind}/{host}", list[Policy]) for kind in ("policies", "operator-policies"))
-        matching = ([policy for policy in some if _matches(policy, queue)] for some in both)
+        matching = ([policy for policy in some if policy.holds_for(queue)] for some in both)
         return [max(some, key=lambda policy: policy.priority) for some in matching if some]
 
     def close(self) -> None:
@@ -347,62 +236,6 @@ def management_at(
     )  # fmt: skip
 
 
-def _managed(queue: _Queue) -> Managed:
-    stats = _table(queue.message_stats)
-    ready = _count(queue.messages_ready)
-    # Where figures are told at all, what is not among them never happened.
-    rates = {kind: _rate(stats, kind) if kind in stats or ready is None else 0.0 for kind in _RATES}
-    out = [rates[kind] for kind in _RATES[1:]]
-    settings = _table(queue.effective_policy_definition)
-    # What a queue was declared with comes before its policy.
-    settings |= {key.removeprefix("x-"): value for key, value in _table(queue.arguments).items()}
-    return Managed(
-        name=clean_word(queue.name),
-        ready=ready,
-        unacked=_count(queue.messages_unacknowledged),
-        consumers=_count(queue.consumers),
-        memory=_count(queue.memory),
-        rate_in=rates["publish"],
-        rate_out=None if None in out else sum(rate or 0.0 for rate in out),
-        type=_word(queue.type),
-        durable=queue.durable,
-        exclusive=bool(queue.exclusive),
-        policy=_word(queue.policy),
-        dead_letters=_dead_letters(settings),
-        expires="message-ttl" in settings,
-    )
-
-
-def _dead_letters(settings: Mapping[str, Any]) -> DeadLetters | None:
-    exchange = settings.get("dead-letter-exchange")
-    if not isinstance(exchange, str) or len(exchange) > MAX_WORD:
-        return None
-    return DeadLetters(clean_word(exchange), _word(settings.get("dead-letter-routing-key")))
-
-
-def _rate(stats: Mapping[str, Any], kind: str) -> float | None:
-    details = stats.get(f"{kind}_details")
-    rate = details.get("rate") if isinstance(details, dict) else None
-    return float(rate) if isinstance(rate, int | float) and 0 <= rate <= MAX_INTEGER else None
-
-
-def _matches(policy: Policy, queue: str) -> bool:
-    if policy.apply_to == "exchanges":
-        return False
-    try:
-        return re.search(policy.pattern, queue) is not None
-    except re.error:  # RabbitMQ's are Perl's, which can a little more: what can't be told may hold
-        return True
-
-
-def _table(told: dict[str, Any] | list[Any] | None) -> dict[str, Any]:
-    return dict(told) if isinstance(told, dict) else {}
-
-
-def _word(told: object) -> str | None:
-    return clean_word(told) if isinstance(told, str) and 0 < len(told) <= MAX_WORD else None
-
-
 def _reason(text: bytes) -> str:
     """What RabbitMQ says why, for people."""
     try:
@@ -410,7 +243,3 @@ def _reason(text: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return f" ({clean_word(reason[:100])})" if reason else ""
-
-
-def _count(number: Any) -> int | None:
-    return number if isinstance(number, int) and 0 <= number <= MAX_INTEGER else None

@@ -14,7 +14,8 @@ from typing import Final
 
 from app.collectors.amqp_guard import LEDGER, is_quarantine
 from app.collectors.errors import AUTH_PAUSE, BrokerError
-from app.collectors.management import PAGE, Binding, DeadLetters, Managed, Management
+from app.collectors.managed import Binding, DeadLetters, Managed
+from app.collectors.management import PAGE, Management
 from app.collectors.queues import MAX_QUEUES
 from app.models.quarantines import ROLE as QUARANTINE
 from app.models.records import DeadLetter, Queue

@@ -13,7 +13,7 @@ from app.collectors.amqp import amqp_address, amqp_connection
 from app.collectors.amqp_guard import peeking
 from app.collectors.amqp_messages import peek
 from app.collectors.errors import BrokerError
-from app.collectors.management import Nature
+from app.collectors.managed import Nature
 from app.collectors.messages import Page, read_parts
 from tests.helpers.rabbits import client, host_of, make_user, manage, queues
 from tests.helpers.servers import RabbitServer

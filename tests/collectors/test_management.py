@@ -13,7 +13,7 @@ from urllib.parse import quote
 import amqp
 import pytest
 
-from app.collectors import management, manager
+from app.collectors import managed, management, manager
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.doctor import examine
@@ -225,7 +225,7 @@ def test_the_doctor_says_whether_the_api_answers_and_what_it_says(
 # --- what answers there may be anything -------------------------------------------------------------------------------
 
 
-def asked_of(api: str, page: int = 1) -> tuple[list[management.Managed], int]:
+def asked_of(api: str, page: int = 1) -> tuple[list[managed.Managed], int]:
     made = amqp_address(f"amqp://u:{SECRET}@h/a%2Fb", None, {"management_url": api}).management
     assert made is not None
     with closing(made):
@@ -271,9 +271,9 @@ def test_odd_figures_are_unknown_and_odd_names_are_clean() -> None:
         },
     ]  # fmt: skip
     with answering(200, json.dumps({"items": items, "page_count": 3}).encode()) as (api, asked):
-        odd = management.Managed("odd", ready=1, policy="p\\n")
-        assert asked_of(api, 2) == ([management.Managed("a\\u202eb"), odd], 3)
-    assert asked == [f"/api/queues/{quote('a/b', safe='')}?page=2&page_size=500&columns={management._COLUMNS}"]
+        odd = managed.Managed("odd", ready=1, policy="p\\n")
+        assert asked_of(api, 2) == ([managed.Managed("a\\u202eb"), odd], 3)
+    assert asked == [f"/api/queues/{quote('a/b', safe='')}?page=2&page_size=500&columns={managed.QUEUE_COLUMNS}"]
 
 
 def test_q_own6_a_prefix_of_its_path_is_kept() -> None:

@@ -13,7 +13,7 @@ from kombu.transport.native_delayed_delivery import (
     declare_native_delayed_delivery_exchanges_and_queues,
 )
 
-from app.collectors import amqp_queues, management, manager
+from app.collectors import amqp_queues, managed, management, manager
 from app.collectors.amqp import amqp_address
 from app.collectors.amqp_queues import AmqpQueues
 from app.collectors.errors import BrokerError
@@ -329,16 +329,16 @@ class Api:
         if self.error is not None:
             raise self.error
 
-    def queues(self, page: int) -> tuple[list[management.Managed], int]:
+    def queues(self, page: int) -> tuple[list[managed.Managed], int]:
         self._ask()
         self.pages.append(page)
         these = self._queues[(page - 1) * management.PAGE : page * management.PAGE]
         exchanges = [each.get("dead-letter-exchange") for each in these]
         found = [
-            management.Managed(
+            managed.Managed(
                 each["name"],
                 type="classic",
-                dead_letters=None if exchange is None else management.DeadLetters(exchange),
+                dead_letters=None if exchange is None else managed.DeadLetters(exchange),
             )
             for each, exchange in zip(these, exchanges, strict=True)
         ]
@@ -348,12 +348,12 @@ class Api:
         self._ask()
         return []
 
-    def bindings(self, _exchange: str) -> list[management.Binding]:
+    def bindings(self, _exchange: str) -> list[managed.Binding]:
         self._ask()
         return []
 
 
-def _managed(queue: dict[str, Any]) -> management.Managed:
+def _managed(queue: dict[str, Any]) -> managed.Managed:
     exchange = queue.get("dead-letter-exchange")
-    sent = None if exchange is None else management.DeadLetters(exchange)
-    return management.Managed(queue["name"], type="classic", dead_letters=sent)
+    sent = None if exchange is None else managed.DeadLetters(exchange)
+    return managed.Managed(queue["name"], type="classic", dead_letters=sent)
