@@ -74,7 +74,9 @@ def rerun_plan(*tasks: dict[str, Any]) -> Plan:
     """What would be done to run these again."""
     others = [str(task["id"]) for task in tasks if task["grade"] != "exact"]
     number = len(tasks) - len(others)
-    cautions = [Caution(f"{len(others)} tasks can't be sent as they are: look at their arguments first.", grave=True)]
+    cautions = [
+        Caution(f"{number_of(len(others), 'task')} can't be sent as they are: look at the arguments first.", grave=True)
+    ]
     return Plan(
         title=f"Run {number_of(number, 'task')} again" if number else "Look at the arguments first", verb="Run again",
         count=number, things="task",
