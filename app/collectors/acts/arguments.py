@@ -197,9 +197,9 @@ class Lookup:
                 hostnames = [name for name, answer in settings.items() if takes_json_only(answer)]
                 if hostnames:
                     answers = control.ask("query_task", hostnames, arguments={"ids": some}, timeout=PATIENCE)
-                    for id_, told_ in (each for answer in answers.values() for each in from_query(answer).items()):
-                        other = called.setdefault(id_, told_)
-                        if not same([other.args, other.kwargs], [told_.args, told_.kwargs]):
+                    for id_, one in (each for answer in answers.values() for each in from_query(answer).items()):
+                        other = called.setdefault(id_, one)
+                        if not same([other.args, other.kwargs], [one.args, one.kwargs]):
                             disputed.add(id_)
         except BrokerError as error:
             self.troubles.append(f"Workers could not be asked. {error}")
